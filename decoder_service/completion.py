@@ -1,0 +1,189 @@
+"""One completion over all of its turns: the engine's text goes to the tools and to the caller in the same moment, the tools'
+results go back into the sequence.
+
+    prompt ─▶ turn ─▶ (calls? results ─▶ new tokens) ─▶ turn ─▶ … ─▶ finished
+
+Everything that the caller is to see passes through one queue, stamped with the time since the request came.
+"""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack
+from dataclasses import dataclass
+
+from decoder_service import wire
+from decoder_service.engine.messages import Decoded, Output, TurnBegan, TurnEnded, TurnSpec
+from decoder_service.engine.thread import EngineOverloadedError, EngineThread, SequenceFailedError, SequenceHandle
+from decoder_service.request import Request
+from decoder_service.text.grammar import Grammar, GrammarCompiler, InvalidGrammarError
+from decoder_service.text.stops import TurnStop
+from decoder_service.text.template import ChatTemplate, ToolText, function_object
+from decoder_service.tool_client import ToolStream
+from protos.conveyor.decoder.v1 import decoder_pb2
+from protos.conveyor.tool.v1 import tool_pb2, tool_pb2_grpc
+from protos.rpc.errors import Reason, ServiceError, reject
+
+RETRY_SECONDS = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class Decoder:
+    """What every completion shares. `context`: most tokens of a completion."""
+
+    engine: EngineThread
+    template: ChatTemplate
+    grammars: GrammarCompiler
+    tools: "tool_pb2_grpc.ToolServiceAsyncStub"
+    context: int
+
+
+class Completion:
+    """A running completion. `events` is its only verb."""
+
+    def __init__(self, decoder: Decoder, request: Request) -> None:
+        self._decoder = decoder
+        self._request = request
+        self._began = time.monotonic()
+        self._outbox: asyncio.Queue[decoder_pb2.GenerateResponse | None] = asyncio.Queue()
+        self._usage = decoder_pb2.Usage()
+        self._results: list[ToolText] = []
+        self._names: dict[str, str] = {}
+        self._sequence: SequenceHandle | None = None
+        self._tools: ToolStream | None = None
+
+    async def events(self) -> AsyncIterator[decoder_pb2.GenerateResponse]:
+        """Runs the completion. Closing the iterator frees the sequence and stops the tools. Raises ServiceError."""
+        work = asyncio.create_task(self._run())
+        work.add_done_callback(lambda _: self._outbox.put_nowait(None))
+        try:
+            while (event := await self._outbox.get()) is not None:
+                yield event
+            await work
+        finally:
+            work.cancel()
+            await asyncio.gather(work, return_exceptions=True)
+
+    async def _run(self) -> None:
+        async with AsyncExitStack() as stack:
+            started = await self._open_tools(stack)
+            prompt = self._prompt(started)
+            turn = self._first_turn(prompt, started)
+            try:
+                self._sequence = self._decoder.engine.begin(prompt, self._request.sampling, turn)
+            except EngineOverloadedError:
+                raise ServiceError(Reason.OVERLOADED, "as many completions wait as may", retry_seconds=RETRY_SECONDS) from None
+            stack.callback(self._decoder.engine.release, self._sequence)
+            try:
+                await self._turns(self._sequence, started)
+            except SequenceFailedError as error:
+                raise ServiceError(Reason.INTERNAL, str(error)) from error
+
+    async def _open_tools(self, stack: AsyncExitStack) -> tool_pb2.Started:
+        tools = self._request.tools
+        if tools is None:
+            return tool_pb2.Started()
+        self._tools = await stack.enter_async_context(ToolStream(self._decoder.tools, self._on_tool_event))
+        return await self._tools.start(
+            tool_pb2.Start(format=tools.format, tools=tools.names, mode=tool_pb2.Mode.Name(tools.mode), required_tool=tools.required)
+        )
+
+    def _prompt(self, started: tool_pb2.Started) -> list[int]:
+        listed = started.template_native and self._decoder.template.lists_tools
+        functions = [function_object(t.name, t.description, t.parameters_json_schema) for t in started.tools] if listed else []
+        prompt = self._decoder.template.prompt(self._request.messages, "" if listed else started.instructions, functions)
+        if len(prompt) >= self._decoder.context:
+            reject(
+                Reason.PROMPT_TOO_LONG,
+                f"the prompt has {len(prompt)} tokens; with room for an answer the model takes {self._decoder.context - 1}",
+            )
+        return prompt
+
+    def _first_turn(self, prompt: list[int], started: tool_pb2.Started) -> TurnSpec:
+        try:
+            grammar = self._grammar(started)
+        except InvalidGrammarError as error:
+            raise ServiceError(Reason.INVALID_SCHEMA, f"the schema cannot be followed: {error}") from error
+        return self._turn(0, self._request.max_tokens, started, grammar)
+
+    def _grammar(self, started: tool_pb2.Started) -> Grammar | None:
+        if started.grammar:
+            return self._decoder.grammars.lark(started.grammar)
+        if self._request.response_schema:
+            return self._decoder.grammars.json_schema(self._request.response_schema)
+        return None
+
+    def _turn(self, number: int, max_tokens: int, started: tool_pb2.Started, grammar: Grammar | None = None) -> TurnSpec:
+        replay = self._request.replay[number] if number < len(self._request.replay) else None
+        return TurnSpec(
+            max_tokens=max_tokens,
+            stop=self._request.stop,
+            turn_stops=tuple(TurnStop(stop.after, stop.text) for stop in started.stops),
+            replay=None if replay is None else tuple(self._decoder.template.encode(replay)),
+            grammar=grammar,
+        )
+
+    async def _turns(self, sequence: SequenceHandle, started: tool_pb2.Started) -> None:
+        left = self._request.max_tokens
+        context = 0
+        for number in range(self._request.max_turns):
+            ended, last_tokens, context = await self._decode_turn(number, sequence)
+            left -= ended.completion_tokens
+            calls = await self._tools.end_turn(ended.reason) if self._tools else 0
+            self._say(turn_finished=decoder_pb2.TurnFinished(turn=number, call_count=calls))
+            if not calls or ended.reason == "length":
+                return self._finish(wire.FINISH_REASONS[ended.reason])
+            if number + 1 == self._request.max_turns:
+                return self._finish(decoder_pb2.FINISH_REASON_TURNS)
+            fresh = self._decoder.template.continuation(self._request.messages, self._results, last_tokens)
+            if left < 1 or context + len(fresh) >= self._decoder.context:
+                return self._finish(decoder_pb2.FINISH_REASON_LENGTH)
+            self._results = []
+            sequence.resume(fresh, self._turn(number + 1, left, started))
+        raise AssertionError("max_turns is at least 1")
+
+    async def _decode_turn(self, number: int, sequence: SequenceHandle) -> tuple[TurnEnded, tuple[int, ...], int]:
+        """Passes a turn's text on. Gives how it ended, its last token, and the tokens the sequence has now."""
+        usage = decoder_pb2.Usage()
+        last: tuple[int, ...] = ()
+        async for output in sequence.turn():
+            match output:
+                case TurnBegan():
+                    usage.prompt_tokens, usage.cached_tokens = output.prompt_tokens, output.cached_tokens
+                    self._say(turn_started=decoder_pb2.TurnStarted(turn=number))
+                case Decoded():
+                    last = output.tokens
+                    self._say(text_delta=decoder_pb2.TextDelta(text=output.text, token_ids=output.tokens))
+                    if self._tools and output.text:
+                        await self._tools.text(output.text)
+                case TurnEnded():
+                    usage.completion_tokens = output.completion_tokens
+                    self._add(usage)
+                    reason = wire.FINISH_REASONS[output.reason]
+                    self._say(turn_decoded=decoder_pb2.TurnDecoded(turn=number, finish_reason=reason, usage=usage))
+                    return output, last, usage.prompt_tokens + usage.completion_tokens
+        raise AssertionError("a turn ends with TurnEnded")
+
+    def _on_tool_event(self, event: tool_pb2.ExecuteResponse) -> None:
+        match event.WhichOneof("event"):
+            case "call_opened":
+                self._names[event.call_opened.call_id] = event.call_opened.name
+            case "call_finished":
+                finished = event.call_finished
+                self._results.append(ToolText(self._names.get(finished.call_id, "tool"), wire.result_text(finished)))
+            case "turn_vetoed" if self._sequence:
+                self._sequence.end_turn()
+        self._say(**wire.from_tool_event(event))
+
+    def _add(self, usage: decoder_pb2.Usage) -> None:
+        self._usage.prompt_tokens += usage.prompt_tokens
+        self._usage.cached_tokens += usage.cached_tokens
+        self._usage.completion_tokens += usage.completion_tokens
+
+    def _finish(self, reason: decoder_pb2.FinishReason) -> None:
+        self._say(finished=decoder_pb2.Finished(finish_reason=reason, usage=self._usage))
+
+    def _say(self, **event: object) -> None:
+        response = decoder_pb2.GenerateResponse(**event)  # type: ignore[arg-type]
+        response.at.FromNanoseconds(int((time.monotonic() - self._began) * 1e9))
+        self._outbox.put_nowait(response)

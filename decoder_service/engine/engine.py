@@ -1,0 +1,151 @@
+"""The step loop's body: schedule, run, choose, deliver.
+
+Knows nothing of threads, event loops or gRPC; `thread` drives it.
+"""
+
+import structlog
+import torch
+
+from decoder_service.engine.messages import (
+    Begin,
+    Command,
+    Decoded,
+    EndTurn,
+    Failed,
+    Output,
+    Release,
+    Resume,
+    TurnBegan,
+    TurnEnded,
+    TurnSpec,
+)
+from decoder_service.engine.runner import ModelRunner
+from decoder_service.engine.sampler import Sampler
+from decoder_service.engine.scheduler import Scheduler
+from decoder_service.engine.sequence import Sequence, State
+from decoder_service.engine.turn import Turn
+from decoder_service.text.detokenizer import Detokenizer
+from decoder_service.text.grammar import InvalidGrammarError
+from tokenizers import Tokenizer
+
+log = structlog.get_logger()
+
+
+class Engine:
+    """All sequences of one model. `end_tokens` end a turn; `context` is the most tokens that a sequence may have."""
+
+    def __init__(self, runner: ModelRunner, scheduler: Scheduler, tokenizer: Tokenizer, end_tokens: frozenset[int], context: int) -> None:
+        self._runner = runner
+        self._scheduler = scheduler
+        self._tokenizer = tokenizer
+        self._end_tokens = end_tokens
+        self._context = context
+        self._sequences: dict[int, Sequence] = {}
+        self._samplers: dict[int, Sampler] = {}
+        self._turns: dict[int, Turn] = {}
+
+    def counts(self) -> dict[str, int]:
+        """Sequences by state."""
+        return self._scheduler.counts()
+
+    def busy(self) -> bool:
+        """Whether the next step has something to run."""
+        counts = self._scheduler.counts()
+        return counts["running"] + counts["waiting"] + counts["returning"] > 0
+
+    def execute(self, command: Command) -> list[Output]:
+        """Carries out one command between steps. Commands about a sequence that is gone do nothing."""
+        match command:
+            case Begin():
+                self._begin(command)
+            case Resume(id=id_) if id_ in self._sequences:
+                self._resume(command)
+            case EndTurn(id=id_) if id_ in self._turns:
+                return self._veto(id_)
+            case Release(id=id_) if id_ in self._sequences:
+                self._release(id_)
+        return []
+
+    def step(self) -> list[Output]:
+        """Runs one step and gives what each sequence has to say; empty when there was nothing to do."""
+        plan = self._scheduler.plan()
+        outputs: list[Output] = []
+        if plan.prefill is not None:
+            outputs += self._run([plan.prefill], plan.chunk)
+        if plan.decode:
+            outputs += self._run(list(plan.decode), 1)
+        return outputs
+
+    def _begin(self, command: Begin) -> None:
+        sequence = Sequence(command.id, list(command.prompt), 0)
+        sequence.limit = self._limit(sequence, command.turn)
+        self._scheduler.add(sequence)
+        self._sequences[command.id] = sequence
+        self._samplers[command.id] = Sampler(command.sampling)
+        self._turns[command.id] = self._turn(command.turn)
+
+    def _resume(self, command: Resume) -> None:
+        sequence = self._sequences[command.id]
+        sequence.tokens += command.tokens
+        sequence.limit = self._limit(sequence, command.turn)
+        self._scheduler.resume(sequence)
+        self._turns[command.id] = self._turn(command.turn)
+
+    def _limit(self, sequence: Sequence, spec: TurnSpec) -> int:
+        return min(len(sequence.tokens) + spec.max_tokens, self._context)
+
+    def _turn(self, spec: TurnSpec) -> Turn:
+        return Turn(spec, Detokenizer(self._tokenizer), self._end_tokens)
+
+    def _veto(self, id_: int) -> list[Output]:
+        if self._sequences[id_].state is not State.RUNNING:
+            return []
+        return self._end_turn(self._sequences[id_], "veto")
+
+    def _release(self, id_: int) -> None:
+        self._scheduler.remove(self._sequences.pop(id_))
+        self._samplers.pop(id_)
+        self._turns.pop(id_, None)
+
+    def _run(self, sequences: list[Sequence], count: int) -> list[Output]:
+        outputs = self._began(sequences)
+        try:
+            logits = self._runner.run(sequences, count)
+        except Exception:
+            log.exception("forward pass failed", sequences=len(sequences), count=count)
+            return outputs + [self._fail(sequence, "the model's forward pass failed") for sequence in sequences]
+        for sequence, row in zip(sequences, logits, strict=True):
+            if not sequence.uncached:
+                outputs += self._extend(sequence, row)
+        return outputs
+
+    def _began(self, sequences: list[Sequence]) -> list[Output]:
+        outputs: list[Output] = []
+        for sequence in sequences:
+            turn = self._turns[sequence.id]
+            if not turn.began:
+                turn.began = True
+                outputs.append(TurnBegan(sequence.id, len(sequence.tokens), sequence.cached))
+        return outputs
+
+    def _extend(self, sequence: Sequence, logits: torch.Tensor) -> list[Output]:
+        turn = self._turns[sequence.id]
+        try:
+            token = turn.next_token(lambda: self._samplers[sequence.id].choose(logits, turn.spec.grammar))
+            text, ended = turn.take(token)
+        except InvalidGrammarError as error:
+            return [self._fail(sequence, f"the grammar could not be followed: {error}")]
+        sequence.tokens.append(token)
+        if ended is None and len(sequence.tokens) >= sequence.limit:
+            text, ended = text + turn.stops.close(), "length"
+        outputs: list[Output] = [Decoded(sequence.id, (token,), text)]
+        return outputs if ended is None else outputs + self._end_turn(sequence, ended)
+
+    def _end_turn(self, sequence: Sequence, reason: str) -> list[Output]:
+        turn = self._turns.pop(sequence.id)
+        self._scheduler.park(sequence)
+        return [TurnEnded(sequence.id, reason, turn.decoded)]
+
+    def _fail(self, sequence: Sequence, message: str) -> Output:
+        self._release(sequence.id)
+        return Failed(sequence.id, message)

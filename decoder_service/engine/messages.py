@@ -1,0 +1,96 @@
+"""What goes into the engine and what comes out of it."""
+
+from dataclasses import dataclass
+
+from decoder_service.engine.sampler import Sampling
+from decoder_service.text.grammar import Grammar
+from decoder_service.text.stops import TurnStop
+
+
+@dataclass(frozen=True, slots=True)
+class TurnSpec:
+    """How one turn is decoded.
+
+    `max_tokens` decoded at most; the turn never runs past the model's context either. `replay`: tokens to take instead of
+    choosing, followed by the end of the turn. A turn with a `grammar` ends when its sentence is complete.
+    """
+
+    max_tokens: int
+    stop: tuple[str, ...] = ()
+    turn_stops: tuple[TurnStop, ...] = ()
+    replay: tuple[int, ...] | None = None
+    grammar: Grammar | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Begin:
+    """Adds a sequence and queues its first turn."""
+
+    id: int
+    prompt: tuple[int, ...]
+    sampling: Sampling
+    turn: TurnSpec
+
+
+@dataclass(frozen=True, slots=True)
+class Resume:
+    """Appends tokens to a parked sequence and queues its next turn."""
+
+    id: int
+    tokens: tuple[int, ...]
+    turn: TurnSpec
+
+
+@dataclass(frozen=True, slots=True)
+class EndTurn:
+    """Ends the running turn after the token that was decoded last. Nothing happens if it has ended."""
+
+    id: int
+
+
+@dataclass(frozen=True, slots=True)
+class Release:
+    """Forgets a sequence, whatever it is doing, and frees all it holds."""
+
+    id: int
+
+
+Command = Begin | Resume | EndTurn | Release
+
+
+@dataclass(frozen=True, slots=True)
+class TurnBegan:
+    """The turn's first tokens enter the batch: `prompt_tokens` in all, `cached_tokens` of them already in the cache."""
+
+    id: int
+    prompt_tokens: int
+    cached_tokens: int
+
+
+@dataclass(frozen=True, slots=True)
+class Decoded:
+    """New tokens of a sequence and the text they complete."""
+
+    id: int
+    tokens: tuple[int, ...]
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class TurnEnded:
+    """The sequence is parked. `reason`: "stop", "length" or "veto"."""
+
+    id: int
+    reason: str
+    completion_tokens: int
+
+
+@dataclass(frozen=True, slots=True)
+class Failed:
+    """The sequence is gone because the engine could not go on with it."""
+
+    id: int
+    message: str
+
+
+Output = TurnBegan | Decoded | TurnEnded | Failed

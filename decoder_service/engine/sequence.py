@@ -1,0 +1,40 @@
+"""A sequence: the tokens of one completion over all of its turns, and where it stands.
+
+    WAITING ─▶ RUNNING ⇄ PARKED ─▶ FINISHED
+                 ▲          │
+                 └ RETURNING┘
+
+A sequence WAITs for its first turn, RUNs in the batch, is PARKED between turns with its pages kept, and is RETURNING when its
+tools are done and it waits for a place again. `cached` tokens have their keys and values in `pages`; the rest must be run
+through the model. While decoding, exactly one token is not cached: the one that was chosen last.
+"""
+
+import enum
+from dataclasses import dataclass, field
+
+
+class State(enum.Enum):
+    """Where a sequence stands."""
+
+    WAITING = "waiting"
+    RUNNING = "running"
+    PARKED = "parked"
+    RETURNING = "returning"
+    FINISHED = "finished"
+
+
+@dataclass(slots=True, eq=False)
+class Sequence:
+    """Tokens and bookkeeping of one completion. `limit`: most tokens it may have at the end of the running turn."""
+
+    id: int
+    tokens: list[int]
+    limit: int
+    state: State = State.WAITING
+    cached: int = 0
+    pages: list[int] = field(default_factory=list)
+
+    @property
+    def uncached(self) -> int:
+        """Tokens that must still be run through the model."""
+        return len(self.tokens) - self.cached

@@ -1,0 +1,69 @@
+"""Loads a model and all that belongs to it."""
+
+from dataclasses import dataclass
+
+import torch
+from tokenizers import Tokenizer
+from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
+from transformers.utils import logging
+
+from decoder_service.models.store import ModelNotFoundError, locate
+
+
+class UnsupportedModelError(Exception):
+    """The model cannot be served; the message says why."""
+
+
+@dataclass(frozen=True, slots=True)
+class LoadedModel:
+    """A model ready to run. `context`: most tokens that it was trained for. `end_tokens` end a turn."""
+
+    name: str
+    model: PreTrainedModel
+    tokenizer: PreTrainedTokenizerBase
+    end_tokens: frozenset[int]
+    context: int
+
+    @property
+    def backend_tokenizer(self) -> Tokenizer:
+        """The tokenizer behind transformers' own."""
+        return self.tokenizer.backend_tokenizer  # type: ignore[attr-defined, no-any-return]
+
+
+def load(name: str, dtype: str) -> LoadedModel:
+    """Loads a catalogue name, a directory or a hub name. `dtype` is "auto", "float32" or "bfloat16".
+
+    Raises ModelNotFoundError where there is none, UnsupportedModelError where it cannot be served.
+    """
+    logging.disable_progress_bar()
+    where = locate(name)
+    try:
+        tokenizer = AutoTokenizer.from_pretrained(where)
+        model = AutoModelForCausalLM.from_pretrained(where, dtype=_dtype(dtype))
+    except OSError as error:
+        raise ModelNotFoundError(f"{name}: {str(error).splitlines()[0]}") from error
+    except ValueError as error:
+        raise UnsupportedModelError(f"{name}: {str(error).splitlines()[0]}") from error
+    _refuse_unsupported(name, model, tokenizer)
+    return LoadedModel(name, model.eval(), tokenizer, _end_tokens(model, tokenizer), model.config.max_position_embeddings)
+
+
+def _dtype(name: str) -> torch.dtype:
+    """bfloat16 halves what a step reads, and pays only where the processor multiplies it in hardware."""
+    if name == "auto":
+        name = "bfloat16" if torch.ops.mkldnn._is_mkldnn_bf16_supported() else "float32"
+    return {"float32": torch.float32, "bfloat16": torch.bfloat16}[name]
+
+
+def _refuse_unsupported(name: str, model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> None:
+    if not hasattr(tokenizer, "backend_tokenizer"):
+        raise UnsupportedModelError(f"{name}: its tokenizer has no fast implementation")
+    kinds = set(getattr(model.config, "layer_types", None) or ["full_attention"])
+    if kinds != {"full_attention"}:
+        raise UnsupportedModelError(f"{name}: layers of type {', '.join(sorted(kinds - {'full_attention'}))} are not supported")
+
+
+def _end_tokens(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> frozenset[int]:
+    declared = model.generation_config.eos_token_id if model.generation_config else None
+    tokens = declared if isinstance(declared, list) else [declared]
+    return frozenset(token for token in (*tokens, tokenizer.eos_token_id) if token is not None)

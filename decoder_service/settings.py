@@ -1,0 +1,28 @@
+"""What the decoder can be told."""
+
+from typing import ClassVar
+
+from pydantic import Field
+from pydantic_settings import SettingsConfigDict
+
+from decoder_service.models.store import DEFAULT
+from protos.rpc.settings import ServiceSettings
+
+
+class DecoderSettings(ServiceSettings):
+    """Settings of the decoder; see protos/rpc/settings.py for where they come from."""
+
+    model_config = SettingsConfigDict(env_prefix="CONVEYOR_DECODER_")
+    section: ClassVar[str] = "decoder"
+
+    address: str = Field("127.0.0.1:50052", description="where to listen")
+    tools_address: str = Field("127.0.0.1:50053", description="where the tool service is")
+    metrics_address: str = Field("127.0.0.1:8081", description="where to serve /metrics; empty: nowhere")
+    model: str = Field(DEFAULT, description="catalogue name, directory that from_pretrained reads, or hub name")
+    dtype: str = Field("auto", pattern="^(auto|float32|bfloat16)$", description="of weights and activations")
+    threads: int = Field(0, ge=0, le=1024, description="threads of a forward pass; 0: all cores")
+    max_running: int = Field(32, ge=1, le=1024, description="sequences in a batch")
+    max_waiting: int = Field(128, ge=0, le=100_000, description="sequences beyond those in the batch; then OVERLOADED")
+    prefill_chunk: int = Field(128, ge=1, le=8192, description="prompt tokens in one step")
+    kv_cache_gib: float = Field(2.0, gt=0, le=4096, description="memory for keys and values")
+    context_length: int = Field(0, ge=0, description="most tokens of a completion; 0: the model's")

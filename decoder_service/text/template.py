@@ -1,0 +1,111 @@
+"""A conversation as the tokens of a model's own chat template.
+
+Between turns only what is new is rendered: the template is asked for the conversation with a placeholder in the assistant's
+place, and what it writes after the placeholder is the text that follows the assistant's turn, whatever the template.
+Templates without a tool role get the results as a user's message.
+
+Text of users and tools is never read as control tokens: where it spells one, a zero-width space breaks the spelling.
+"""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from jinja2 import TemplateError
+from transformers import PreTrainedTokenizerBase
+
+_PLACEHOLDER = "CONVEYOR-ASSISTANT-TURN"
+_PLAIN_TEMPLATE = "{% for m in messages %}{{ m['role'] }}: {{ m['content'] }}\n{% endfor %}{% if add_generation_prompt %}assistant: {% endif %}"
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """A message of a conversation; `role` is "system", "user" or "assistant"."""
+
+    role: str
+    content: str
+
+
+@dataclass(frozen=True, slots=True)
+class ToolText:
+    """What a tool answered, for the model to read."""
+
+    name: str
+    text: str
+
+
+class ChatTemplate:
+    """The chat template of one tokenizer."""
+
+    def __init__(self, tokenizer: PreTrainedTokenizerBase) -> None:
+        self._tokenizer = tokenizer
+        self._template = str(tokenizer.chat_template or _PLAIN_TEMPLATE)
+        self._control = sorted((str(token) for token in tokenizer.all_special_tokens), key=len, reverse=True)
+        self.lists_tools = "tools" in self._template
+        self._has_tool_role = "tool" in self._template
+
+    def prompt(self, messages: Sequence[Message], instructions: str, tools: Sequence[Mapping[str, Any]]) -> list[int]:
+        """Tokens of a conversation up to the assistant's answer.
+
+        `instructions` join the system message; `tools` are OpenAI function objects for templates that list tools.
+        """
+        rendered = self._render([self._message(message.role, message.content) for message in _instructed(messages, instructions)], tools)
+        return self._encode(rendered)
+
+    def continuation(self, messages: Sequence[Message], results: Sequence[ToolText], after: Sequence[int]) -> list[int]:
+        """Tokens between an assistant's turn that ended with the tokens `after` and its answer to `results`."""
+        said = [self._message(message.role, message.content) for message in messages]
+        said.append({"role": "assistant", "content": _PLACEHOLDER})
+        try:
+            rendered = self._render(said + self._results(results, self._has_tool_role), ())
+        except TemplateError:
+            rendered = self._render(said + self._results(results, False), ())
+        tokens = self._encode(rendered.rpartition(_PLACEHOLDER)[2])
+        return tokens[1:] if tokens and after and tokens[0] == after[-1] else tokens
+
+    def encode(self, text: str) -> list[int]:
+        """Tokens of plain text."""
+        return self._encode(self._inert(text))
+
+    def _results(self, results: Sequence[ToolText], tool_role: bool) -> list[dict[str, str]]:
+        if tool_role:
+            return [{**self._message("tool", result.text), "name": result.name} for result in results]
+        text = "\n\n".join(f"Result of {result.name}:\n{result.text}" for result in results)
+        return [self._message("user", text)]
+
+    def _render(self, messages: list[dict[str, str]], tools: Sequence[Mapping[str, Any]]) -> str:
+        return str(
+            self._tokenizer.apply_chat_template(
+                messages,
+                tools=list(tools) or None,
+                chat_template=self._template,
+                add_generation_prompt=True,
+                tokenize=False,
+            )
+        )
+
+    def _encode(self, text: str) -> list[int]:
+        return list(self._tokenizer(text, add_special_tokens=False)["input_ids"])
+
+    def _message(self, role: str, content: str) -> dict[str, str]:
+        return {"role": role, "content": self._inert(content)}
+
+    def _inert(self, text: str) -> str:
+        for token in self._control:
+            if len(token) > 1:
+                text = text.replace(token, f"{token[0]}\u200b{token[1:]}")
+        return text
+
+
+def _instructed(messages: Sequence[Message], instructions: str) -> list[Message]:
+    if not instructions:
+        return list(messages)
+    if messages[0].role == "system":
+        return [Message("system", f"{messages[0].content}\n\n{instructions}"), *messages[1:]]
+    return [Message("system", instructions), *messages]
+
+
+def function_object(name: str, description: str, parameters: str) -> dict[str, Any]:
+    """A tool as OpenAI's function object; `parameters` is a JSON schema as text."""
+    return {"type": "function", "function": {"name": name, "description": description, "parameters": json.loads(parameters)}}

@@ -1,0 +1,96 @@
+"""The decoder's side of `ToolService.Execute`: one stream per completion."""
+
+import asyncio
+from collections.abc import Callable
+from types import TracebackType
+from typing import Self
+
+import grpc
+
+from protos.conveyor.tool.v1 import tool_pb2, tool_pb2_grpc
+from protos.rpc import context
+from protos.rpc.errors import Reason, ServiceError, from_rpc_error
+
+END_REASONS = {
+    "stop": tool_pb2.TURN_END_REASON_STOP,
+    "length": tool_pb2.TURN_END_REASON_LENGTH,
+    "veto": tool_pb2.TURN_END_REASON_VETO,
+}
+
+
+class ToolStream:
+    """One completion's stream. An async context manager: leaving it cancels whatever still runs.
+
+    `on_event` is called with every event but `Started` and `TurnFinished`, in order, as it arrives.
+    """
+
+    def __init__(self, stub: "tool_pb2_grpc.ToolServiceAsyncStub", on_event: Callable[[tool_pb2.ExecuteResponse], None]) -> None:
+        self._stub = stub
+        self._on_event = on_event
+        self._finished: asyncio.Queue[int | ServiceError] = asyncio.Queue()
+        self._failure: ServiceError | None = None
+
+    async def __aenter__(self) -> Self:
+        running = context.current()
+        self._call = self._stub.Execute(metadata=running.metadata(), timeout=running.remaining_seconds())
+        return self
+
+    async def __aexit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self._call.cancel()
+        if reader := getattr(self, "_reader", None):
+            reader.cancel()
+            await asyncio.gather(reader, return_exceptions=True)
+
+    async def start(self, start: tool_pb2.Start) -> tool_pb2.Started:
+        """Opens the completion. Raises ServiceError: the tool service's own, or that it cannot be reached."""
+        await self._send(tool_pb2.ExecuteRequest(start=start))
+        try:
+            first = await self._call.read()
+        except grpc.aio.AioRpcError as error:
+            raise from_rpc_error(error, Reason.TOOL_SERVICE_UNAVAILABLE) from error
+        if not isinstance(first, tool_pb2.ExecuteResponse) or first.WhichOneof("event") != "started":
+            raise ServiceError(Reason.TOOL_SERVICE_UNAVAILABLE, "the tool service closed the stream before it started")
+        self._reader = asyncio.create_task(self._read())
+        return first.started
+
+    async def text(self, text: str) -> None:
+        """Passes on text of the running turn."""
+        await self._send(tool_pb2.ExecuteRequest(text_delta=tool_pb2.TextDelta(text=text)))
+
+    async def end_turn(self, reason: str) -> int:
+        """Ends the turn; waits until all of its calls have finished and says how many there were."""
+        await self._send(tool_pb2.ExecuteRequest(turn_end=tool_pb2.TurnEnd(reason=END_REASONS[reason])))
+        outcome = await self._finished.get()
+        if isinstance(outcome, ServiceError):
+            raise outcome
+        return outcome
+
+    async def _send(self, request: tool_pb2.ExecuteRequest) -> None:
+        if self._failure is not None:
+            raise self._failure
+        try:
+            await self._call.write(request)
+        except (grpc.aio.AioRpcError, asyncio.InvalidStateError) as error:
+            raise await self._why(error) from error
+
+    async def _why(self, error: BaseException) -> ServiceError:
+        """A failed write says little; the call's status says why."""
+        if isinstance(error, grpc.aio.AioRpcError):
+            return from_rpc_error(error, Reason.TOOL_SERVICE_UNAVAILABLE)
+        details = await self._call.details() if self._call.done() else ""
+        return ServiceError(Reason.TOOL_SERVICE_UNAVAILABLE, details or "the tool service closed the stream")
+
+    async def _read(self) -> None:
+        try:
+            async for response in self._call:
+                if response.WhichOneof("event") == "turn_finished":
+                    self._finished.put_nowait(response.turn_finished.call_count)
+                else:
+                    self._on_event(response)
+            self._fail(ServiceError(Reason.TOOL_SERVICE_UNAVAILABLE, "the tool service closed the stream"))
+        except grpc.aio.AioRpcError as error:
+            self._fail(from_rpc_error(error, Reason.TOOL_SERVICE_UNAVAILABLE))
+
+    def _fail(self, failure: ServiceError) -> None:
+        self._failure = failure
+        self._finished.put_nowait(failure)

@@ -1,0 +1,272 @@
+import datetime
+
+from google.protobuf import duration_pb2 as _duration_pb2
+from google.protobuf.internal import containers as _containers
+from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
+from google.protobuf import descriptor as _descriptor
+from google.protobuf import message as _message
+from collections.abc import Iterable as _Iterable, Mapping as _Mapping
+from typing import ClassVar as _ClassVar, Optional as _Optional, Union as _Union
+
+DESCRIPTOR: _descriptor.FileDescriptor
+
+class Mode(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+    __slots__ = ()
+    MODE_UNSPECIFIED: _ClassVar[Mode]
+    MODE_SERIAL: _ClassVar[Mode]
+    MODE_PARALLEL: _ClassVar[Mode]
+    MODE_ON_SEAL: _ClassVar[Mode]
+    MODE_PARTIAL: _ClassVar[Mode]
+
+class TurnEndReason(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+    __slots__ = ()
+    TURN_END_REASON_UNSPECIFIED: _ClassVar[TurnEndReason]
+    TURN_END_REASON_STOP: _ClassVar[TurnEndReason]
+    TURN_END_REASON_LENGTH: _ClassVar[TurnEndReason]
+    TURN_END_REASON_VETO: _ClassVar[TurnEndReason]
+
+class Effect(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+    __slots__ = ()
+    EFFECT_UNSPECIFIED: _ClassVar[Effect]
+    EFFECT_NONE: _ClassVar[Effect]
+    EFFECT_READ: _ClassVar[Effect]
+    EFFECT_IDEMPOTENT: _ClassVar[Effect]
+    EFFECT_WRITE: _ClassVar[Effect]
+MODE_UNSPECIFIED: Mode
+MODE_SERIAL: Mode
+MODE_PARALLEL: Mode
+MODE_ON_SEAL: Mode
+MODE_PARTIAL: Mode
+TURN_END_REASON_UNSPECIFIED: TurnEndReason
+TURN_END_REASON_STOP: TurnEndReason
+TURN_END_REASON_LENGTH: TurnEndReason
+TURN_END_REASON_VETO: TurnEndReason
+EFFECT_UNSPECIFIED: Effect
+EFFECT_NONE: Effect
+EFFECT_READ: Effect
+EFFECT_IDEMPOTENT: Effect
+EFFECT_WRITE: Effect
+
+class ExecuteRequest(_message.Message):
+    __slots__ = ("start", "text_delta", "turn_end")
+    START_FIELD_NUMBER: _ClassVar[int]
+    TEXT_DELTA_FIELD_NUMBER: _ClassVar[int]
+    TURN_END_FIELD_NUMBER: _ClassVar[int]
+    start: Start
+    text_delta: TextDelta
+    turn_end: TurnEnd
+    def __init__(self, start: _Optional[_Union[Start, _Mapping]] = ..., text_delta: _Optional[_Union[TextDelta, _Mapping]] = ..., turn_end: _Optional[_Union[TurnEnd, _Mapping]] = ...) -> None: ...
+
+class ExecuteResponse(_message.Message):
+    __slots__ = ("started", "call_opened", "arguments_delta", "call_started", "unit_finished", "call_output", "call_finished", "turn_vetoed", "turn_finished")
+    STARTED_FIELD_NUMBER: _ClassVar[int]
+    CALL_OPENED_FIELD_NUMBER: _ClassVar[int]
+    ARGUMENTS_DELTA_FIELD_NUMBER: _ClassVar[int]
+    CALL_STARTED_FIELD_NUMBER: _ClassVar[int]
+    UNIT_FINISHED_FIELD_NUMBER: _ClassVar[int]
+    CALL_OUTPUT_FIELD_NUMBER: _ClassVar[int]
+    CALL_FINISHED_FIELD_NUMBER: _ClassVar[int]
+    TURN_VETOED_FIELD_NUMBER: _ClassVar[int]
+    TURN_FINISHED_FIELD_NUMBER: _ClassVar[int]
+    started: Started
+    call_opened: CallOpened
+    arguments_delta: ArgumentsDelta
+    call_started: CallStarted
+    unit_finished: UnitFinished
+    call_output: CallOutput
+    call_finished: CallFinished
+    turn_vetoed: TurnVetoed
+    turn_finished: TurnFinished
+    def __init__(self, started: _Optional[_Union[Started, _Mapping]] = ..., call_opened: _Optional[_Union[CallOpened, _Mapping]] = ..., arguments_delta: _Optional[_Union[ArgumentsDelta, _Mapping]] = ..., call_started: _Optional[_Union[CallStarted, _Mapping]] = ..., unit_finished: _Optional[_Union[UnitFinished, _Mapping]] = ..., call_output: _Optional[_Union[CallOutput, _Mapping]] = ..., call_finished: _Optional[_Union[CallFinished, _Mapping]] = ..., turn_vetoed: _Optional[_Union[TurnVetoed, _Mapping]] = ..., turn_finished: _Optional[_Union[TurnFinished, _Mapping]] = ...) -> None: ...
+
+class Start(_message.Message):
+    __slots__ = ("format", "tools", "mode", "limits", "required_tool")
+    FORMAT_FIELD_NUMBER: _ClassVar[int]
+    TOOLS_FIELD_NUMBER: _ClassVar[int]
+    MODE_FIELD_NUMBER: _ClassVar[int]
+    LIMITS_FIELD_NUMBER: _ClassVar[int]
+    REQUIRED_TOOL_FIELD_NUMBER: _ClassVar[int]
+    format: str
+    tools: _containers.RepeatedScalarFieldContainer[str]
+    mode: Mode
+    limits: Limits
+    required_tool: str
+    def __init__(self, format: _Optional[str] = ..., tools: _Optional[_Iterable[str]] = ..., mode: _Optional[_Union[Mode, str]] = ..., limits: _Optional[_Union[Limits, _Mapping]] = ..., required_tool: _Optional[str] = ...) -> None: ...
+
+class Limits(_message.Message):
+    __slots__ = ("max_calls_per_turn", "max_result_chars", "call_timeout")
+    MAX_CALLS_PER_TURN_FIELD_NUMBER: _ClassVar[int]
+    MAX_RESULT_CHARS_FIELD_NUMBER: _ClassVar[int]
+    CALL_TIMEOUT_FIELD_NUMBER: _ClassVar[int]
+    max_calls_per_turn: int
+    max_result_chars: int
+    call_timeout: _duration_pb2.Duration
+    def __init__(self, max_calls_per_turn: _Optional[int] = ..., max_result_chars: _Optional[int] = ..., call_timeout: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ...) -> None: ...
+
+class Started(_message.Message):
+    __slots__ = ("tools", "instructions", "template_native", "grammar", "stops")
+    TOOLS_FIELD_NUMBER: _ClassVar[int]
+    INSTRUCTIONS_FIELD_NUMBER: _ClassVar[int]
+    TEMPLATE_NATIVE_FIELD_NUMBER: _ClassVar[int]
+    GRAMMAR_FIELD_NUMBER: _ClassVar[int]
+    STOPS_FIELD_NUMBER: _ClassVar[int]
+    tools: _containers.RepeatedCompositeFieldContainer[Tool]
+    instructions: str
+    template_native: bool
+    grammar: str
+    stops: _containers.RepeatedCompositeFieldContainer[TurnStop]
+    def __init__(self, tools: _Optional[_Iterable[_Union[Tool, _Mapping]]] = ..., instructions: _Optional[str] = ..., template_native: _Optional[bool] = ..., grammar: _Optional[str] = ..., stops: _Optional[_Iterable[_Union[TurnStop, _Mapping]]] = ...) -> None: ...
+
+class TurnStop(_message.Message):
+    __slots__ = ("after", "text")
+    AFTER_FIELD_NUMBER: _ClassVar[int]
+    TEXT_FIELD_NUMBER: _ClassVar[int]
+    after: str
+    text: str
+    def __init__(self, after: _Optional[str] = ..., text: _Optional[str] = ...) -> None: ...
+
+class TextDelta(_message.Message):
+    __slots__ = ("text",)
+    TEXT_FIELD_NUMBER: _ClassVar[int]
+    text: str
+    def __init__(self, text: _Optional[str] = ...) -> None: ...
+
+class TurnEnd(_message.Message):
+    __slots__ = ("reason",)
+    REASON_FIELD_NUMBER: _ClassVar[int]
+    reason: TurnEndReason
+    def __init__(self, reason: _Optional[_Union[TurnEndReason, str]] = ...) -> None: ...
+
+class CallOpened(_message.Message):
+    __slots__ = ("call_id", "name", "text_offset")
+    CALL_ID_FIELD_NUMBER: _ClassVar[int]
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    TEXT_OFFSET_FIELD_NUMBER: _ClassVar[int]
+    call_id: str
+    name: str
+    text_offset: int
+    def __init__(self, call_id: _Optional[str] = ..., name: _Optional[str] = ..., text_offset: _Optional[int] = ...) -> None: ...
+
+class ArgumentsDelta(_message.Message):
+    __slots__ = ("call_id", "text")
+    CALL_ID_FIELD_NUMBER: _ClassVar[int]
+    TEXT_FIELD_NUMBER: _ClassVar[int]
+    call_id: str
+    text: str
+    def __init__(self, call_id: _Optional[str] = ..., text: _Optional[str] = ...) -> None: ...
+
+class CallStarted(_message.Message):
+    __slots__ = ("call_id",)
+    CALL_ID_FIELD_NUMBER: _ClassVar[int]
+    call_id: str
+    def __init__(self, call_id: _Optional[str] = ...) -> None: ...
+
+class UnitFinished(_message.Message):
+    __slots__ = ("call_id", "unit")
+    CALL_ID_FIELD_NUMBER: _ClassVar[int]
+    UNIT_FIELD_NUMBER: _ClassVar[int]
+    call_id: str
+    unit: Unit
+    def __init__(self, call_id: _Optional[str] = ..., unit: _Optional[_Union[Unit, _Mapping]] = ...) -> None: ...
+
+class Unit(_message.Message):
+    __slots__ = ("label", "text_offset", "busy")
+    LABEL_FIELD_NUMBER: _ClassVar[int]
+    TEXT_OFFSET_FIELD_NUMBER: _ClassVar[int]
+    BUSY_FIELD_NUMBER: _ClassVar[int]
+    label: str
+    text_offset: int
+    busy: _duration_pb2.Duration
+    def __init__(self, label: _Optional[str] = ..., text_offset: _Optional[int] = ..., busy: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ...) -> None: ...
+
+class CallOutput(_message.Message):
+    __slots__ = ("call_id", "text")
+    CALL_ID_FIELD_NUMBER: _ClassVar[int]
+    TEXT_FIELD_NUMBER: _ClassVar[int]
+    call_id: str
+    text: str
+    def __init__(self, call_id: _Optional[str] = ..., text: _Optional[str] = ...) -> None: ...
+
+class CallFinished(_message.Message):
+    __slots__ = ("call_id", "result", "error", "arguments_json", "timing")
+    CALL_ID_FIELD_NUMBER: _ClassVar[int]
+    RESULT_FIELD_NUMBER: _ClassVar[int]
+    ERROR_FIELD_NUMBER: _ClassVar[int]
+    ARGUMENTS_JSON_FIELD_NUMBER: _ClassVar[int]
+    TIMING_FIELD_NUMBER: _ClassVar[int]
+    call_id: str
+    result: str
+    error: ToolError
+    arguments_json: str
+    timing: Timing
+    def __init__(self, call_id: _Optional[str] = ..., result: _Optional[str] = ..., error: _Optional[_Union[ToolError, _Mapping]] = ..., arguments_json: _Optional[str] = ..., timing: _Optional[_Union[Timing, _Mapping]] = ...) -> None: ...
+
+class ToolError(_message.Message):
+    __slots__ = ("code", "message")
+    CODE_FIELD_NUMBER: _ClassVar[int]
+    MESSAGE_FIELD_NUMBER: _ClassVar[int]
+    code: str
+    message: str
+    def __init__(self, code: _Optional[str] = ..., message: _Optional[str] = ...) -> None: ...
+
+class Timing(_message.Message):
+    __slots__ = ("busy", "waiting", "queued")
+    BUSY_FIELD_NUMBER: _ClassVar[int]
+    WAITING_FIELD_NUMBER: _ClassVar[int]
+    QUEUED_FIELD_NUMBER: _ClassVar[int]
+    busy: _duration_pb2.Duration
+    waiting: _duration_pb2.Duration
+    queued: _duration_pb2.Duration
+    def __init__(self, busy: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., waiting: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., queued: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ...) -> None: ...
+
+class TurnVetoed(_message.Message):
+    __slots__ = ("call_id", "reason")
+    CALL_ID_FIELD_NUMBER: _ClassVar[int]
+    REASON_FIELD_NUMBER: _ClassVar[int]
+    call_id: str
+    reason: str
+    def __init__(self, call_id: _Optional[str] = ..., reason: _Optional[str] = ...) -> None: ...
+
+class TurnFinished(_message.Message):
+    __slots__ = ("call_count",)
+    CALL_COUNT_FIELD_NUMBER: _ClassVar[int]
+    call_count: int
+    def __init__(self, call_count: _Optional[int] = ...) -> None: ...
+
+class ListToolsRequest(_message.Message):
+    __slots__ = ()
+    def __init__(self) -> None: ...
+
+class ListToolsResponse(_message.Message):
+    __slots__ = ("tools", "formats")
+    TOOLS_FIELD_NUMBER: _ClassVar[int]
+    FORMATS_FIELD_NUMBER: _ClassVar[int]
+    tools: _containers.RepeatedCompositeFieldContainer[Tool]
+    formats: _containers.RepeatedCompositeFieldContainer[Format]
+    def __init__(self, tools: _Optional[_Iterable[_Union[Tool, _Mapping]]] = ..., formats: _Optional[_Iterable[_Union[Format, _Mapping]]] = ...) -> None: ...
+
+class Tool(_message.Message):
+    __slots__ = ("name", "description", "parameters_json_schema", "effect", "partial", "timeout")
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    DESCRIPTION_FIELD_NUMBER: _ClassVar[int]
+    PARAMETERS_JSON_SCHEMA_FIELD_NUMBER: _ClassVar[int]
+    EFFECT_FIELD_NUMBER: _ClassVar[int]
+    PARTIAL_FIELD_NUMBER: _ClassVar[int]
+    TIMEOUT_FIELD_NUMBER: _ClassVar[int]
+    name: str
+    description: str
+    parameters_json_schema: str
+    effect: Effect
+    partial: bool
+    timeout: _duration_pb2.Duration
+    def __init__(self, name: _Optional[str] = ..., description: _Optional[str] = ..., parameters_json_schema: _Optional[str] = ..., effect: _Optional[_Union[Effect, str]] = ..., partial: _Optional[bool] = ..., timeout: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ...) -> None: ...
+
+class Format(_message.Message):
+    __slots__ = ("name", "description", "only_tool")
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    DESCRIPTION_FIELD_NUMBER: _ClassVar[int]
+    ONLY_TOOL_FIELD_NUMBER: _ClassVar[int]
+    name: str
+    description: str
+    only_tool: str
+    def __init__(self, name: _Optional[str] = ..., description: _Optional[str] = ..., only_tool: _Optional[str] = ...) -> None: ...

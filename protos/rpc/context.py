@@ -1,0 +1,68 @@
+"""What a request carries from service to service: an id, a trace, and the time that is left.
+
+gRPC for Python passes neither deadlines nor metadata on to outgoing calls, so each service does it here: a handler binds
+`current()` from what came in, and every outgoing call takes `outgoing()` along.
+"""
+
+import re
+import secrets
+import time
+from contextvars import ContextVar
+from dataclasses import dataclass
+
+import grpc
+
+REQUEST_ID = "x-request-id"
+TRACEPARENT = "traceparent"  # https://www.w3.org/TR/trace-context/
+_SANE_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
+_SANE_TRACE = re.compile(r"[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}")
+
+
+@dataclass(frozen=True, slots=True)
+class RequestContext:
+    """The running request. `deadline` is on `time.monotonic()`; None means no deadline."""
+
+    request_id: str
+    traceparent: str | None = None
+    deadline: float | None = None
+
+    def metadata(self) -> tuple[tuple[str, str], ...]:
+        """Metadata for an outgoing call."""
+        pairs = ((REQUEST_ID, self.request_id), (TRACEPARENT, self.traceparent))
+        return tuple((key, value) for key, value in pairs if value is not None)
+
+    def remaining_seconds(self) -> float | None:
+        """Timeout for an outgoing call; None means no deadline, zero that it has passed."""
+        return None if self.deadline is None else max(0.0, self.deadline - time.monotonic())
+
+
+_current: ContextVar[RequestContext | None] = ContextVar("conveyor_request", default=None)
+
+
+def current() -> RequestContext:
+    """The running request's context; a fresh one outside any request."""
+    context = _current.get()
+    return context if context is not None else RequestContext(new_request_id())
+
+
+def bind(context: RequestContext) -> None:
+    """Makes `context` the current one for this task and the tasks it starts."""
+    _current.set(context)
+
+
+def new_request_id() -> str:
+    """A fresh id: 12 hexadecimal digits, short enough to read out and long enough never to meet again."""
+    return secrets.token_hex(6)
+
+
+def incoming(servicer_context: grpc.aio.ServicerContext) -> RequestContext:
+    """Reads the context of a call that came in. A malformed id or trace is replaced or dropped: it would reach our logs."""
+    metadata = {key: str(value) for key, value in servicer_context.invocation_metadata() or ()}
+    request_id = metadata.get(REQUEST_ID, "")
+    trace = metadata.get(TRACEPARENT, "")
+    remaining = servicer_context.time_remaining()
+    return RequestContext(
+        request_id if _SANE_ID.fullmatch(request_id) else new_request_id(),
+        trace if _SANE_TRACE.fullmatch(trace) else None,
+        None if remaining is None else time.monotonic() + remaining,
+    )

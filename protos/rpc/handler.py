@@ -1,0 +1,83 @@
+"""Decorators for the methods of a servicer.
+
+They bind the request's context, log how the call ended, and turn what escapes into a status: a `ServiceError` into its own,
+anything else into INTERNAL with a fixed text, so that no stack trace or path reaches a caller.
+"""
+
+import asyncio
+import functools
+from collections.abc import AsyncIterator, Awaitable, Callable
+from typing import Any, NoReturn, TypeVar
+
+import grpc
+import structlog
+
+from protos.rpc import context as request_context
+from protos.rpc.errors import UNEXPECTED, Reason, ServiceError, to_status
+
+Servicer = TypeVar("Servicer")
+Request = TypeVar("Request")
+Response = TypeVar("Response")
+Context = grpc.aio.ServicerContext[Any, Any]
+
+log = structlog.get_logger()
+
+
+def unary(
+    method: Callable[[Servicer, Request], Awaitable[Response]],
+) -> Callable[[Servicer, Request, Context], Awaitable[Response]]:
+    """Wraps `async def Method(self, request) -> response`."""
+
+    @functools.wraps(method)
+    async def handle(self: Servicer, request: Request, context: Context) -> Response:
+        _enter(context)
+        try:
+            return await method(self, request)
+        except Exception as error:
+            await _abort(method.__name__, context, error)
+
+    return handle
+
+
+def streaming(
+    method: Callable[[Servicer, Request], AsyncIterator[Response]],
+) -> Callable[[Servicer, Request, Context], AsyncIterator[Response]]:
+    """Wraps `async def Method(self, request)` that yields responses.
+
+    `request` is an iterator of requests where the method takes a stream. The generator is closed in every case, so its
+    `finally` blocks run when the caller cancels.
+    """
+
+    @functools.wraps(method)
+    async def handle(self: Servicer, request: Request, context: Context) -> AsyncIterator[Response]:
+        _enter(context)
+        responses = method(self, request)
+        try:
+            async for response in responses:
+                yield response
+        except asyncio.CancelledError:
+            log.info("cancelled", method=method.__name__)
+            raise
+        except Exception as error:
+            await _abort(method.__name__, context, error)
+        finally:
+            await responses.aclose()  # type: ignore[attr-defined]
+
+    return handle
+
+
+def _enter(context: Context) -> None:
+    bound = request_context.incoming(context)
+    request_context.bind(bound)
+    structlog.contextvars.clear_contextvars()
+    structlog.contextvars.bind_contextvars(request_id=bound.request_id)
+
+
+async def _abort(method: str, context: Context, error: Exception) -> NoReturn:
+    if isinstance(error, ServiceError):
+        log.info("refused", method=method, reason=str(error.reason), message=error.message)
+    else:
+        log.error("failed", method=method, exc_info=error)
+        error = ServiceError(Reason.INTERNAL, UNEXPECTED)
+    await context.abort_with_status(to_status(error, request_context.current().request_id))
+    raise AssertionError("abort_with_status always raises")

@@ -1,0 +1,111 @@
+"""The life of a gRPC server.
+
+Start: listen, then tell health NOT_SERVING until the service says that it is ready. Stop, on SIGTERM or SIGINT, in this order:
+health off, no new calls, running calls get `grace_seconds`, then they are cancelled. A second signal cancels them at once.
+"""
+
+import asyncio
+import signal
+from collections.abc import Callable, Sequence
+from typing import Protocol
+
+import grpc
+import structlog
+from grpc_health.v1 import health_pb2, health_pb2_grpc
+from grpc_health.v1.health import aio as health
+from grpc_reflection.v1alpha import reflection
+
+from protos.rpc.channel import MESSAGE_BYTES
+
+log = structlog.get_logger()
+
+
+class Server:
+    """A gRPC server with health and reflection.
+
+    `register` is called with the `grpc.aio.Server` to add servicers to; `services` are their full names.
+    """
+
+    def __init__(
+        self,
+        address: str,
+        register: Callable[[grpc.aio.Server], None],
+        services: Sequence[str],
+        *,
+        reflect: bool = True,
+    ) -> None:
+        self._services = ("", *services)
+        self._health = health.HealthServicer()
+        self._server = grpc.aio.server(
+            options=[
+                ("grpc.max_send_message_length", MESSAGE_BYTES),
+                ("grpc.max_receive_message_length", MESSAGE_BYTES),
+                ("grpc.keepalive_permit_without_calls", 1),
+                ("grpc.http2.min_ping_interval_without_data_ms", 5_000),
+                ("grpc.http2.max_ping_strikes", 0),
+                ("grpc.so_reuseport", 0),
+            ]
+        )
+        register(self._server)
+        health_pb2_grpc.add_HealthServicer_to_server(self._health, self._server)
+        if reflect:
+            reflection.enable_server_reflection((*services, health_pb2.DESCRIPTOR.services_by_name["Health"].full_name, reflection.SERVICE_NAME), self._server)
+        self._address = address
+        self.port = 0
+
+    async def start(self) -> None:
+        """Listens. Raises OSError with the address and the remedy where it cannot."""
+        try:
+            self.port = self._server.add_insecure_port(self._address)
+        except RuntimeError as error:
+            raise OSError(f"cannot listen on {self._address}: is it taken by another process?") from error
+        await self._say(health_pb2.HealthCheckResponse.NOT_SERVING)
+        await self._server.start()
+
+    async def ready(self) -> None:
+        """Tells health that calls are welcome. The service calls it when it can answer one."""
+        await self._say(health_pb2.HealthCheckResponse.SERVING)
+        log.info("ready", address=self._address, port=self.port)
+
+    async def not_ready(self) -> None:
+        """Takes `ready` back, for as long as the service cannot answer."""
+        await self._say(health_pb2.HealthCheckResponse.NOT_SERVING)
+        log.warning("not_ready", address=self._address, port=self.port)
+
+    async def stop(self, grace_seconds: float) -> None:
+        """Health off, no new calls, then `grace_seconds` for the running ones."""
+        await self._health.enter_graceful_shutdown()
+        await self._server.stop(grace_seconds)
+
+    async def _say(self, status: health_pb2.HealthCheckResponse.ServingStatus) -> None:
+        for service in self._services:
+            await self._health.set(service, status)
+
+
+class Stoppable(Protocol):
+    """A server, or a service around one. `stop` may be called again with less grace while it runs."""
+
+    async def stop(self, grace_seconds: float) -> None:
+        """Drains within `grace_seconds`."""
+
+
+async def until_stopped(server: Stoppable, grace_seconds: float) -> None:
+    """Waits for SIGTERM or SIGINT, then drains; a second signal cuts the drain short."""
+    loop = asyncio.get_running_loop()
+    first, second = asyncio.Event(), asyncio.Event()
+
+    def on_signal() -> None:
+        (second if first.is_set() else first).set()
+
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, on_signal)
+    await first.wait()
+    log.info("draining", grace_seconds=grace_seconds)
+    draining = asyncio.create_task(server.stop(grace_seconds))
+    forced = asyncio.create_task(second.wait())
+    await asyncio.wait((draining, forced), return_when=asyncio.FIRST_COMPLETED)
+    forced.cancel()
+    if not draining.done():
+        await server.stop(0)
+    await draining
+    log.info("stopped")

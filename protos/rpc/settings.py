@@ -1,0 +1,96 @@
+"""Settings of a service: one frozen object, read once from flags, environment and file, in this order of precedence.
+
+A service's section is its name: flag `--max-running 8`, environment `CONVEYOR_DECODER_MAX_RUNNING=8`, and in the TOML file
+that `CONVEYOR_CONFIG` or `--config` names:
+
+    [decoder]
+    max_running = 8
+
+A key that no service knows is an error in each of the three, so that a misspelling is never a default in disguise.
+"""
+
+import os
+import sys
+import tomllib
+from pathlib import Path
+from typing import Any, ClassVar, Self
+
+from pydantic import Field, ValidationError
+from pydantic_settings import BaseSettings, CliSettingsSource, PydanticBaseSettingsSource, SettingsConfigDict, SettingsError
+
+SECTIONS = ("gateway", "decoder", "tools")
+SHARED_ENVIRONMENT = ("CONVEYOR_CONFIG", "CONVEYOR_CACHE")
+
+
+class ServiceSettings(BaseSettings):
+    """What every service can be told. Subclasses set `section` and `env_prefix`, and add their own keys."""
+
+    model_config = SettingsConfigDict(frozen=True, extra="forbid", cli_kebab_case=True, cli_hide_none_type=True)
+    section: ClassVar[str]
+
+    log_level: str = Field("info", pattern="^(debug|info|warning|error)$", description="least severe event that is logged")
+    grace_seconds: float = Field(10.0, ge=0, le=600, description="how long running calls may go on after SIGTERM")
+    reflection: bool = Field(True, description="answer gRPC server reflection")
+
+    @classmethod
+    def settings_customise_sources(
+        cls, settings_cls: type[BaseSettings], init_settings: PydanticBaseSettingsSource, env_settings: PydanticBaseSettingsSource, **_: Any
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Flags, environment, then the file (which comes in through `init_settings`)."""
+        return env_settings, init_settings
+
+    @classmethod
+    def load(cls, arguments: list[str]) -> Self:
+        """Reads the settings. On a wrong one, prints the key, the value and what is wanted, and exits with status 2."""
+        try:
+            config, arguments = _split_config(arguments)
+            _refuse_unknown_environment(cls)
+            flags: CliSettingsSource[Any] = CliSettingsSource(cls, cli_prog_name=f"python -m {cls.__module__.partition('.')[0]}", root_parser=None)
+            return cls(_cli_settings_source=flags(args=arguments), **_read_file(config, cls.section))  # type: ignore[call-arg]
+        except ValidationError as error:
+            problems = [f"{'.'.join(map(str, p['loc']))} = {p['input']!r}: {p['msg']}" for p in error.errors()]
+            raise SystemExit(_fail(cls.section, problems)) from None
+        except (SettingsError, ValueError, OSError) as error:
+            raise SystemExit(_fail(cls.section, [str(error)])) from None
+
+
+def cache_folder() -> Path:
+    """Where models and other things that can be made again are kept: `$CONVEYOR_CACHE`, by default ~/.cache/conveyor."""
+    return Path(os.environ.get("CONVEYOR_CACHE") or Path.home() / ".cache" / "conveyor")
+
+
+def _split_config(arguments: list[str]) -> tuple[str, list[str]]:
+    if "--config" in arguments[:-1]:
+        at = arguments.index("--config")
+        return arguments[at + 1], arguments[:at] + arguments[at + 2 :]
+    return os.environ.get("CONVEYOR_CONFIG", ""), arguments
+
+
+def _read_file(path: str, section: str) -> dict[str, Any]:
+    if not path:
+        return {}
+    try:
+        tables = tomllib.loads(Path(path).read_text("utf-8"))
+    except tomllib.TOMLDecodeError as error:
+        raise ValueError(f"{path}: {error}") from error
+    for name in tables:
+        if name not in SECTIONS:
+            raise ValueError(f"{path}: unknown section [{name}]; there are {', '.join(SECTIONS)}")
+    return dict(tables.get(section, {}))
+
+
+def _refuse_unknown_environment(cls: type[ServiceSettings]) -> None:
+    own = f"CONVEYOR_{cls.section.upper()}_"
+    others = tuple(f"CONVEYOR_{section.upper()}_" for section in SECTIONS if section != cls.section)
+    for name in os.environ:
+        if not name.startswith("CONVEYOR_") or name in SHARED_ENVIRONMENT or name.startswith(others):
+            continue
+        if not name.startswith(own) or name.removeprefix(own).lower() not in cls.model_fields:
+            raise ValueError(f"unknown environment variable {name}")
+
+
+def _fail(section: str, problems: list[str]) -> int:
+    for problem in problems:
+        print(f"{section}: {problem}", file=sys.stderr)
+    print(f"{section}: see --help for every setting", file=sys.stderr)
+    return 2

@@ -1,0 +1,57 @@
+"""What a format is: a parser, and what a speaker for a model must know to have calls written in it."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal, Protocol
+
+from tool_service.formats.events import Event
+
+EndReason = Literal["stop", "length", "veto"]
+
+
+class Parser(Protocol):
+    """A sans-IO parser of one turn. Its work is proportional to the new text; its events do not depend on how it was cut."""
+
+    def feed(self, text: str) -> list[Event]:
+        """Takes the next piece of the turn."""
+        ...
+
+    def close(self, reason: EndReason) -> list[Event]:
+        """Takes the turn's end. After `length` or `veto` no open call is ever sealed. Nothing may be fed after it."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class ToolSchema:
+    """What a model is told of a tool. `parameters` is a JSON schema of type object."""
+
+    name: str
+    description: str
+    parameters: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class TurnStop:
+    """The turn ends with the token that completes `text` somewhere after `after`; both stay in the text."""
+
+    after: str
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Format:
+    """A way of writing calls.
+
+    `parser` takes the names of the tools that may be called. `instructions` tells a model how to call these tools.
+    `grammar` gives a Lark grammar (llguidance's dialect) whose sentences are turns with exactly one valid call of one of
+    these tools. `template_native` says that a chat template that lists tools already tells the model this format.
+    """
+
+    name: str
+    description: str
+    parser: Callable[[frozenset[str]], Parser]
+    instructions: Callable[[Sequence[ToolSchema]], str]
+    grammar: Callable[[Sequence[ToolSchema]], str]
+    template_native: bool = True
+    stops: tuple[TurnStop, ...] = ()
+    only_tool: str = ""
