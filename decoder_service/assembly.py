@@ -13,7 +13,6 @@ from decoder_service.engine.scheduler import Scheduler
 from decoder_service.engine.thread import EngineThread
 from decoder_service.models.loader import LoadedModel, UnsupportedModelError
 from decoder_service.settings import DecoderSettings
-from decoder_service.text.grammar import GrammarCompiler
 from decoder_service.text.template import ChatTemplate
 from protos.conveyor.decoder.v1 import decoder_pb2
 from protos.conveyor.tool.v1 import tool_pb2_grpc
@@ -34,7 +33,7 @@ def assemble(settings: DecoderSettings, loaded: LoadedModel, tools: grpc.aio.Cha
     return Decoder(
         engine=thread,
         template=ChatTemplate(loaded.tokenizer),
-        grammars=GrammarCompiler(loaded.tokenizer, loaded.end_tokens),
+        grammars=loaded.grammars,
         tools=tool_pb2_grpc.ToolServiceStub(tools),
         context=context,
     )

@@ -8,7 +8,7 @@ Everything that the caller is to see passes through one queue, stamped with the 
 
 import asyncio
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 
@@ -47,12 +47,11 @@ class Completion:
         self._began = time.monotonic()
         self._outbox: asyncio.Queue[decoder_pb2.GenerateResponse | None] = asyncio.Queue()
         self._usage = decoder_pb2.Usage()
-        self._results: list[ToolText] = []
-        self._names: dict[str, str] = {}
+        self._results: dict[str, ToolText] = {}
         self._sequence: SequenceHandle | None = None
         self._tools: ToolStream | None = None
 
-    async def events(self) -> AsyncIterator[decoder_pb2.GenerateResponse]:
+    async def events(self) -> AsyncGenerator[decoder_pb2.GenerateResponse, None]:
         """Runs the completion. Closing the iterator frees the sequence and stops the tools. Raises ServiceError."""
         work = asyncio.create_task(self._run())
         work.add_done_callback(lambda _: self._outbox.put_nowait(None))
@@ -135,10 +134,10 @@ class Completion:
                 return self._finish(wire.FINISH_REASONS[ended.reason])
             if number + 1 == self._request.max_turns:
                 return self._finish(decoder_pb2.FINISH_REASON_TURNS)
-            fresh = self._decoder.template.continuation(self._request.messages, self._results, last_tokens)
+            fresh = self._decoder.template.continuation(self._request.messages, list(self._results.values()), last_tokens)
             if left < 1 or context + len(fresh) >= self._decoder.context:
                 return self._finish(decoder_pb2.FINISH_REASON_LENGTH)
-            self._results = []
+            self._results.clear()
             sequence.resume(fresh, self._turn(number + 1, left, started))
         raise AssertionError("max_turns is at least 1")
 
@@ -167,10 +166,12 @@ class Completion:
     def _on_tool_event(self, event: tool_pb2.ExecuteResponse) -> None:
         match event.WhichOneof("event"):
             case "call_opened":
-                self._names[event.call_opened.call_id] = event.call_opened.name
+                opened = event.call_opened
+                self._results[opened.call_id] = ToolText(opened.name, "")  # keeps the order of appearance
             case "call_finished":
                 finished = event.call_finished
-                self._results.append(ToolText(self._names.get(finished.call_id, "tool"), wire.result_text(finished)))
+                name = self._results[finished.call_id].name
+                self._results[finished.call_id] = ToolText(name, wire.result_text(finished))
             case "turn_vetoed" if self._sequence:
                 self._sequence.end_turn()
         self._say(**wire.from_tool_event(event))

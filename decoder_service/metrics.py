@@ -16,7 +16,7 @@ class DecoderMetrics:
 
     def __init__(self, counts: Callable[[], dict[str, int]]) -> None:
         for state in counts():
-            SEQUENCES.labels(state).set_function(lambda state=state: counts()[state])
+            SEQUENCES.labels(state).set_function(_count_of(counts, state))
 
     def observe(self, event: decoder_pb2.GenerateResponse) -> None:
         """Counts one event."""
@@ -27,3 +27,7 @@ class DecoderMetrics:
         TOKENS.labels("prompt").inc(turn.usage.prompt_tokens)
         TOKENS.labels("cached").inc(turn.usage.cached_tokens)
         TOKENS.labels("decoded").inc(turn.usage.completion_tokens)
+
+
+def _count_of(counts: Callable[[], dict[str, int]], state: str) -> Callable[[], float]:
+    return lambda: counts()[state]

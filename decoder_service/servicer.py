@@ -1,6 +1,7 @@
 """The decoder's gRPC service."""
 
-from collections.abc import AsyncIterator
+import contextlib
+from collections.abc import AsyncGenerator
 
 from decoder_service.completion import Completion, Decoder
 from decoder_service.metrics import DecoderMetrics
@@ -18,15 +19,12 @@ class DecoderServicer(decoder_pb2_grpc.DecoderServiceServicer):
         self._metrics = metrics
 
     @streaming
-    async def Generate(self, request: decoder_pb2.GenerateRequest) -> AsyncIterator[decoder_pb2.GenerateResponse]:
+    async def Generate(self, request: decoder_pb2.GenerateRequest) -> AsyncGenerator[decoder_pb2.GenerateResponse, None]:
         """Decodes one completion."""
-        events = Completion(self._decoder, parse(request)).events()
-        try:
+        async with contextlib.aclosing(Completion(self._decoder, parse(request)).events()) as events:
             async for event in events:
                 self._metrics.observe(event)
                 yield event
-        finally:
-            await events.aclose()  # type: ignore[attr-defined]
 
     @unary
     async def GetModel(self, request: decoder_pb2.GetModelRequest) -> decoder_pb2.GetModelResponse:

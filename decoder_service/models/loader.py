@@ -8,6 +8,7 @@ from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel, P
 from transformers.utils import logging
 
 from decoder_service.models.store import ModelNotFoundError, locate
+from decoder_service.text.grammar import GrammarCompiler
 
 
 class UnsupportedModelError(Exception):
@@ -23,11 +24,12 @@ class LoadedModel:
     tokenizer: PreTrainedTokenizerBase
     end_tokens: frozenset[int]
     context: int
+    grammars: GrammarCompiler
 
     @property
     def backend_tokenizer(self) -> Tokenizer:
         """The tokenizer behind transformers' own."""
-        return self.tokenizer.backend_tokenizer  # type: ignore[attr-defined, no-any-return]
+        return self.tokenizer.backend_tokenizer  # type: ignore[no-any-return]
 
 
 def load(name: str, dtype: str) -> LoadedModel:
@@ -45,7 +47,15 @@ def load(name: str, dtype: str) -> LoadedModel:
     except ValueError as error:
         raise UnsupportedModelError(f"{name}: {str(error).splitlines()[0]}") from error
     _refuse_unsupported(name, model, tokenizer)
-    return LoadedModel(name, model.eval(), tokenizer, _end_tokens(model, tokenizer), model.config.max_position_embeddings)
+    end_tokens = _end_tokens(model, tokenizer)
+    return LoadedModel(
+        name=name,
+        model=model.eval(),
+        tokenizer=tokenizer,
+        end_tokens=end_tokens,
+        context=model.config.max_position_embeddings,
+        grammars=GrammarCompiler(tokenizer, end_tokens),
+    )
 
 
 def _dtype(name: str) -> torch.dtype:

@@ -1,11 +1,18 @@
 """What a model may write next, by a grammar."""
 
 import json
+from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
 from llguidance import LLMatcher, LLTokenizer
 from transformers import PreTrainedTokenizerBase
+
+if TYPE_CHECKING:
+    from llguidance._lib import JsonCompileOptions
+
+
+_COMPACT: "JsonCompileOptions" = {"whitespace_flexible": False, "item_separator": ", ", "key_separator": ": "}
 
 
 class InvalidGrammarError(Exception):
@@ -16,7 +23,7 @@ class GrammarCompiler:
     """Compiles grammars for one tokenizer. Making it takes about a second."""
 
     def __init__(self, tokenizer: PreTrainedTokenizerBase, end_tokens: frozenset[int]) -> None:
-        text = tokenizer.backend_tokenizer.to_str()  # type: ignore[attr-defined]
+        text = tokenizer.backend_tokenizer.to_str()
         self._tokenizer = LLTokenizer(text, eos_token=sorted(end_tokens))
 
     def lark(self, grammar: str) -> "Grammar":
@@ -26,8 +33,7 @@ class GrammarCompiler:
     def json_schema(self, schema: str) -> "Grammar":
         """Compiles a JSON schema; its sentences are compact JSON. Raises InvalidGrammarError."""
         try:
-            overrides = {"whitespace_flexible": False, "item_separator": ", ", "key_separator": ": "}
-            return self._compile(LLMatcher.grammar_from_json_schema(json.loads(schema), overrides=overrides))
+            return self._compile(LLMatcher.grammar_from_json_schema(json.loads(schema), overrides=_COMPACT))
         except ValueError as error:
             raise InvalidGrammarError(str(error)) from error
 

@@ -41,7 +41,7 @@ class ChatTemplate:
     def __init__(self, tokenizer: PreTrainedTokenizerBase) -> None:
         self._tokenizer = tokenizer
         self._template = str(tokenizer.chat_template or _PLAIN_TEMPLATE)
-        self._control = sorted((str(token) for token in tokenizer.all_special_tokens), key=len, reverse=True)
+        self._control = _control_tokens(tokenizer)
         self.lists_tools = "tools" in self._template
         self._has_tool_role = "tool" in self._template
 
@@ -78,7 +78,7 @@ class ChatTemplate:
         return str(
             self._tokenizer.apply_chat_template(
                 messages,
-                tools=list(tools) or None,
+                tools=[dict(tool) for tool in tools] or None,
                 chat_template=self._template,
                 add_generation_prompt=True,
                 tokenize=False,
@@ -93,9 +93,14 @@ class ChatTemplate:
 
     def _inert(self, text: str) -> str:
         for token in self._control:
-            if len(token) > 1:
-                text = text.replace(token, f"{token[0]}\u200b{token[1:]}")
+            text = text.replace(token, f"{token[0]}\u200b{token[1:]}")
         return text
+
+
+def _control_tokens(tokenizer: PreTrainedTokenizerBase) -> list[str]:
+    """Every token that is no text, the longest first."""
+    added = (token.content for token in tokenizer.added_tokens_decoder.values() if token.special)
+    return sorted({*map(str, tokenizer.all_special_tokens), *added}, key=len, reverse=True)
 
 
 def _instructed(messages: Sequence[Message], instructions: str) -> list[Message]:

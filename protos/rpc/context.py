@@ -9,6 +9,7 @@ import secrets
 import time
 from contextvars import ContextVar
 from dataclasses import dataclass
+from typing import Any
 
 import grpc
 
@@ -55,7 +56,7 @@ def new_request_id() -> str:
     return secrets.token_hex(6)
 
 
-def incoming(servicer_context: grpc.aio.ServicerContext) -> RequestContext:
+def incoming(servicer_context: grpc.aio.ServicerContext[Any, Any]) -> RequestContext:
     """Reads the context of a call that came in. A malformed id or trace is replaced or dropped: it would reach our logs."""
     metadata = {key: str(value) for key, value in servicer_context.invocation_metadata() or ()}
     request_id = metadata.get(REQUEST_ID, "")

@@ -100,7 +100,8 @@ def to_status(error: ServiceError, request_id: str) -> grpc.Status:
         packed[-1].Pack(detail)
     number: int = code_pb2.Code.Value(error.code.name)
     message = error.message if len(error.message) <= MESSAGE_CHARS else f"{error.message[:MESSAGE_CHARS]}…"
-    return rpc_status.to_status(status_pb2.Status(code=number, message=message, details=packed))
+    status: grpc.Status = rpc_status.to_status(status_pb2.Status(code=number, message=message, details=packed))
+    return status
 
 
 # CANCELLED is missing: who cancels a call himself sees asyncio's CancelledError, so it is a peer that dropped the call.
@@ -133,7 +134,7 @@ def request_id_of(error: grpc.aio.AioRpcError) -> str:
     for detail in _details(error):
         info = error_details_pb2.RequestInfo()
         if detail.Unpack(info):
-            return info.request_id
+            return str(info.request_id)
     return ""
 
 

@@ -5,8 +5,9 @@ anything else into INTERNAL with a fixed text, so that no stack trace or path re
 """
 
 import asyncio
+import contextlib
 import functools
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable
 from typing import Any, NoReturn, TypeVar
 
 import grpc
@@ -40,28 +41,26 @@ def unary(
 
 
 def streaming(
-    method: Callable[[Servicer, Request], AsyncIterator[Response]],
-) -> Callable[[Servicer, Request, Context], AsyncIterator[Response]]:
+    method: Callable[[Servicer, Request], AsyncGenerator[Response, None]],
+) -> Callable[..., Any]:
     """Wraps `async def Method(self, request)` that yields responses.
 
-    `request` is an iterator of requests where the method takes a stream. The generator is closed in every case, so its
-    `finally` blocks run when the caller cancels.
+    `request` is an iterator of requests where the method takes a stream. Responses are written here and not by gRPC's own loop
+    over a generator, which forgets a generator that it cancels while it writes: so the method's `finally` blocks run at once.
     """
 
     @functools.wraps(method)
-    async def handle(self: Servicer, request: Request, context: Context) -> AsyncIterator[Response]:
+    async def handle(self: Servicer, request: Request, context: Context) -> None:
         _enter(context)
-        responses = method(self, request)
         try:
-            async for response in responses:
-                yield response
+            async with contextlib.aclosing(method(self, request)) as responses:
+                async for response in responses:
+                    await context.write(response)
         except asyncio.CancelledError:
             log.info("cancelled", method=method.__name__)
             raise
         except Exception as error:
             await _abort(method.__name__, context, error)
-        finally:
-            await responses.aclose()  # type: ignore[attr-defined]
 
     return handle
 

@@ -7,7 +7,7 @@ health off, no new calls, running calls get `grace_seconds`, then they are cance
 import asyncio
 import signal
 from collections.abc import Callable, Sequence
-from typing import Protocol
+from typing import Any, Protocol
 
 import grpc
 import structlog
@@ -35,7 +35,7 @@ class Server:
         reflect: bool = True,
     ) -> None:
         self._services = ("", *services)
-        self._health = health.HealthServicer()
+        self._health = _Health()
         self._server = grpc.aio.server(
             options=[
                 ("grpc.max_send_message_length", MESSAGE_BYTES),
@@ -70,16 +70,38 @@ class Server:
     async def not_ready(self) -> None:
         """Takes `ready` back, for as long as the service cannot answer."""
         await self._say(health_pb2.HealthCheckResponse.NOT_SERVING)
-        log.warning("not_ready", address=self._address, port=self.port)
+        log.info("not_ready", address=self._address, port=self.port)
 
     async def stop(self, grace_seconds: float) -> None:
         """Health off, no new calls, then `grace_seconds` for the running ones."""
         await self._health.enter_graceful_shutdown()
+        self._health.end_watches()
         await self._server.stop(grace_seconds)
 
     async def _say(self, status: health_pb2.HealthCheckResponse.ServingStatus) -> None:
         for service in self._services:
             await self._health.set(service, status)
+
+
+class _Health(health.HealthServicer):  # type: ignore[misc]  # untyped
+    """Health whose watches, which never end of themselves, do not hold up a drain."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._ending = asyncio.Event()
+
+    def end_watches(self) -> None:
+        self._ending.set()
+
+    async def Watch(self, request: health_pb2.HealthCheckRequest, context: grpc.aio.ServicerContext[Any, Any]) -> None:
+        """Tells the status and every change of it until the server stops."""
+        watching = asyncio.ensure_future(super().Watch(request, context))
+        ending = asyncio.ensure_future(self._ending.wait())
+        try:
+            await asyncio.wait((watching, ending), return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            watching.cancel()
+            ending.cancel()
 
 
 class Stoppable(Protocol):

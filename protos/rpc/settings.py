@@ -34,7 +34,12 @@ class ServiceSettings(BaseSettings):
 
     @classmethod
     def settings_customise_sources(
-        cls, settings_cls: type[BaseSettings], init_settings: PydanticBaseSettingsSource, env_settings: PydanticBaseSettingsSource, **_: Any
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
     ) -> tuple[PydanticBaseSettingsSource, ...]:
         """Flags, environment, then the file (which comes in through `init_settings`)."""
         return env_settings, init_settings
@@ -46,7 +51,7 @@ class ServiceSettings(BaseSettings):
             config, arguments = _split_config(arguments)
             _refuse_unknown_environment(cls)
             flags: CliSettingsSource[Any] = CliSettingsSource(cls, cli_prog_name=f"python -m {cls.__module__.partition('.')[0]}", root_parser=None)
-            return cls(_cli_settings_source=flags(args=arguments), **_read_file(config, cls.section))  # type: ignore[call-arg]
+            return cls(_cli_settings_source=flags(args=arguments), **_read_file(config, cls.section))
         except ValidationError as error:
             problems = [f"{'.'.join(map(str, p['loc']))} = {p['input']!r}: {p['msg']}" for p in error.errors()]
             raise SystemExit(_fail(cls.section, problems)) from None

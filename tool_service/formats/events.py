@@ -4,10 +4,10 @@ The life of a call in a turn's text, by its `call` number (0, 1, … in order of
 
     CallOpened ─▶ ( ArgumentsDelta | ArgumentOpened | StringDelta | ArgumentSealed )* ─▶ CallSealed | CallMalformed
 
-`CallOpened` comes when the name is sealed, so everything that stood before the name (some formats write the arguments first)
-is said after it. A string argument says `ArgumentOpened`, its `StringDelta`s and `ArgumentSealed`; any other value only
-`ArgumentSealed`. `ArgumentsDelta` carries the arguments' raw text for whoever wants to watch it. A call that the turn's end
-finds open is `CallMalformed` with `incomplete`, unless its format lets the end close it.
+`CallOpened` comes when the name is sealed, so everything that stood before the name (some formats write the arguments
+first) is said after it. A string argument says `ArgumentOpened`, its `StringDelta`s and `ArgumentSealed`; any other
+value only `ArgumentSealed`. `ArgumentsDelta` carries the arguments' raw text for whoever wants to watch it. A call that
+the turn's end finds open is `CallMalformed` with `incomplete`, unless its format lets the end close it.
 """
 
 from dataclasses import dataclass

@@ -10,7 +10,11 @@ EndReason = Literal["stop", "length", "veto"]
 
 
 class Parser(Protocol):
-    """A sans-IO parser of one turn. Its work is proportional to the new text; its events do not depend on how it was cut."""
+    """A sans-IO parser of one turn. Its work is proportional to the new text.
+
+    However the text was cut, the events are the same, but for how `Text`, `StringDelta` and `ArgumentsDelta` are cut,
+    and where between the other events of its call an `ArgumentsDelta` stands.
+    """
 
     def feed(self, text: str) -> list[Event]:
         """Takes the next piece of the turn."""
@@ -43,8 +47,8 @@ class Format:
     """A way of writing calls.
 
     `parser` takes the names of the tools that may be called. `instructions` tells a model how to call these tools.
-    `grammar` gives a Lark grammar (llguidance's dialect) whose sentences are turns with exactly one valid call of one of
-    these tools. `template_native` says that a chat template that lists tools already tells the model this format.
+    `grammar` gives a Lark grammar (llguidance's dialect) whose sentences are turns with exactly one valid call of one
+    of these tools. `template_native` says that a chat template that lists tools already tells the model this format.
     """
 
     name: str

@@ -1,0 +1,134 @@
+"""`conveyor ask`: one completion, live."""
+
+import json
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.text import Text
+
+from gateway.cli.client import complete
+from gateway.cli.failure import Peer
+from gateway.cli.live import ledger_line
+from gateway.cli.options import (
+    GATEWAY_ADDRESS,
+    DebugOption,
+    GatewayOption,
+    JsonOption,
+    Mode,
+    TimeoutOption,
+    names,
+    reachable,
+)
+from gateway.cli.run import plain_console, run
+from gateway.cli.show import JsonLines, Show, Silent, follow, show_on
+from protos.conveyor.gateway.v1 import gateway_pb2 as pb
+
+_MODES = {
+    Mode.SERIAL: pb.MODE_SERIAL,
+    Mode.PARALLEL: pb.MODE_PARALLEL,
+    Mode.ON_SEAL: pb.MODE_ON_SEAL,
+    Mode.PARTIAL: pb.MODE_PARTIAL,
+}
+
+
+def ask(
+    prompt: Annotated[str, typer.Argument(help="what to ask; - reads it from standard input")],
+    tools: Annotated[str, typer.Option(metavar="NAME,…", help="tools that may be called, separated by commas")] = "",
+    call_format: Annotated[
+        str | None,
+        typer.Option("--format", help="how the model writes calls [default: code_block for python alone, else json]"),
+    ] = None,
+    mode: Annotated[Mode, typer.Option(help="when calls run")] = Mode.PARTIAL,
+    choice: Annotated[
+        str, typer.Option(help="auto, none, required, or the name of a tool that must be called")
+    ] = "auto",
+    max_tokens: Annotated[int, typer.Option(help="most tokens over all turns; 0 leaves it to the service")] = 0,
+    max_turns: Annotated[int, typer.Option(help="most turns; 0 leaves it to the service")] = 0,
+    temperature: Annotated[float, typer.Option(help="0 is greedy")] = 0.0,
+    top_p: Annotated[
+        float, typer.Option(help="keep the likeliest tokens with this probability together; 0 keeps all")
+    ] = 0.0,
+    top_k: Annotated[int, typer.Option(help="keep this many of the likeliest tokens; 0 keeps all")] = 0,
+    seed: Annotated[int | None, typer.Option(help="makes sampling repeatable")] = None,
+    system: Annotated[str, typer.Option(help="what the model is told first")] = "",
+    stop: Annotated[list[str] | None, typer.Option(help="ends a turn; may be given several times")] = None,
+    replay: Annotated[
+        Path | None,
+        typer.Option(
+            exists=True,
+            dir_okay=False,
+            help="have the model say this: plain text, a JSON list of turns, or the output of ask --json",
+        ),
+    ] = None,
+    timeout: TimeoutOption = None,
+    gateway: GatewayOption = GATEWAY_ADDRESS,
+    as_json: JsonOption = False,
+    json_stream: Annotated[
+        bool, typer.Option("--json-stream", help="print one JSON object per event, one a line")
+    ] = False,
+    debug: DebugOption = False,
+) -> None:
+    """Ask the model, and watch its tools run while it still writes."""
+    request = pb.CompleteRequest(
+        messages=_messages(system, sys.stdin.read() if prompt == "-" else prompt),
+        tool_use=tool_use(names(tools), call_format, mode, choice),
+        sampling=pb.Sampling(temperature=temperature, top_p=top_p, top_k=top_k, seed=seed),
+        limits=pb.Limits(max_tokens=max_tokens, max_turns=max_turns, stop=stop or []),
+        replay=[] if replay is None else _replay(replay),
+    )
+    run(_ask(Peer("gateway", reachable(gateway), "--gateway"), request, timeout, as_json, json_stream), debug=debug)
+
+
+def tool_use(tools: tuple[str, ...], call_format: str | None, mode: Mode, choice: str) -> pb.ToolUse | None:
+    """The request's tools; None without any. Raises `typer.BadParameter` for what makes no sense without tools."""
+    if not tools:
+        if call_format is not None or choice not in ("auto", "none"):
+            raise typer.BadParameter("--format and --choice need --tools")
+        return None
+    chosen = call_format or ("code_block" if tools == ("python",) else "json")
+    return pb.ToolUse(format=chosen, tools=tools, mode=_MODES[mode], choice=choice)
+
+
+async def _ask(
+    peer: Peer, request: pb.CompleteRequest, timeout_seconds: float | None, as_json: bool, json_stream: bool
+) -> int:
+    live = await follow(complete(peer, request, timeout_seconds), _show(as_json, json_stream))
+    if as_json:
+        print(json.dumps(live.to_json()))
+    elif not json_stream and live.finished is not None:
+        plain_console(stderr=True).print(Text(ledger_line(live.finished.ledger), style="bold"), soft_wrap=True)
+    return 0
+
+
+def _show(as_json: bool, json_stream: bool) -> Show:
+    if as_json:
+        return Silent()
+    return JsonLines(sys.stdout) if json_stream else show_on(plain_console(), "text", notes=sys.stderr)
+
+
+def _messages(system: str, prompt: str) -> list[pb.Message]:
+    told = [pb.Message(role="system", content=system)] if system else []
+    return [*told, pb.Message(role="user", content=prompt)]
+
+
+def _replay(path: Path) -> list[str]:
+    """The turns in a replay file. Newlines are kept as they are: the model says exactly this text."""
+    try:
+        text = path.read_bytes().decode("utf-8")
+    except UnicodeDecodeError as error:
+        raise typer.BadParameter(f"{path} is not UTF-8: {error}", param_hint="--replay") from None
+    try:
+        return _turns(json.loads(text)) or [text]
+    except ValueError:
+        return [text]
+
+
+def _turns(data: object) -> list[str]:
+    """The texts in a JSON list, or in what `ask --json` printed; none where the JSON is something else."""
+    turns = data.get("turns") if isinstance(data, dict) else data
+    if not isinstance(turns, list):
+        return []
+    texts = [turn.get("text") if isinstance(turn, dict) else turn for turn in turns]
+    return [text for text in texts if isinstance(text, str)] if all(isinstance(text, str) for text in texts) else []

@@ -1,0 +1,205 @@
+"""`conveyor demo`: what overlapping tools with decoding saves, measured on this machine in this minute.
+
+Each prompt is first answered freely. What the model wrote is then replayed in both modes, so that both say the same and
+run the same calls, while the real forward passes run for each token.
+"""
+
+import json
+import statistics
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.rule import Rule
+from rich.table import Table
+from rich.text import Text
+
+from gateway.cli.ask import tool_use
+from gateway.cli.client import complete
+from gateway.cli.demo_prompts import PROMPTS, DemoPrompt
+from gateway.cli.failure import Failure, Peer, show_failure
+from gateway.cli.live import Live, ledger_line
+from gateway.cli.message_json import seconds
+from gateway.cli.options import DebugOption, Mode
+from gateway.cli.plan import Plan
+from gateway.cli.processes import Services, free_addresses
+from gateway.cli.run import plain_console, run
+from gateway.cli.show import follow, show_on
+from gateway.cli.up import ConfigOption, ModelOption, VerboseOption, progress, services_of
+from protos.conveyor.gateway.v1 import gateway_pb2 as pb
+
+_COMPARED = (Mode.SERIAL, Mode.PARTIAL)
+_LISTENING = (
+    ("gateway", "address"),
+    ("gateway", "http-address"),
+    ("decoder", "address"),
+    ("decoder", "metrics-address"),
+    ("tools", "address"),
+    ("tools", "metrics-address"),
+)
+_TIMEOUT_SECONDS = 300.0
+_CAPTION = (
+    "Both modes replay the same text, which the model wrote in this very run: they say the same and run the same "
+    "calls, and the model's real forward passes run for each token. "
+    "Serial runs a turn's calls after it, partial runs them while the model writes them."
+)
+
+Medians = dict[str, float | None]
+
+
+@dataclass(slots=True)
+class Comparison:
+    """One prompt: the free answer, its replays by mode, and what went wrong if something did."""
+
+    prompt: DemoPrompt
+    free: Live | None = None
+    replays: dict[Mode, list[Live]] = field(default_factory=lambda: {mode: [] for mode in _COMPARED})
+    failure: Failure | None = None
+
+    def medians(self) -> Medians:
+        """Medians over the trials; None where there are no figures. `saved` and `attained` are shares."""
+        serial, partial = (_median(self.replays[mode], lambda run: _ledger(run, "completion")) for mode in _COMPARED)
+        return {
+            "serial_seconds": serial,
+            "partial_seconds": partial,
+            "saved": None if serial is None or partial is None else 1 - partial / serial,
+            "hidden_seconds": _median(self.replays[Mode.PARTIAL], lambda run: _ledger(run, "hidden")),
+            "attained": _median(self.replays[Mode.PARTIAL], _attained),
+        }
+
+    def to_json(self) -> dict[str, Any]:
+        """Everything as data."""
+        return {
+            "prompt": self.prompt.name,
+            **self.medians(),
+            "error": None if self.failure is None else self.failure.cause,
+            "free": None if self.free is None else self.free.to_json(),
+            **{str(mode): [live.to_json() for live in lives] for mode, lives in self.replays.items()},
+        }
+
+
+def demo(
+    output: Annotated[
+        str, typer.Option("--json", metavar="FILE", help="where the figures go; - is standard output")
+    ] = "demo.json",
+    trials: Annotated[int, typer.Option(min=1, help="how often each text is replayed in each mode")] = 1,
+    model: ModelOption = None,
+    config: ConfigOption = None,
+    verbose: VerboseOption = False,
+    debug: DebugOption = False,
+) -> None:
+    """Start the services, and compare running tools after each turn with running them while the model writes."""
+    flags = dict(zip(_LISTENING, free_addresses(len(_LISTENING)), strict=True))
+    plan = Plan({**flags, **({("decoder", "model"): model} if model else {})}, str(config or ""))
+    services = services_of(plan, "demo", verbose=verbose)
+    peer = Peer("gateway", flags["gateway", "address"], "--gateway")
+    run(_demo(services, peer, trials, output, plain_console(stderr=output == "-")), debug=debug)
+
+
+async def _demo(services: Services, peer: Peer, trials: int, output: str, console: Console) -> int:
+    console.print(f"logs: {services.logs}", soft_wrap=True)
+    async with services:
+        with progress(console, verbose=services.echoes) as report:
+            await services.wait_healthy(report)
+        comparisons = await compare(peer, trials, console)
+    console.print(results_table(comparisons))
+    _write(output, {"trials": trials, "prompts": [comparison.to_json() for comparison in comparisons]}, console)
+    return int(any(comparison.failure is not None for comparison in comparisons))
+
+
+async def compare(peer: Peer, trials: int, console: Console) -> list[Comparison]:
+    """Runs every prompt freely and then in both modes; a prompt that fails does not keep the others from running."""
+    comparisons = [Comparison(prompt) for prompt in PROMPTS]
+    for comparison in comparisons:
+        try:
+            await _compare_one(comparison, peer, trials, console)
+        except Failure as failure:
+            comparison.failure = failure
+            show_failure(failure, console)
+    return comparisons
+
+
+async def _compare_one(comparison: Comparison, peer: Peer, trials: int, console: Console) -> None:
+    prompt = comparison.prompt
+    comparison.free = await _complete(
+        peer, request_of(prompt, Mode.PARTIAL), f"{prompt.name} · the model writes freely", console
+    )
+    texts = [turn.text.raw for turn in comparison.free.turns]
+    for trial in range(trials):
+        for mode in _COMPARED:
+            number = f" · trial {trial + 1}" if trials > 1 else ""
+            live = await _complete(peer, request_of(prompt, mode, texts), f"{prompt.name} · {mode}{number}", console)
+            comparison.replays[mode].append(live)
+
+
+def request_of(prompt: DemoPrompt, mode: Mode, replay: list[str] | None = None) -> pb.CompleteRequest:
+    """The request for a prompt, greedy, so that the demo says the same tomorrow."""
+    return pb.CompleteRequest(
+        messages=[pb.Message(role=role, content=content) for role, content in prompt.messages],
+        tool_use=tool_use(prompt.tools, prompt.call_format, mode, prompt.choice),
+        limits=pb.Limits(max_tokens=prompt.max_tokens, max_turns=prompt.max_turns),
+        replay=replay or [],
+    )
+
+
+async def _complete(peer: Peer, request: pb.CompleteRequest, title: str, console: Console) -> Live:
+    console.print(Rule(Text(title), align="left", style="dim"))
+    live = await follow(complete(peer, request, _TIMEOUT_SECONDS), show_on(console, title))
+    if live.finished is not None:
+        console.print(Text(ledger_line(live.finished.ledger), style="bold"), soft_wrap=True)
+    return live
+
+
+def results_table(comparisons: list[Comparison]) -> Table:
+    """The figures for people."""
+    table = Table(title="Completion latency", caption=_CAPTION, caption_justify="left")
+    table.add_column("prompt")
+    for heading in ("serial", "partial", "saved", "hidden", "of the ideal"):
+        table.add_column(heading, justify="right")
+    for comparison in comparisons:
+        medians = comparison.medians()
+        times = [_seconds(medians[name]) for name in ("serial_seconds", "partial_seconds")]
+        cells = [*times, _share(medians["saved"]), _seconds(medians["hidden_seconds"]), _share(medians["attained"])]
+        table.add_row(
+            Text(comparison.prompt.name), *(["failed", *cells[1:]] if comparison.failure is not None else cells)
+        )
+    return table
+
+
+def _write(output: str, data: dict[str, Any], console: Console) -> None:
+    text = json.dumps(data, indent=2) + "\n"
+    if output == "-":
+        sys.stdout.write(text)
+        return
+    try:
+        Path(output).write_text(text, "utf-8")
+    except OSError as error:
+        raise Failure(f"cannot write {output}: {error.strerror}", "Choose another file with --json.") from error
+    console.print(f"figures, texts and calls: {output}", soft_wrap=True)
+
+
+def _median(runs: list[Live], figure: Callable[[Live], float | None]) -> float | None:
+    figures = [value for value in map(figure, runs) if value is not None]
+    return statistics.median(figures) if figures else None
+
+
+def _ledger(live: Live, name: str) -> float | None:
+    return None if live.finished is None else seconds(getattr(live.finished.ledger, name))
+
+
+def _attained(live: Live) -> float | None:
+    if live.finished is None or not live.finished.ledger.HasField("attained"):
+        return None
+    return live.finished.ledger.attained
+
+
+def _seconds(value: float | None) -> str:
+    return "–" if value is None else f"{value:.2f} s"
+
+
+def _share(value: float | None) -> str:
+    return "–" if value is None else f"{value:.0%}"

@@ -1,0 +1,93 @@
+"""What a user is told when a command fails: the cause, what to do about it, and the request's id."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import grpc
+from rich.console import Console
+from rich.text import Text
+
+from gateway.cli.sanitise import one_line, printable
+from protos.rpc.errors import Reason, from_rpc_error, request_id_of
+
+_SHORTEN = "Shorten it, or serve a model with a longer context: `conveyor up --model NAME`."
+_LIST = "`conveyor tools list` names what there is."
+_REPLAY = "Correct the --replay file: plain text, a JSON list of turns, or what `conveyor ask --json` printed."
+_START = "Start the services with `conveyor up`; while it loads a model, wait until it says ready."
+_BUG = "The logs of the services have the details under this request id; `conveyor up` prints where they are."
+
+REMEDIES: dict[Reason, str] = {
+    Reason.EMPTY_PROMPT: 'Give a prompt: conveyor ask "What is 6 * 7?"',
+    Reason.PROMPT_TOO_LONG: _SHORTEN,
+    Reason.INVALID_MESSAGE: "Correct the prompt or the --system text.",
+    Reason.INVALID_LIMIT: "Correct --max-tokens, --max-turns or --stop.",
+    Reason.INVALID_SAMPLING: "Correct --temperature, --top-p, --top-k or --seed.",
+    Reason.INVALID_SCHEMA: "Correct the JSON schema.",
+    Reason.INVALID_REPLAY: _REPLAY,
+    Reason.INVALID_TOOL_USE: f"Correct --tools, --format or --choice; {_LIST}",
+    Reason.UNKNOWN_TOOL: f"Correct --tools; {_LIST}",
+    Reason.UNKNOWN_FORMAT: f"Correct --format; {_LIST}",
+    Reason.PROTOCOL_VIOLATION: "Are the command line and the services of the same version? Install them together.",
+    Reason.OVERLOADED: "Try again in a moment.",
+    Reason.DRAINING: "The services are shutting down; start them with `conveyor up` and try again.",
+    Reason.DECODER_UNAVAILABLE: _START,
+    Reason.TOOL_SERVICE_UNAVAILABLE: "Start the services with `conveyor up`, or ask without --tools.",
+    Reason.DEADLINE_EXCEEDED: "Allow more time with --timeout, or ask for less with --max-tokens.",
+    Reason.CANCELLED: "Try again; if that was not you, see the logs of the services.",
+    Reason.INTERNAL: _BUG,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Peer:
+    """A service that a command speaks to, and the option that says where it is."""
+
+    name: str
+    address: str
+    option: str
+
+
+class Failure(Exception):
+    """Ends a command with exit code 1. `details` are lines to show after the cause, such as the end of a log."""
+
+    def __init__(self, cause: str, remedy: str, request_id: str = "", details: Sequence[str] = ()) -> None:
+        super().__init__(cause)
+        self.cause = cause
+        self.remedy = remedy
+        self.request_id = request_id
+        self.details = tuple(details)
+
+
+def failure_of(error: grpc.aio.AioRpcError, peer: Peer, request_id: str) -> Failure:
+    """Explains the failed call of `peer`. `request_id` is the one that was sent along."""
+    told = request_id_of(error)
+    if not told and error.code() is grpc.StatusCode.UNAVAILABLE:
+        return _unreachable(peer, request_id, answers="unhealthy" in (error.details() or ""))
+    if not told and error.code() is grpc.StatusCode.UNIMPLEMENTED:
+        remedy = f"Is {peer.option} right? Another service or version listens there."
+        return Failure(f"{peer.address} does not answer as the {peer.name}", remedy, request_id)
+    service_error = from_rpc_error(error, Reason.INTERNAL)
+    remedy = REMEDIES[service_error.reason]
+    if service_error.retry_seconds is not None:
+        remedy = f"Try again in {service_error.retry_seconds:g} s."
+    return Failure(str(service_error), remedy, told or request_id)
+
+
+def show_failure(failure: Failure, console: Console) -> None:
+    """Prints a line of cause, the details, a line of remedy and the request id."""
+    console.print(Text.assemble(("error: ", "bold red"), one_line(failure.cause, 2000)), soft_wrap=True)
+    for line in failure.details:
+        console.print(Text(f"  | {printable(line)}", style="dim"), soft_wrap=True)
+    console.print(Text(one_line(failure.remedy, 2000)), soft_wrap=True)
+    if failure.request_id:
+        console.print(Text(f"request id: {one_line(failure.request_id)}", style="dim"), soft_wrap=True)
+
+
+def _unreachable(peer: Peer, request_id: str, *, answers: bool) -> Failure:
+    if answers:  # its health does not say SERVING, so gRPC sends it no calls
+        remedy = "Wait until `conveyor up` says ready; the service's log says what it waits for."
+        return Failure(f"the {peer.name} at {peer.address} is not ready", remedy, request_id)
+    remedy = (
+        f"Start the services with `conveyor up`, wait until it says ready, or say where they are with {peer.option}."
+    )
+    return Failure(f"no {peer.name} answers at {peer.address}", remedy, request_id)

@@ -1,0 +1,282 @@
+"""What is known of a running completion: events go in, a view for the terminal or data for programs comes out.
+
+Text is kept twice: as the model wrote it, for JSON and for replaying it, and made harmless, for the terminal.
+"""
+
+import enum
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+from rich.console import Console, ConsoleOptions, Group, RenderableType, RenderResult
+from rich.panel import Panel
+from rich.rule import Rule
+from rich.segment import Segment
+from rich.table import Table
+from rich.text import Text
+
+from gateway.cli.message_json import seconds, to_data, word
+from gateway.cli.sanitise import Sanitiser, one_line, printable
+from protos.conveyor.gateway.v1.gateway_pb2 import CallFinished, CompleteResponse, Finished, Ledger, TurnDecoded
+
+_OUTPUT_LINES = 4
+_FRAME_LINES = 2
+_FRAME_COLUMNS = 4
+_LINE_WIDTH = 200
+
+
+class Phase(enum.StrEnum):
+    """How far a call has come."""
+
+    OPENED = "opened"
+    RUNNING = "running"
+    FINISHED = "finished"
+    FAILED = "failed"
+
+
+_STYLES = {Phase.OPENED: "yellow", Phase.RUNNING: "cyan", Phase.FINISHED: "green", Phase.FAILED: "red"}
+
+
+@dataclass(slots=True)
+class Written:
+    """Text that grows: as it came, and as it may be shown."""
+
+    raw: str = ""
+    shown: str = ""
+    _sanitiser: Sanitiser = field(default_factory=Sanitiser)
+
+    def add(self, text: str) -> None:
+        """Appends a piece."""
+        self.raw += text
+        self.shown += self._sanitiser.feed(text)
+
+    def close(self) -> None:
+        """Shows what was held back; nothing more is coming."""
+        self.shown += self._sanitiser.close()
+
+
+@dataclass(slots=True)
+class Turn:
+    """One turn of a completion."""
+
+    text: Written = field(default_factory=Written)
+    decoded: TurnDecoded | None = None
+
+    def to_json(self) -> dict[str, Any]:
+        """The turn as data."""
+        if self.decoded is None:
+            return {"text": self.text.raw, "finish_reason": None, "usage": None}
+        return {
+            "text": self.text.raw,
+            "finish_reason": word(self.decoded, "finish_reason"),
+            "usage": to_data(self.decoded.usage),
+        }
+
+
+@dataclass(slots=True)
+class Call:
+    """One call. `label` is its name, made harmless, with a number from the second call of the same tool on."""
+
+    id: str
+    name: str
+    label: str
+    turn: int
+    opened_at: float
+    phase: Phase = Phase.OPENED
+    started_at: float | None = None
+    ended_at: float | None = None
+    arguments: Written = field(default_factory=Written)
+    output: Written = field(default_factory=Written)
+    outcome: CallFinished | None = None
+
+    def elapsed(self, now: float) -> float:
+        """Seconds since its tool began to run or, before that, since its name was read."""
+        begun = self.opened_at if self.started_at is None else self.started_at
+        return max(0.0, (now if self.ended_at is None else self.ended_at) - begun)
+
+    def last_words(self) -> str:
+        """The newest thing to show: the outcome, else output, else the arguments as far as they are written."""
+        if self.outcome is not None and self.outcome.HasField("error"):
+            return printable(f"{self.outcome.error.code}: {self.outcome.error.message}")
+        result = printable(self.outcome.result) if self.outcome is not None else ""
+        return result or self.output.shown or self.arguments.shown
+
+    def to_json(self) -> dict[str, Any]:
+        """The call as data; `arguments` is null unless the call was sealed."""
+        data: dict[str, Any] = {
+            "id": self.id,
+            "name": self.name,
+            "turn": self.turn,
+            "arguments": None,
+            "output": self.output.raw,
+        }
+        if self.outcome is None:
+            return data
+        data["arguments"] = _parsed(self.outcome.arguments_json)
+        if self.outcome.HasField("error"):
+            data["error"] = to_data(self.outcome.error)
+        else:
+            data["result"] = self.outcome.result
+        return data | {"busy_seconds": seconds(self.outcome.busy), "waiting_seconds": seconds(self.outcome.waiting)}
+
+
+class Live:
+    """The state of one completion. `at` is the time of the newest event, in seconds on the decoder's clock."""
+
+    def __init__(self) -> None:
+        self.turns: list[Turn] = []
+        self.calls: dict[str, Call] = {}
+        self.finished: Finished | None = None
+        self.at = 0.0
+
+    def apply(self, response: CompleteResponse) -> None:
+        """Takes the next event. An event of a kind that is not known here changes nothing."""
+        if not response.HasField("finished"):
+            self.at = seconds(response.at)
+        match response.WhichOneof("event"):
+            case "turn_started":
+                self.turns.append(Turn())
+            case "text_delta":
+                self._turn().text.add(response.text_delta.text)
+            case "turn_decoded":
+                self._turn().decoded = response.turn_decoded
+                self._turn().text.close()
+            case "finished":
+                self.finished = response.finished
+            case "call_opened":
+                self._open(response.call_opened.call_id, response.call_opened.name)
+            case _:
+                self._apply_to_call(response)
+
+    @property
+    def text(self) -> str:
+        """What the model wrote, the turns one below the other."""
+        return "\n".join(turn.text.raw for turn in self.turns)
+
+    def to_json(self) -> dict[str, Any]:
+        """The completion as data."""
+        finished = self.finished or Finished()
+        return {
+            "request_id": finished.request_id,
+            "text": self.text,
+            "turns": [turn.to_json() for turn in self.turns],
+            "calls": [call.to_json() for call in self.calls.values()],
+            "usage": to_data(finished.usage),
+            "ledger": to_data(finished.ledger),
+            "finish_reason": word(finished, "finish_reason"),
+        }
+
+    def view(self, now: float, height: int | None = None, title: str = "text") -> RenderableType:
+        """Two panes, the text and the calls. With a `height` in lines each shows only its end."""
+        calls = [part for call in self.calls.values() for part in _call_view(call, now)]
+        return _Panes(Group(*self._text_view(height)), Group(*calls), title, height)
+
+    def _text_view(self, height: int | None) -> Iterator[RenderableType]:
+        limit = 0 if height is None else height * _LINE_WIDTH  # [-0:] is all
+        for number, turn in enumerate(self.turns):
+            if number:
+                yield Rule(style="dim")
+            yield Text(turn.text.shown[-limit:])
+
+    def _turn(self) -> Turn:
+        if not self.turns:
+            self.turns.append(Turn())
+        return self.turns[-1]
+
+    def _open(self, call_id: str, name: str) -> None:
+        same = sum(call.name == name for call in self.calls.values())
+        label = one_line(name, 40) + (f" {same + 1}" if same else "")
+        self.calls[call_id] = Call(call_id, name, label, max(0, len(self.turns) - 1), self.at)
+
+    def _apply_to_call(self, response: CompleteResponse) -> None:
+        kind = response.WhichOneof("event")
+        call = self.calls.get(getattr(getattr(response, kind or "finished"), "call_id", ""))
+        if call is None:
+            return
+        match kind:
+            case "arguments_delta":
+                call.arguments.add(response.arguments_delta.text)
+            case "call_started":
+                call.phase, call.started_at = Phase.RUNNING, self.at
+            case "call_output":
+                call.output.add(response.call_output.text)
+            case "call_finished":
+                call.outcome, call.ended_at = response.call_finished, self.at
+                call.phase = Phase.FAILED if response.call_finished.HasField("error") else Phase.FINISHED
+                call.output.close()
+
+
+def ledger_line(ledger: Ledger) -> str:
+    """Where the time went, in one line."""
+    attained = f"{ledger.attained:.0%} of the ideal attained" if ledger.HasField("attained") else "nothing to save"
+    parts = (
+        f"completion {seconds(ledger.completion):.2f} s",
+        f"decode {seconds(ledger.decode):.2f} s",
+        f"tools {seconds(ledger.tool):.2f} s",
+        f"hidden {seconds(ledger.hidden):.2f} s",
+        attained,
+    )
+    return " · ".join(parts)
+
+
+def _call_view(call: Call, now: float) -> Iterator[RenderableType]:
+    yield Text.assemble(
+        (call.label, "bold"),
+        " ",
+        (str(call.phase), _STYLES[call.phase]),
+        (f" {call.elapsed(now):.1f} s", "dim"),
+        no_wrap=True,
+    )
+    for line in call.last_words().rstrip().split("\n")[-_OUTPUT_LINES:]:
+        yield Text(f"  {line[:_LINE_WIDTH]}", style="dim", no_wrap=True, overflow="ellipsis")
+
+
+def _parsed(arguments_json: str) -> Any:
+    return json.loads(arguments_json) if arguments_json else None
+
+
+@dataclass(frozen=True, slots=True)
+class _Panes:
+    """Two panes side by side, as high as the higher one needs but within `height`; then they show their ends."""
+
+    text: RenderableType
+    calls: RenderableType
+    title: str
+    height: int | None
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        calls_width = options.max_width * 2 // 5
+        widths = (options.max_width - calls_width, calls_width)
+        sides = [
+            console.render_lines(side, options.update(width=max(1, width - _FRAME_COLUMNS), height=None), pad=False)
+            for side, width in zip((self.text, self.calls), widths, strict=True)
+        ]
+        needed = max(1, *map(len, sides))
+        height = needed if self.height is None else min(needed, max(1, self.height - _FRAME_LINES))
+        panes = Table.grid()
+        panes.add_row(
+            *(
+                Panel(
+                    _Drawn(lines[-height:]),
+                    title=Text(title),
+                    title_align="left",
+                    width=width,
+                    height=height + _FRAME_LINES,
+                )
+                for lines, title, width in zip(sides, (self.title, "calls"), widths, strict=True)
+            )
+        )
+        yield panes
+
+
+@dataclass(frozen=True, slots=True)
+class _Drawn:
+    """Lines that are drawn already."""
+
+    lines: list[list[Segment]]
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        for line in self.lines:
+            yield from line
+            yield Segment.line()

@@ -1,0 +1,150 @@
+"""One completion from admission to ledger, whoever asks for it: gRPC today, HTTP as well.
+
+admit ▶ bound by a deadline ▶ parse ▶ tools exist ▶ decode, passing events on ▶ ledger
+"""
+
+import asyncio
+import time
+from collections.abc import AsyncGenerator, Iterator
+from contextlib import aclosing, contextmanager, suppress
+from dataclasses import dataclass, field, replace
+
+import structlog
+
+from gateway import wire
+from gateway.decoder import DecoderClient
+from gateway.ledger import Ledger, Timeline
+from gateway.metrics import Metrics
+from gateway.request import Completion, parse
+from gateway.settings import GatewaySettings
+from gateway.tools import Catalogue
+from protos.conveyor.decoder.v1 import decoder_pb2
+from protos.conveyor.gateway.v1 import gateway_pb2
+from protos.rpc import context
+from protos.rpc.errors import Reason, ServiceError, reject
+
+_RETRY_SECONDS = 1.0
+
+log = structlog.get_logger()
+
+
+class Completions:
+    """Runs completions, at most `settings.max_active` at once."""
+
+    def __init__(
+        self, settings: GatewaySettings, decoder: DecoderClient, catalogue: Catalogue, metrics: Metrics
+    ) -> None:
+        self._settings = settings
+        self._decoder = decoder
+        self._catalogue = catalogue
+        self._metrics = metrics
+        self._active = 0
+        self._draining = False
+        self._idle = asyncio.Event()
+        self._idle.set()
+
+    async def run(self, request: gateway_pb2.CompleteRequest) -> AsyncGenerator[gateway_pb2.CompleteResponse, None]:
+        """The events of one completion, `finished` last. Closing the generator stops all of the work behind it.
+
+        Runs in the request context that the caller has bound. Raises `ServiceError`.
+        """
+        progress = _Progress(arrived=time.monotonic())
+        with self._metrics.outcome(), self._admitted():
+            context.bind(self._bounded(context.current()))
+            completion = parse(request, self._settings.max_prompt_chars)
+            if completion.tool_use is not None:
+                await self._catalogue.require(completion.tool_use)
+            async with aclosing(self._decode(completion, progress)) as responses:
+                async for response in responses:
+                    yield response
+
+    async def drain(self, grace_seconds: float) -> None:
+        """Refuses new completions and gives the running ones `grace_seconds`."""
+        self._draining = True
+        with suppress(TimeoutError):
+            await asyncio.wait_for(self._idle.wait(), grace_seconds)
+
+    @contextmanager
+    def _admitted(self) -> Iterator[None]:
+        if self._draining:
+            reject(Reason.DRAINING, "The gateway is shutting down; try again in a moment.")
+        if self._active >= self._settings.max_active:
+            raise ServiceError(
+                Reason.OVERLOADED,
+                f"{self._active} completions run, as many as may; try again in {_RETRY_SECONDS:.0f} s.",
+                retry_seconds=_RETRY_SECONDS,
+            )
+        self._count(+1)
+        try:
+            yield
+        finally:
+            self._count(-1)
+
+    def _count(self, change: int) -> None:
+        self._active += change
+        self._metrics.running.set(self._active)
+        if self._active:
+            self._idle.clear()
+        else:
+            self._idle.set()
+
+    def _bounded(self, running: context.RequestContext) -> context.RequestContext:
+        asked = running.remaining_seconds()
+        seconds = self._settings.default_deadline_seconds if asked is None else asked
+        return replace(running, deadline=time.monotonic() + min(seconds, self._settings.max_deadline_seconds))
+
+    async def _decode(
+        self, completion: Completion, progress: "_Progress"
+    ) -> AsyncGenerator[gateway_pb2.CompleteResponse, None]:
+        finished = False
+        async with aclosing(self._decoder.generate(wire.to_generate_request(completion))) as responses:
+            # Read to the end of the stream: leaving at `finished` would cancel a call that has only its status to send.
+            async for response in responses:
+                kind = response.WhichOneof("event")
+                if kind == "finished":
+                    finished = True
+                    yield self._finish(response.finished, progress)
+                elif kind is not None:
+                    self._observe(response, kind, progress)
+                    yield wire.copy(response, gateway_pb2.CompleteResponse)
+        if not finished:
+            reject(Reason.DECODER_UNAVAILABLE, "The decoder's stream ended before the completion did; try again.")
+
+    def _observe(self, response: decoder_pb2.GenerateResponse, kind: str, progress: "_Progress") -> None:
+        event = wire.to_timeline(response, kind)
+        if event is not None:
+            progress.timeline.add(event)
+        if kind == "text_delta" and not progress.has_text and response.text_delta.text:
+            progress.has_text = True
+            self._metrics.first_token(time.monotonic() - progress.arrived)
+        elif kind == "turn_finished":
+            progress.turn_count += 1
+            progress.call_count += response.turn_finished.call_count
+
+    def _finish(self, finished: decoder_pb2.Finished, progress: "_Progress") -> gateway_pb2.CompleteResponse:
+        ledger = progress.timeline.close(time.monotonic() - progress.arrived)
+        self._metrics.finished(ledger)
+        _log(finished, progress, ledger)
+        return wire.to_finished(finished, context.current().request_id, ledger)
+
+
+@dataclass(slots=True)
+class _Progress:
+    arrived: float
+    timeline: Timeline = field(default_factory=Timeline)
+    has_text: bool = False
+    turn_count: int = 0
+    call_count: int = 0
+
+
+def _log(finished: decoder_pb2.Finished, progress: _Progress, ledger: Ledger) -> None:
+    log.info(
+        "completed",
+        request_id=context.current().request_id,
+        turns=progress.turn_count,
+        calls=progress.call_count,
+        prompt_tokens=finished.usage.prompt_tokens,
+        completion_tokens=finished.usage.completion_tokens,
+        latency_seconds=round(ledger.completion, 4),
+        hidden_seconds=round(ledger.hidden, 4),
+    )

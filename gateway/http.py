@@ -1,0 +1,83 @@
+"""The gateway's HTTP port: metrics, liveness and readiness, in the loop that serves gRPC."""
+
+import asyncio
+import contextlib
+import socket
+from collections.abc import Generator, Sequence
+
+import prometheus_client
+import uvicorn
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import BaseRoute, Route
+from starlette.types import ASGIApp
+
+from gateway.metrics import Metrics
+from gateway.readiness import Readiness
+
+_CLOSE_SECONDS = 1
+
+
+def create_app(readiness: Readiness, metrics: Metrics, routes: Sequence[BaseRoute] = ()) -> Starlette:
+    """`/metrics`, `/health` (the process is alive), `/ready` (completions are welcome), and `routes`."""
+
+    async def show_metrics(_request: Request) -> Response:
+        return Response(metrics.render(), headers={"content-type": prometheus_client.CONTENT_TYPE_LATEST})
+
+    async def show_health(_request: Request) -> Response:
+        return JSONResponse({"alive": True})
+
+    async def show_ready(_request: Request) -> Response:
+        state = {"ready": readiness.ready, "draining": readiness.draining, "missing": readiness.missing}
+        return JSONResponse(state, status_code=200 if readiness.ready else 503)
+
+    own = (Route("/metrics", show_metrics), Route("/health", show_health), Route("/ready", show_ready))
+    return Starlette(routes=[*own, *routes])
+
+
+class HttpServer:
+    """Serves an ASGI application on `address`, `host:port`."""
+
+    def __init__(self, address: str, app: ASGIApp) -> None:
+        self._address = address
+        config = uvicorn.Config(
+            app,
+            lifespan="off",
+            ws="none",
+            log_config=None,
+            access_log=False,
+            server_header=False,
+            timeout_graceful_shutdown=_CLOSE_SECONDS,
+        )
+        self._server = _Server(config)
+        self._serving: asyncio.Task[None] | None = None
+        self.port = 0
+
+    async def start(self) -> None:
+        """Listens. Raises OSError with the address and the remedy where it cannot."""
+        listener = _listen(self._address)
+        self.port = listener.getsockname()[1]
+        self._serving = asyncio.create_task(self._server.serve(sockets=[listener]))
+
+    async def stop(self) -> None:
+        """Closes the port; answers that are being sent get a second."""
+        self._server.should_exit = True
+        if self._serving is not None:
+            await asyncio.wait((self._serving,))
+
+
+class _Server(uvicorn.Server):
+    @contextlib.contextmanager
+    def capture_signals(self) -> Generator[None, None, None]:
+        """Signals are the process's to handle, in one place for gRPC and HTTP."""
+        yield
+
+
+def _listen(address: str) -> socket.socket:
+    host, _, port = address.rpartition(":")
+    host = host.removeprefix("[").removesuffix("]")
+    try:
+        return socket.create_server((host, int(port)), family=socket.AF_INET6 if ":" in host else socket.AF_INET)
+    except OSError as error:
+        raise OSError(f"cannot listen on {address}: {error.strerror}; is it taken by another process?") from error

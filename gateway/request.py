@@ -1,0 +1,214 @@
+"""Turns a `CompleteRequest` into a `Completion`, or refuses it.
+
+Parse, don't validate: what holds a `Completion` need not check it again, and defaults are filled in. Whether the tools
+and the format exist is the catalogue's to say (`tools`). Every refusal is a `ServiceError` whose sentence names the
+field, its value, cut to a readable length, and what is wanted instead.
+"""
+
+import enum
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from gateway.schema import check_schema
+from protos.conveyor.gateway.v1 import gateway_pb2
+from protos.rpc.errors import Reason, reject
+
+DEFAULT_MAX_TOKENS = 512
+DEFAULT_MAX_TURNS = 4
+MAX_TOKENS = 100_000
+MAX_TURNS = 32
+MAX_STOPS = 8
+MAX_STOP_CHARS = 256
+FREE_CHOICES = ("auto", "none", "required")
+_SHOWN_CHARS = 80
+_LISTED_NAMES = 20
+
+
+class Role(enum.StrEnum):
+    """Who said a message."""
+
+    SYSTEM = "system"
+    USER = "user"
+    ASSISTANT = "assistant"
+
+
+class Mode(enum.IntEnum):
+    """When a call may run, relative to the text that contains it. The numbers are those of the contract."""
+
+    SERIAL = gateway_pb2.MODE_SERIAL
+    PARALLEL = gateway_pb2.MODE_PARALLEL
+    ON_SEAL = gateway_pb2.MODE_ON_SEAL
+    PARTIAL = gateway_pb2.MODE_PARTIAL
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """What a person or a program said; `content` is not empty."""
+
+    role: Role
+    content: str
+
+
+@dataclass(frozen=True, slots=True)
+class ToolUse:
+    """Tools that may be called: `tools` has a name and none twice; `choice` is a `FREE_CHOICES` or a tool."""
+
+    format: str
+    tools: tuple[str, ...]
+    mode: Mode
+    choice: str
+
+
+@dataclass(frozen=True, slots=True)
+class Sampling:
+    """How tokens are chosen. `temperature` 0 is greedy, `top_p` is in (0, 1], `top_k` 0 means all."""
+
+    temperature: float
+    top_p: float
+    top_k: int
+    seed: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """When to stop: tokens and turns over the whole completion, and texts that end a turn."""
+
+    max_tokens: int
+    max_turns: int
+    stop: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Completion:
+    """A completion that may be run."""
+
+    messages: tuple[Message, ...]
+    tool_use: ToolUse | None
+    sampling: Sampling
+    limits: Limits
+    replay: tuple[str, ...]
+    response_json_schema: str
+
+
+def parse(request: gateway_pb2.CompleteRequest, max_prompt_chars: int) -> Completion:
+    """The completion that `request` asks for. Raises `ServiceError` for the first thing that is wrong with it."""
+    messages = _messages(request.messages, max_prompt_chars)
+    limits = _limits(request.limits)
+    completion = Completion(
+        messages=messages,
+        tool_use=_tool_use(request.tool_use) if request.HasField("tool_use") else None,
+        sampling=_sampling(request.sampling),
+        limits=limits,
+        replay=_replay(request.replay, limits.max_turns, max_prompt_chars),
+        response_json_schema=request.response_json_schema,
+    )
+    if completion.response_json_schema:
+        check_schema(completion.response_json_schema)
+    _check_together(completion)
+    return completion
+
+
+def shown(value: object) -> str:
+    """A value as a sentence may quote it: escaped, and short whatever it is."""
+    text = repr(value if not isinstance(value, str) else value[: _SHOWN_CHARS + 1])
+    return text if len(text) <= _SHOWN_CHARS + 2 else f"{text[:_SHOWN_CHARS]}…"
+
+
+def listed(names: Sequence[str]) -> str:
+    """Names as a sentence may list them: the first few, and how many more."""
+    some = ", ".join(shown(name) for name in names[:_LISTED_NAMES])
+    rest = len(names) - _LISTED_NAMES
+    return f"{some} and {rest} more" if rest > 0 else some or "none"
+
+
+def _messages(messages: Sequence[gateway_pb2.Message], max_chars: int) -> tuple[Message, ...]:
+    if not messages:
+        reject(Reason.EMPTY_PROMPT, "messages is empty; send at least one, the last one from the user.")
+    chars = sum(len(message.content) for message in messages)
+    if chars > max_chars:
+        reject(Reason.PROMPT_TOO_LONG, f"messages have {chars} characters; at most {max_chars} are taken.")
+    parsed = tuple(_message(place, message) for place, message in enumerate(messages))
+    if parsed[-1].role is not Role.USER:
+        reject(Reason.INVALID_MESSAGE, f"the last message's role is '{parsed[-1].role}'; it must be 'user'.")
+    if not parsed[-1].content.strip():
+        reject(Reason.EMPTY_PROMPT, f"messages[{len(parsed) - 1}].content is blank; say what the model is to answer.")
+    return parsed
+
+
+def _message(place: int, message: gateway_pb2.Message) -> Message:
+    field = f"messages[{place}]"
+    if message.role not in list(Role):
+        reject(Reason.INVALID_MESSAGE, f"{field}.role is {shown(message.role)}; there are {', '.join(Role)}.")
+    if message.role == Role.SYSTEM and place > 0:
+        reject(Reason.INVALID_MESSAGE, f"{field}.role is 'system'; only the first message may be.")
+    if not message.content and message.role != Role.USER:
+        reject(Reason.INVALID_MESSAGE, f"{field}.content is empty; leave the message out or fill it.")
+    return Message(Role(message.role), message.content)
+
+
+def _sampling(sampling: gateway_pb2.Sampling) -> Sampling:
+    # NaN fails every comparison, so each check is written as what must hold.
+    if not 0 <= sampling.temperature <= 2:
+        reject(Reason.INVALID_SAMPLING, f"sampling.temperature is {sampling.temperature}; it must be from 0 to 2.")
+    if not 0 <= sampling.top_p <= 1:
+        reject(Reason.INVALID_SAMPLING, f"sampling.top_p is {sampling.top_p}; it must be above 0 and at most 1.")
+    if sampling.top_k < 0:
+        reject(Reason.INVALID_SAMPLING, f"sampling.top_k is {sampling.top_k}; it must be 0, for all, or more.")
+    seed = sampling.seed if sampling.HasField("seed") else None
+    return Sampling(sampling.temperature, sampling.top_p or 1.0, sampling.top_k, seed)
+
+
+def _limits(limits: gateway_pb2.Limits) -> Limits:
+    _check_count("limits.max_tokens", limits.max_tokens, MAX_TOKENS)
+    _check_count("limits.max_turns", limits.max_turns, MAX_TURNS)
+    if len(limits.stop) > MAX_STOPS:
+        reject(Reason.INVALID_LIMIT, f"limits.stop has {len(limits.stop)} entries; at most {MAX_STOPS} are taken.")
+    for place, stop in enumerate(limits.stop):
+        if not 1 <= len(stop) <= MAX_STOP_CHARS:
+            reject(
+                Reason.INVALID_LIMIT,
+                f"limits.stop[{place}] has {len(stop)} characters; it must have 1 to {MAX_STOP_CHARS}.",
+            )
+    return Limits(limits.max_tokens or DEFAULT_MAX_TOKENS, limits.max_turns or DEFAULT_MAX_TURNS, tuple(limits.stop))
+
+
+def _check_count(field: str, value: int, most: int) -> None:
+    if not 0 <= value <= most:
+        reject(Reason.INVALID_LIMIT, f"{field} is {value}; it must be 0, for the default, or from 1 to {most}.")
+
+
+def _replay(entries: Sequence[str], max_turns: int, max_chars: int) -> tuple[str, ...]:
+    if len(entries) > max_turns:
+        reject(
+            Reason.INVALID_REPLAY,
+            f"replay has {len(entries)} entries; limits.max_turns allows {max_turns} turns, one entry each.",
+        )
+    for place, entry in enumerate(entries):
+        if not entry:
+            reject(Reason.INVALID_REPLAY, f"replay[{place}] is empty; write the turn's text or leave the entry out.")
+    if (chars := sum(map(len, entries))) > max_chars:
+        reject(Reason.INVALID_REPLAY, f"replay has {chars} characters; at most {max_chars} are taken.")
+    return tuple(entries)
+
+
+def _tool_use(use: gateway_pb2.ToolUse) -> ToolUse:
+    if not use.tools:
+        reject(Reason.INVALID_TOOL_USE, "tool_use.tools is empty; name a tool or leave tool_use out.")
+    if len(set(use.tools)) < len(use.tools):
+        twice = next(name for place, name in enumerate(use.tools) if name in use.tools[:place])
+        reject(Reason.INVALID_TOOL_USE, f"tool_use.tools names {shown(twice)} twice; name each tool once.")
+    if use.mode and int(use.mode) not in list(Mode):
+        reject(Reason.INVALID_TOOL_USE, f"tool_use.mode is {use.mode}; there are {', '.join(Mode.__members__)}.")
+    choice = use.choice or "auto"
+    if choice not in FREE_CHOICES and choice not in use.tools:
+        allowed = (*FREE_CHOICES, *use.tools)
+        reject(Reason.INVALID_TOOL_USE, f"tool_use.choice is {shown(choice)}; it must be one of {listed(allowed)}.")
+    return ToolUse(use.format, tuple(use.tools), Mode(use.mode or Mode.PARTIAL), choice)
+
+
+def _check_together(completion: Completion) -> None:
+    use = completion.tool_use
+    if use is None:
+        return
+    if completion.response_json_schema:
+        reject(Reason.INVALID_TOOL_USE, "tool_use and response_json_schema cannot be combined; leave one of them out.")

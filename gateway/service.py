@@ -1,0 +1,92 @@
+"""The gateway put together, and its life."""
+
+import asyncio
+import time
+
+import structlog
+
+from gateway.completions import Completions
+from gateway.decoder import DecoderClient
+from gateway.http import HttpServer, create_app
+from gateway.metrics import Metrics
+from gateway.readiness import Readiness
+from gateway.servicer import GatewayServicer
+from gateway.settings import GatewaySettings
+from gateway.tools import Catalogue
+from protos.conveyor.gateway.v1 import gateway_pb2, gateway_pb2_grpc
+from protos.rpc.channel import open_channel
+from protos.rpc.server import Server
+
+_SERVICE = gateway_pb2.DESCRIPTOR.services_by_name["GatewayService"].full_name
+
+log = structlog.get_logger()
+
+
+class Gateway:
+    """A gateway in the running event loop."""
+
+    def __init__(self, settings: GatewaySettings) -> None:
+        self._settings = settings
+        self._channels = {
+            "decoder": open_channel(settings.decoder_address),
+            "tools": open_channel(settings.tools_address),
+        }
+        self.metrics = Metrics()
+        self.catalogue = Catalogue(self._channels["tools"], settings.tools_refresh_seconds)
+        self.completions = Completions(settings, DecoderClient(self._channels["decoder"]), self.catalogue, self.metrics)
+        servicer = GatewayServicer(self.completions, self.catalogue)
+        self._server = Server(
+            settings.address,
+            lambda server: gateway_pb2_grpc.add_GatewayServiceServicer_to_server(servicer, server),
+            (_SERVICE,),
+            reflect=settings.reflection,
+        )
+        self.readiness = Readiness(self._channels, self._tell, needed_once=frozenset(("tools",)))
+        self._http = HttpServer(settings.http_address, create_app(self.readiness, self.metrics))
+        self._background: list[asyncio.Task[None]] = []
+
+    @property
+    def port(self) -> int:
+        """The port of gRPC, once started."""
+        return self._server.port
+
+    @property
+    def http_port(self) -> int:
+        """The port of HTTP, once started; 0 where it is switched off."""
+        return self._http.port
+
+    async def start(self) -> None:
+        """Listens and begins to follow its peers. Raises OSError where a port is taken."""
+        await self._server.start()
+        if self._settings.http_address:
+            await self._http.start()
+        for work in (self.catalogue.run(), self.readiness.run()):
+            task = asyncio.create_task(work)
+            task.add_done_callback(_report)
+            self._background.append(task)
+
+    async def stop(self, grace_seconds: float) -> None:
+        """Health off, no new completions, `grace_seconds` for the running ones, then the servers and the channels.
+
+        Until the last completion has ended, new ones are told why they are refused; a server that has stopped would
+        only cancel them. May be called again with less grace while it runs.
+        """
+        deadline = time.monotonic() + grace_seconds
+        self.readiness.draining = True
+        await self._server.not_ready()
+        await self.completions.drain(grace_seconds)
+        await self._server.stop(max(0.0, deadline - time.monotonic()))
+        await self._http.stop()
+        for task in self._background:
+            task.cancel()
+        await asyncio.gather(*self._background, return_exceptions=True)
+        for channel in self._channels.values():
+            await channel.close()
+
+    async def _tell(self, ready: bool) -> None:
+        await (self._server.ready() if ready else self._server.not_ready())
+
+
+def _report(task: asyncio.Task[None]) -> None:
+    if not task.cancelled() and (error := task.exception()) is not None:
+        log.error("background_failed", exc_info=error)

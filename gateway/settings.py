@@ -1,0 +1,32 @@
+"""What the gateway can be told."""
+
+from typing import ClassVar
+
+from pydantic import Field
+from pydantic_settings import SettingsConfigDict
+
+from protos.rpc.settings import ServiceSettings
+
+_ADDRESS = r"^(unix:.+|.*:\d{1,5})$"
+_HTTP_ADDRESS = r"^(.*:\d{1,5})?$"
+
+
+class GatewaySettings(ServiceSettings):
+    """Settings of `python -m gateway`, section `[gateway]`."""
+
+    model_config = SettingsConfigDict(env_prefix="CONVEYOR_GATEWAY_")
+    section: ClassVar[str] = "gateway"
+
+    address: str = Field("127.0.0.1:50051", pattern=_ADDRESS, description="where gRPC listens, host:port")
+    http_address: str = Field("127.0.0.1:8080", pattern=_HTTP_ADDRESS, description="where HTTP listens; empty: nowhere")
+    decoder_address: str = Field("127.0.0.1:50052", min_length=1, description="the decoder, host:port or a gRPC target")
+    tools_address: str = Field(
+        "127.0.0.1:50053", min_length=1, description="the tool service, host:port or a gRPC target"
+    )
+    default_deadline_seconds: float = Field(
+        300.0, gt=0, description="longest completion when a client sets no deadline"
+    )
+    max_deadline_seconds: float = Field(3600.0, gt=0, description="longest completion whatever a client asks for")
+    max_prompt_chars: int = Field(1_000_000, ge=1, description="characters of all messages of a completion")
+    tools_refresh_seconds: float = Field(5.0, gt=0, description="how often the tool service is asked for its tools")
+    max_active: int = Field(256, ge=1, description="completions that may run at once; further ones are refused")

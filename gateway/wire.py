@@ -1,0 +1,99 @@
+"""Turns our own types and the messages of other services' contracts into those of the gateway's, and back.
+
+The contracts repeat each other on purpose, so that none imports another. Where two messages are alike in numbers, types
+and names of their fields, `copy` reads the bytes of the one as the other; a test walks the descriptors and proves that
+they are. Only `Finished` differs, and is not copied.
+"""
+
+from typing import TypeVar, cast
+
+from google.protobuf.duration_pb2 import Duration
+from google.protobuf.message import Message
+
+from gateway import ledger
+from gateway.request import Completion
+from protos.conveyor.decoder.v1 import decoder_pb2
+from protos.conveyor.gateway.v1 import gateway_pb2
+
+Target = TypeVar("Target", bound=Message)
+
+
+def copy(source: Message, target: type[Target]) -> Target:
+    """`source` as a message of the type `target`, which must be alike."""
+    return target.FromString(source.SerializeToString())
+
+
+def to_generate_request(completion: Completion) -> decoder_pb2.GenerateRequest:
+    """What the decoder is to do for `completion`."""
+    use, sampling, limits = completion.tool_use, completion.sampling, completion.limits
+    return decoder_pb2.GenerateRequest(
+        messages=[decoder_pb2.Message(role=said.role, content=said.content) for said in completion.messages],
+        tool_use=None
+        if use is None
+        else decoder_pb2.ToolUse(
+            format=use.format, tools=use.tools, mode=decoder_pb2.Mode.Name(use.mode), choice=use.choice
+        ),
+        sampling=decoder_pb2.Sampling(
+            temperature=sampling.temperature, top_p=sampling.top_p, top_k=sampling.top_k, seed=sampling.seed
+        ),
+        limits=decoder_pb2.Limits(max_tokens=limits.max_tokens, max_turns=limits.max_turns, stop=limits.stop),
+        replay=completion.replay,
+        response_json_schema=completion.response_json_schema,
+    )
+
+
+def to_timeline(response: decoder_pb2.GenerateResponse, kind: str) -> ledger.Event | None:
+    """What the ledger wants to know of the event `kind`; None for events that it does not count."""
+    at = seconds(response.at)
+    match kind:
+        case "text_delta":
+            return ledger.TextDecoded(at, len(response.text_delta.text))
+        case "unit_finished":
+            unit = response.unit_finished
+            return ledger.UnitFinished(at, unit.call_id, unit.text_offset, seconds(unit.busy))
+        case "call_finished":
+            return ledger.CallFinished(at, response.call_finished.call_id, seconds(response.call_finished.busy))
+        case "turn_decoded":
+            return ledger.TurnDecoded(at)
+        case "turn_finished":
+            return ledger.TurnFinished(at)
+    return None
+
+
+def to_finished(
+    finished: decoder_pb2.Finished, request_id: str, account: ledger.Ledger
+) -> gateway_pb2.CompleteResponse:
+    """The last event of a completion."""
+    return gateway_pb2.CompleteResponse(
+        at=duration(account.completion),
+        finished=gateway_pb2.Finished(
+            request_id=request_id,
+            finish_reason=cast(gateway_pb2.FinishReason, finished.finish_reason),
+            usage=copy(finished.usage, gateway_pb2.Usage),
+            ledger=to_ledger(account),
+        ),
+    )
+
+
+def to_ledger(account: ledger.Ledger) -> gateway_pb2.Ledger:
+    """The ledger as a message."""
+    return gateway_pb2.Ledger(
+        completion=duration(account.completion),
+        decode=duration(account.decode),
+        tool=duration(account.tool),
+        hidden=duration(account.hidden),
+        serial=duration(account.serial),
+        ideal=duration(account.ideal),
+        attained=account.attained,
+    )
+
+
+def seconds(value: Duration) -> float:
+    """A duration in seconds."""
+    return value.seconds + value.nanos / 1e9
+
+
+def duration(value: float) -> Duration:
+    """Seconds as a duration, to the nanosecond."""
+    whole, nanos = divmod(round(value * 1e9), 1_000_000_000)
+    return Duration(seconds=whole, nanos=nanos)

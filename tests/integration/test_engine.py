@@ -1,0 +1,185 @@
+"""The engine with the real model: right whatever else runs beside it."""
+
+import asyncio
+import itertools
+from collections.abc import AsyncIterator
+
+import pytest
+import torch
+
+from decoder_service.engine.engine import Engine
+from decoder_service.engine.messages import Decoded, Output, TurnBegan, TurnEnded, TurnSpec
+from decoder_service.engine.pages import PAGE_TOKENS, PageBudget
+from decoder_service.engine.runner import ModelRunner
+from decoder_service.engine.sampler import Sampling
+from decoder_service.engine.scheduler import Scheduler
+from decoder_service.engine.thread import EngineOverloadedError, EngineThread, SequenceHandle
+from decoder_service.models.loader import LoadedModel
+from decoder_service.text.stops import TurnStop
+from decoder_service.text.template import ChatTemplate, Message
+
+pytestmark = pytest.mark.timeout(240)  # the first test may have to convert the model
+
+QUESTIONS = [f"Tell me {'very ' * number}shortly about the number {number}." for number in range(20)]
+
+
+def start(model: LoadedModel, *, pages: int = 2000, max_running: int = 8, max_sequences: int = 64) -> EngineThread:
+    scheduler = Scheduler(PageBudget(pages), max_running, prefill_chunk=16)
+    engine = Engine(ModelRunner(model.model, pages), scheduler, model.backend_tokenizer, model.end_tokens, pages * PAGE_TOKENS)
+    thread = EngineThread(engine, max_sequences)
+    thread.start()
+    return thread
+
+
+@pytest.fixture
+async def engine(model: LoadedModel) -> AsyncIterator[EngineThread]:
+    thread = start(model)
+    yield thread
+    await thread.stop()
+
+
+def prompt_of(model: LoadedModel, question: str) -> list[int]:
+    return ChatTemplate(model.tokenizer).prompt([Message("user", question)], "", [])
+
+
+async def outputs_of(handle: SequenceHandle) -> list[Output]:
+    return [output async for output in handle.turn()]
+
+
+def tokens_of(outputs: list[Output]) -> list[int]:
+    return list(itertools.chain.from_iterable(output.tokens for output in outputs if isinstance(output, Decoded)))
+
+
+def text_of(outputs: list[Output]) -> str:
+    return "".join(output.text for output in outputs if isinstance(output, Decoded))
+
+
+def ended(outputs: list[Output]) -> TurnEnded:
+    assert isinstance(outputs[-1], TurnEnded)
+    return outputs[-1]
+
+
+def generate(model: LoadedModel, prompt: list[int], count: int) -> list[int]:
+    tokens = torch.tensor([prompt])
+    output = model.model.generate(tokens, attention_mask=torch.ones_like(tokens), max_new_tokens=count, do_sample=False)
+    return output[0, len(prompt) :].tolist()
+
+
+async def test_greedy_equals_transformers_for_prompts_that_join_and_leave(model: LoadedModel, engine: EngineThread) -> None:
+    async def complete(number: int) -> list[int]:
+        handle = engine.begin(prompt_of(model, QUESTIONS[number]), Sampling(), TurnSpec(max_tokens=4 + 2 * number))
+        try:
+            return tokens_of(await outputs_of(handle))
+        finally:
+            engine.release(handle)
+
+    answers = await asyncio.gather(*map(complete, range(20)))
+    for number, tokens in enumerate(answers):
+        assert tokens == generate(model, prompt_of(model, QUESTIONS[number]), 4 + 2 * number), QUESTIONS[number]
+
+
+async def test_a_second_turn_computes_only_the_new_tokens(model: LoadedModel, engine: EngineThread) -> None:
+    prompt = prompt_of(model, "What is a cat?")
+    handle = engine.begin(prompt, Sampling(), TurnSpec(max_tokens=10))
+    first = await outputs_of(handle)
+    fresh = model.tokenizer("<|im_end|>\n<|im_start|>user\nAnd a dog?<|im_end|>\n<|im_start|>assistant\n")["input_ids"]
+    handle.resume(fresh, TurnSpec(max_tokens=10))
+    second = await outputs_of(handle)
+    engine.release(handle)
+    whole = [*prompt, *tokens_of(first), *fresh]
+    assert second[0] == TurnBegan(handle.id, len(whole), len(prompt) + 9)  # the last decoded token had not been run yet
+    assert tokens_of(second) == generate(model, whole, 10)
+
+
+async def test_a_sequence_that_lost_its_pages_goes_on_the_same(model: LoadedModel) -> None:
+    engine = start(model, pages=8)
+    prompt = prompt_of(model, "What is a cat?")
+    parked = engine.begin(prompt, Sampling(), TurnSpec(max_tokens=6))
+    first = await outputs_of(parked)
+    greedy = engine.begin(prompt, Sampling(), TurnSpec(max_tokens=7 * PAGE_TOKENS - len(prompt)))  # wants nearly all pages
+    await outputs_of(greedy)
+    engine.release(greedy)
+    parked.resume([198], TurnSpec(max_tokens=6))
+    second = await outputs_of(parked)
+    await engine.stop()
+    assert second[0] == TurnBegan(parked.id, len(prompt) + 7, 0)
+    assert tokens_of(second) == generate(model, [*prompt, *tokens_of(first), 198], 6)
+
+
+async def test_a_seed_makes_sampling_repeatable_in_any_company(model: LoadedModel, engine: EngineThread) -> None:
+    prompt = prompt_of(model, "Tell me a story.")
+    sampling = Sampling(temperature=1.0, top_p=0.9, top_k=50, seed=7)
+
+    async def sample(sampling: Sampling) -> list[int]:
+        handle = engine.begin(prompt, sampling, TurnSpec(max_tokens=12))
+        try:
+            return tokens_of(await outputs_of(handle))
+        finally:
+            engine.release(handle)
+
+    alone = await sample(sampling)
+    beside = await asyncio.gather(sample(sampling), sample(Sampling(temperature=1.0, seed=8)), sample(Sampling()))
+    assert alone == beside[0]
+    assert len({tuple(tokens) for tokens in beside}) == 3
+
+
+async def test_replayed_text_is_said_and_the_turn_ends(model: LoadedModel, engine: EngineThread) -> None:
+    text = "Say naïve things 👩‍👩‍👧, twice.\n"
+    replay = tuple(model.tokenizer(text, add_special_tokens=False)["input_ids"])
+    handle = engine.begin(prompt_of(model, "Hi"), Sampling(), TurnSpec(max_tokens=100, replay=replay))
+    outputs = await outputs_of(handle)
+    engine.release(handle)
+    assert text_of(outputs) == text
+    assert ended(outputs) == TurnEnded(handle.id, "stop", len(replay) + 1)  # the end of the turn is a token too
+
+
+async def test_stop_strings_and_turn_stops_end_a_turn(model: LoadedModel, engine: EngineThread) -> None:
+    replay = tuple(model.tokenizer("one two three four", add_special_tokens=False)["input_ids"])
+
+    async def run(**spec: object) -> list[Output]:
+        handle = engine.begin(prompt_of(model, "Hi"), Sampling(), TurnSpec(max_tokens=100, replay=replay, **spec))
+        try:
+            return await outputs_of(handle)
+        finally:
+            engine.release(handle)
+
+    cut, kept = await run(stop=(" three",)), await run(turn_stops=(TurnStop("one", "three"),))
+    assert (text_of(cut), ended(cut).reason) == ("one two", "stop")
+    assert (text_of(kept), ended(kept).reason) == ("one two three", "stop")
+
+
+async def test_a_grammar_is_followed_and_ends_the_turn(model: LoadedModel, engine: EngineThread) -> None:
+    schema = '{"type": "object", "properties": {"age": {"type": "integer", "minimum": 0, "maximum": 99}}, "required": ["age"], "additionalProperties": false}'
+    spec = TurnSpec(max_tokens=40, grammar=model.grammars.json_schema(schema))
+    handle = engine.begin(prompt_of(model, "Write a poem."), Sampling(), spec)
+    outputs = await outputs_of(handle)
+    engine.release(handle)
+    assert text_of(outputs).startswith('{"age": ') and text_of(outputs).endswith("}")
+    assert ended(outputs).reason == "stop"
+
+
+async def test_a_turn_can_be_ended_and_a_sequence_released_at_any_time(model: LoadedModel, engine: EngineThread) -> None:
+    handle = engine.begin(prompt_of(model, "Count to a thousand."), Sampling(), TurnSpec(max_tokens=500))
+    other = engine.begin(prompt_of(model, "Count to a thousand."), Sampling(), TurnSpec(max_tokens=500))
+    reasons = []
+    async for output in handle.turn():
+        if isinstance(output, Decoded):
+            handle.end_turn()
+        if isinstance(output, TurnEnded):
+            reasons.append(output.reason)
+    engine.release(other)
+    engine.release(other)
+    last = engine.begin(prompt_of(model, "Hi"), Sampling(), TurnSpec(max_tokens=1))
+    await outputs_of(last)
+    assert reasons == ["veto"]
+    assert engine.counts() == {"waiting": 0, "running": 0, "parked": 2, "returning": 0}
+
+
+async def test_over_capacity_is_refused_at_once(model: LoadedModel) -> None:
+    engine = start(model, max_sequences=1)
+    first = engine.begin([1], Sampling(), TurnSpec(max_tokens=1))
+    with pytest.raises(EngineOverloadedError):
+        engine.begin([1], Sampling(), TurnSpec(max_tokens=1))
+    engine.release(first)
+    engine.begin([1], Sampling(), TurnSpec(max_tokens=1))
+    await engine.stop()

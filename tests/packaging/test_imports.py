@@ -1,0 +1,79 @@
+"""Who may import whom, read from the source: what an image holds must be enough for what is in it."""
+
+import ast
+import sys
+from collections.abc import Iterator
+from importlib.metadata import packages_distributions
+from pathlib import Path
+
+import pytest
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
+
+from scripts.lock import EXTRAS
+from scripts.requirements import declared
+
+ROOT = Path(__file__).resolve().parents[2]
+EXTRA_OF = {"protos": (), "decoder_service": ("decoder",), "tool_service": ("tools",), "gateway": ("gateway",)}
+OURS = {*EXTRA_OF, "tests", "scripts", "benchmarks"}
+ONLY_IN_DECODER = {"torch", "transformers", "accelerate", "safetensors", "gguf"}
+
+
+def imports(package: str) -> Iterator[tuple[str, str]]:
+    """Each (place, top-level module) that a file of `package` imports anywhere, in functions too.
+
+    A file that is also run as a script imports its neighbours by their bare names; those are left out.
+    """
+    for path in sorted((ROOT / package).rglob("*.py")):
+        neighbours = {neighbour.stem for neighbour in path.parent.glob("*.py")}
+        for node in ast.walk(ast.parse(path.read_text("utf-8"), path)):
+            place = f"{path.relative_to(ROOT)}:{getattr(node, 'lineno', 0)}"
+            yield from (
+                (place, name) for name in imported(node, len(path.relative_to(ROOT).parts)) if name not in neighbours
+            )
+
+
+def imported(node: ast.AST, depth: int) -> list[str]:
+    """The top-level modules that a node imports, in a file `depth` levels below the root."""
+    match node:
+        case ast.Import(names=names):
+            return [alias.name.partition(".")[0] for alias in names]
+        case ast.ImportFrom(module=str(module), level=0):
+            return [module.partition(".")[0]]
+        case ast.ImportFrom(level=level) if level >= depth:
+            return ["..beyond the package"]
+        case ast.Call(func=ast.Attribute(attr="import_module"), args=[ast.Constant(value=str(name)), *_]):
+            return [name.partition(".")[0]]
+    return []
+
+
+@pytest.mark.parametrize("package", EXTRA_OF)
+def test_a_package_imports_none_of_ours_but_itself_and_protos(package):
+    ours = OURS - {package, "protos"}
+    assert [(place, name) for place, name in imports(package) if name in ours or name.startswith("..")] == []
+
+
+@pytest.mark.parametrize("package", EXTRA_OF.keys() - {"decoder_service"})
+def test_only_the_decoder_imports_the_models_libraries(package):
+    assert [(place, name) for place, name in imports(package) if name in ONLY_IN_DECODER] == []
+
+
+def test_the_formats_need_nothing_but_the_standard_library():
+    allowed = sys.stdlib_module_names | {"tool_service"}
+    assert [(place, name) for place, name in imports("tool_service/formats") if name not in allowed] == []
+
+
+@pytest.mark.parametrize("package", [*EXTRA_OF, "tests", "scripts"])
+def test_what_a_package_imports_is_declared_for_it(package):
+    # Not merely installed: another part's extra would do that here, and the import would fail in the image.
+    distributions = packages_distributions()
+    allowed = {canonicalize_name(Requirement(line).name) for line in declared(*EXTRA_OF.get(package, EXTRAS))}
+    foreign = [
+        (place, name) for place, name in imports(package) if name not in sys.stdlib_module_names and name not in OURS
+    ]
+    undeclared = [
+        (place, name)
+        for place, name in foreign
+        if not allowed & {canonicalize_name(found) for found in distributions.get(name, ())}
+    ]
+    assert undeclared == []

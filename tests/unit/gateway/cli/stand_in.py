@@ -1,0 +1,54 @@
+"""A process that behaves like a service: serves gRPC health, logs JSON lines, and drains, or not, on SIGTERM.
+
+Run as `python stand_in.py [serve|load|stubborn|crash] --address HOST:PORT [--KEY VALUE]…`.
+"""
+
+import json
+import signal
+import subprocess
+import sys
+import threading
+from concurrent import futures
+
+import grpc
+from grpc_health.v1 import health, health_pb2, health_pb2_grpc
+
+
+def log(event: str, **values: object) -> None:
+    print(json.dumps({"event": event, "level": "info", **values}), file=sys.stderr, flush=True)
+
+
+def serve(address: str, status: int) -> grpc.Server:
+    servicer = health.HealthServicer()
+    servicer.set("", status)
+    server = grpc.server(futures.ThreadPoolExecutor(4))
+    health_pb2_grpc.add_HealthServicer_to_server(servicer, server)
+    server.add_insecure_port(address)
+    server.start()
+    return server
+
+
+def main() -> None:
+    behaviour, arguments = sys.argv[1], sys.argv[2:]
+    log("started", arguments=arguments)
+    if behaviour == "crash":
+        log("cannot load \x1b[31mthe model")
+        sys.exit(3)
+    stop = threading.Event()
+    signal.signal(signal.SIGTERM, signal.SIG_IGN if behaviour == "stubborn" else lambda *_: stop.set())
+    if behaviour == "stubborn":
+        child = subprocess.Popen(["sleep", "60"])
+        log("child", process_id=child.pid)
+    address = arguments[arguments.index("--address") + 1]
+    loading = behaviour == "load"
+    server = serve(
+        address,
+        health_pb2.HealthCheckResponse.NOT_SERVING if loading else health_pb2.HealthCheckResponse.SERVING,
+    )
+    log("ready")
+    stop.wait()
+    log("drained")
+    server.stop(0).wait()
+
+
+main()

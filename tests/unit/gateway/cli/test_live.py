@@ -1,0 +1,231 @@
+import io
+
+from google.protobuf import duration_pb2
+from rich.console import Console
+
+from gateway.cli.live import Live, Phase, ledger_line
+from gateway.cli.show import JsonLines, Lines
+from protos.conveyor.gateway.v1 import gateway_pb2 as pb
+
+
+def at(value: float) -> duration_pb2.Duration:
+    duration = duration_pb2.Duration()
+    duration.FromNanoseconds(round(value * 1e9))
+    return duration
+
+
+def event(seconds: float, **kind: object) -> pb.CompleteResponse:
+    return pb.CompleteResponse(at=at(seconds), **kind)  # type: ignore[arg-type]
+
+
+LEDGER = pb.Ledger(
+    completion=at(2), decode=at(1.5), tool=at(1), hidden=at(0.8), serial=at(2.8), ideal=at(1.9), attained=0.888
+)
+EVENTS = [
+    event(0.1, turn_started=pb.TurnStarted(turn=0)),
+    event(0.2, text_delta=pb.TextDelta(text="```python\n", token_ids=[1, 2])),
+    event(0.3, call_opened=pb.CallOpened(call_id="c1", name="python", text_offset=10)),
+    event(0.3, call_started=pb.CallStarted(call_id="c1")),
+    event(0.4, text_delta=pb.TextDelta(text="print(\x1b[31m1)\n")),
+    event(0.4, arguments_delta=pb.ArgumentsDelta(call_id="c1", text="print(1)\n")),
+    event(0.5, call_output=pb.CallOutput(call_id="c1", text="1\n\x1b[0m")),
+    event(0.6, unit_finished=pb.UnitFinished(call_id="c1", label="print(1)", busy=at(0.1))),
+    event(0.7, text_delta=pb.TextDelta(text="```")),
+    event(
+        0.8,
+        turn_decoded=pb.TurnDecoded(
+            turn=0, finish_reason=pb.FINISH_REASON_STOP, usage=pb.Usage(prompt_tokens=9, completion_tokens=5)
+        ),
+    ),
+    event(
+        1.3,
+        call_finished=pb.CallFinished(
+            call_id="c1", result="[bold]1", arguments_json='{"code": "print(1)"}', busy=at(0.5), waiting=at(0.25)
+        ),
+    ),
+    event(1.3, turn_finished=pb.TurnFinished(turn=0, call_count=1)),
+    event(1.4, turn_started=pb.TurnStarted(turn=1)),
+    event(1.5, text_delta=pb.TextDelta(text="It is 1.")),
+    event(
+        1.6,
+        turn_decoded=pb.TurnDecoded(turn=1, finish_reason=pb.FINISH_REASON_STOP, usage=pb.Usage(completion_tokens=3)),
+    ),
+    event(
+        2.0,
+        finished=pb.Finished(
+            request_id="r1",
+            finish_reason=pb.FINISH_REASON_STOP,
+            usage=pb.Usage(prompt_tokens=9, completion_tokens=8),
+            ledger=LEDGER,
+        ),
+    ),
+]
+
+
+def after(*events: pb.CompleteResponse) -> Live:
+    live = Live()
+    for one in events:
+        live.apply(one)
+    return live
+
+
+def drawn(live: Live, now: float = 0.0, height: int | None = None, width: int = 80) -> str:
+    console = Console(file=io.StringIO(), width=width, force_terminal=False)
+    console.print(live.view(now, height, "code"))
+    return console.file.getvalue()  # type: ignore[attr-defined, no-any-return]
+
+
+def test_a_whole_completion_as_data():
+    assert after(*EVENTS).to_json() == {
+        "request_id": "r1",
+        "text": "```python\nprint(\x1b[31m1)\n```\nIt is 1.",
+        "turns": [
+            {
+                "text": "```python\nprint(\x1b[31m1)\n```",
+                "finish_reason": "stop",
+                "usage": {"prompt_tokens": 9, "cached_tokens": 0, "completion_tokens": 5},
+            },
+            {
+                "text": "It is 1.",
+                "finish_reason": "stop",
+                "usage": {"prompt_tokens": 0, "cached_tokens": 0, "completion_tokens": 3},
+            },
+        ],
+        "calls": [
+            {
+                "id": "c1",
+                "name": "python",
+                "turn": 0,
+                "arguments": {"code": "print(1)"},
+                "output": "1\n\x1b[0m",
+                "result": "[bold]1",
+                "busy_seconds": 0.5,
+                "waiting_seconds": 0.25,
+            }
+        ],
+        "usage": {"prompt_tokens": 9, "cached_tokens": 0, "completion_tokens": 8},
+        "ledger": {
+            "completion_seconds": 2.0,
+            "decode_seconds": 1.5,
+            "tool_seconds": 1.0,
+            "hidden_seconds": 0.8,
+            "serial_seconds": 2.8,
+            "ideal_seconds": 1.9,
+            "attained": 0.888,
+        },
+        "finish_reason": "stop",
+    }
+
+
+def test_a_call_goes_from_opened_to_running_to_finished():
+    phases = [call.phase for n in range(len(EVENTS)) for call in after(*EVENTS[: n + 1]).calls.values()]
+    assert list(dict.fromkeys(phases)) == [Phase.OPENED, Phase.RUNNING, Phase.FINISHED]
+
+
+def test_elapsed_runs_while_the_call_does():
+    (running,) = after(*EVENTS[:4]).calls.values()
+    assert running.elapsed(0.8) == 0.5
+    (finished,) = after(*EVENTS).calls.values()
+    assert finished.elapsed(100.0) == 1.0
+
+
+def test_a_failed_call_keeps_its_error_and_has_no_arguments():
+    error = pb.ToolError(code="INCOMPLETE", message="cut off")
+    live = after(*EVENTS[:3], event(1, call_finished=pb.CallFinished(call_id="c1", error=error)))
+    (call,) = live.to_json()["calls"]
+    assert call["error"] == {"code": "INCOMPLETE", "message": "cut off"}
+    assert call["arguments"] is None
+    assert "failed" in drawn(live)
+
+
+def test_a_completion_that_is_still_running_is_data_too():
+    data = after(*EVENTS[:4]).to_json()
+    assert data["turns"][0]["finish_reason"] is None
+    assert data["calls"][0]["name"] == "python"
+
+
+def test_the_panes_show_text_and_calls_side_by_side():
+    lines = drawn(after(*EVENTS[:7]), now=1.3).splitlines()
+    assert "code" in lines[0]
+    assert "calls" in lines[0]
+    assert "```python" in lines[1]
+    assert "python running 1.0 s" in lines[1]
+    assert "print(1)" in lines[2]
+    assert "\x1b" not in "".join(lines)
+
+
+def test_model_text_is_never_markup():
+    assert "[bold]1" in drawn(after(*EVENTS))
+
+
+def test_the_end_of_a_long_text_is_shown():
+    long = event(0.2, text_delta=pb.TextDelta(text="\n".join(f"line {n}" for n in range(100))))
+    lines = drawn(after(EVENTS[0], long), height=10).splitlines()
+    assert len(lines) == 10
+    assert "line 99" in lines[-2]
+    assert "line 91" not in "".join(lines)
+    assert "line 0" in drawn(after(EVENTS[0], long))
+
+
+def test_panes_fit_a_tiny_terminal():
+    assert drawn(after(*EVENTS), height=1, width=10)
+
+
+def test_a_second_call_of_a_tool_gets_a_number():
+    live = after(*EVENTS[:3], event(1, call_opened=pb.CallOpened(call_id="c2", name="python")))
+    assert [call.label for call in live.calls.values()] == ["python", "python 2"]
+
+
+def test_events_of_unknown_kinds_or_calls_change_nothing():
+    live = after(pb.CompleteResponse(), event(1, call_output=pb.CallOutput(call_id="nobody", text="x")))
+    assert live.turns == []
+    assert live.calls == {}
+
+
+def test_the_ledger_in_one_line():
+    assert ledger_line(LEDGER) == (
+        "completion 2.00 s · decode 1.50 s · tools 1.00 s · hidden 0.80 s · 89% of the ideal attained"
+    )
+    assert ledger_line(pb.Ledger()).endswith("nothing to save")
+
+
+async def lines_of(text: io.StringIO, notes: io.StringIO) -> None:
+    live = Live()
+    async with Lines(text, notes) as lines:
+        for one in EVENTS:
+            live.apply(one)
+            lines.event(live, one)
+
+
+async def test_plain_lines_keep_the_text_apart_from_the_notes():
+    text, notes = io.StringIO(), io.StringIO()
+    await lines_of(text, notes)
+    assert text.getvalue() == "```python\nprint(1)\n```\nIt is 1.\n"
+    assert notes.getvalue().splitlines() == [
+        "[python] opened",
+        "[python] started",
+        "[python] | 1",
+        "[python] finished in 0.50 s: [bold]1",
+    ]
+
+
+async def test_plain_lines_in_one_place_do_not_run_into_each_other():
+    both = io.StringIO()
+    await lines_of(both, both)
+    assert "\n[python] finished in 0.50 s: [bold]1\nIt is 1.\n" in both.getvalue()
+
+
+async def test_a_veto_is_noted():
+    live, notes = after(*EVENTS[:4]), io.StringIO()
+    veto = event(1, turn_vetoed=pb.TurnVetoed(call_id="c1", reason="no such\x1b[1m file"))
+    async with Lines(io.StringIO(), notes) as lines:
+        lines.event(live, veto)
+    assert notes.getvalue() == "[python] stopped the turn: no such file\n"
+
+
+def test_each_event_is_a_line_of_json():
+    output = io.StringIO()
+    JsonLines(output).event(Live(), EVENTS[1])
+    assert output.getvalue() == (
+        '{"event": "text_delta", "at_seconds": 0.2, "text": "```python\\n", "token_ids": [1, 2]}\n'
+    )

@@ -1,0 +1,685 @@
+import asyncio
+import os
+import resource
+import sys
+import time
+from contextlib import aclosing, suppress
+from itertools import pairwise
+from pathlib import Path
+
+import pytest
+import uvloop
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tool_service.tools.python import child_process, confinement, frames, workplace
+from tool_service.tools.python.interpreter import (
+    Interpreter,
+    InterpreterDied,
+    InterpreterError,
+    InterpreterLimits,
+    SandboxUnavailable,
+    StatementFailed,
+    warm_up,
+)
+from tool_service.tools.python.output import OutputText
+
+REPOSITORY = Path(__file__).parents[4]
+PROMPTLY = 5.0
+
+
+@pytest.fixture
+async def interpreter():
+    async with aclosing(await Interpreter.open()) as interpreter:
+        yield interpreter
+
+
+async def printed(interpreter: Interpreter, statement: str) -> str:
+    return "".join([text async for text in interpreter.run(statement)])
+
+
+async def failure(interpreter: Interpreter, statement: str) -> str:
+    with pytest.raises(InterpreterError) as raised:
+        await printed(interpreter, statement)
+    return str(raised.value)
+
+
+async def folder_of(interpreter: Interpreter) -> Path:
+    return Path(await printed(interpreter, "import os; print(os.getcwd(), end='')")).parent
+
+
+def is_running(pid: int) -> bool:
+    """Whether a process is there and more than a corpse that its new parent has not buried yet."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] not in "ZX"
+    except (FileNotFoundError, ProcessLookupError):
+        return False
+
+
+async def all_gone(pids: list[int]) -> bool:
+    deadline = time.monotonic() + PROMPTLY
+    while any(map(is_running, pids)) and time.monotonic() < deadline:  # noqa: ASYNC110 - nothing tells of such an end
+        await asyncio.sleep(0.005)
+    return not any(map(is_running, pids))
+
+
+# What a statement sees and leaves
+
+
+async def test_variables_functions_and_imports_last(interpreter):
+    await printed(interpreter, "import math\nx = 20")
+    await printed(interpreter, "def twice(y):\n    return 2 * y\n")
+    assert await printed(interpreter, "print(twice(x) + math.floor(2.5))") == "42\n"
+
+
+async def test_the_namespace_is_main(interpreter):
+    assert await printed(interpreter, "import __main__, pickle\nclass A: pass\n") == ""
+    assert await printed(
+        interpreter, "print(__name__, __main__.A is A, type(pickle.loads(pickle.dumps(A()))) is A)"
+    ) == ("__main__ True True\n")
+
+
+async def test_interpreters_do_not_see_each_other(interpreter):
+    async with aclosing(await Interpreter.open()) as other:
+        await asyncio.gather(printed(interpreter, "x = 1"), printed(other, "y = 2"))
+        assert "NameError: name 'x' is not defined" in await failure(other, "x")
+        assert await folder_of(other) != await folder_of(interpreter)
+
+
+async def test_future_imports_hold_for_later_statements_of_the_program(interpreter):
+    await printed(interpreter, "from __future__ import annotations")
+    await printed(interpreter, "def f(a: undefined): pass")
+    interpreter.start_program()
+    assert "NameError" in await failure(interpreter, "def f(a: undefined): pass")
+
+
+async def test_standard_input_is_empty(interpreter):
+    assert "EOFError" in await failure(interpreter, "input()")
+
+
+async def test_the_environment_is_bare(monkeypatch):
+    monkeypatch.setenv("SECRET_TOKEN", "hunter2")
+    async with aclosing(await Interpreter.open()) as interpreter:
+        seen = await printed(interpreter, "import os; print(dict(os.environ), open('/proc/self/environ').read())")
+        assert "hunter2" not in seen
+        assert await printed(interpreter, "print(os.listdir('.'), os.listdir(os.path.expanduser('~')))") == "[] []\n"
+        assert await printed(interpreter, "import sys; print(sys.argv)") == "['']\n"
+
+
+async def test_modules_written_by_a_statement_can_be_imported(interpreter):
+    await printed(interpreter, "open('mine.py', 'w').write('x = 7')")
+    assert await printed(interpreter, "import mine; print(mine.x)") == "7\n"
+
+
+async def test_our_own_modules_are_out_of_the_way(interpreter):
+    for name in ("frames", "confinement", "child"):
+        assert "ModuleNotFoundError" in await failure(interpreter, f"import {name}")
+
+
+# The last value
+
+
+@pytest.mark.parametrize(
+    ("statement", "shown"),
+    [
+        ("6 * 7", "42"),
+        ("a = 1\n'text'", "'text'"),
+        ("a = 1", ""),
+        ("None", ""),
+        ("print('x')", ""),
+        ("", ""),
+        ("# comment", ""),
+        ("if True:\n    1\n", ""),
+    ],
+)
+async def test_the_last_expressions_value_is_kept(interpreter, statement, shown):
+    await printed(interpreter, "'before'")
+    await printed(interpreter, statement)
+    assert await interpreter.last_value() == shown
+
+
+async def test_a_failed_statement_has_no_value(interpreter):
+    await printed(interpreter, "1")
+    await failure(interpreter, "1 / 0")
+    assert await interpreter.last_value() == ""
+
+
+async def test_a_repr_that_raises_is_a_failed_statement(interpreter):
+    await printed(interpreter, "class A:\n    def __repr__(self): raise ValueError('no repr')\nA()")
+    with pytest.raises(StatementFailed, match="no repr"):
+        await interpreter.last_value()
+    assert await printed(interpreter, "print('well')") == "well\n"
+
+
+async def test_a_repr_that_ends_the_process_is_a_death(interpreter):
+    await printed(interpreter, "class A:\n    def __repr__(self): raise SystemExit(4)\nA()")
+    with pytest.raises(InterpreterDied, match="status 4"):
+        await interpreter.last_value()
+
+
+async def test_a_repr_that_prints_or_is_long_is_cut():
+    async with aclosing(await Interpreter.open(InterpreterLimits(value_chars=100))) as interpreter:
+        await printed(interpreter, "class A:\n    def __repr__(self): print('p' * 10**6); return 'r' * 10**6\nA()")
+        value = await interpreter.last_value()
+        assert "value cut: 1000000 characters" in value
+        assert len(value) < 200
+        assert await printed(interpreter, "print('next')") == "next\n"
+
+
+# Tracebacks
+
+
+async def test_a_traceback_shows_the_programs_lines_and_none_of_ours(interpreter):
+    await printed(interpreter, "def divide(a):\n    return a / 0\n\n")
+    assert await failure(interpreter, "x = 1\ndivide(x)\n") == (
+        "Traceback (most recent call last):\n"
+        '  File "<python>", line 5, in <module>\n'
+        "    divide(x)\n"
+        '  File "<python>", line 2, in divide\n'
+        "    return a / 0\n"
+        "           ~~^~~\n"
+        "ZeroDivisionError: division by zero\n"
+    )
+
+
+async def test_lines_of_the_next_program_count_from_one_and_the_first_keeps_its_source(interpreter):
+    await printed(interpreter, "def divide(a):\n    return a / 0")
+    interpreter.start_program()
+    text = await failure(interpreter, "divide(1)")
+    assert '"<python 2>", line 1' in text
+    assert '"<python>", line 2, in divide\n    return a / 0' in text
+    assert '"<python 2>", line 2' in await failure(interpreter, "1 / 0")
+
+
+async def test_a_syntax_error_points_at_its_line(interpreter):
+    await printed(interpreter, "x = 1")
+    assert '"<python>", line 3\n    if x\n        ^\n' in await failure(interpreter, "y = 2\nif x\n")
+
+
+@pytest.mark.parametrize(
+    ("statement", "last_line"),
+    [
+        ("raise KeyboardInterrupt", "KeyboardInterrupt"),
+        ("def f(): f()\nf()", "RecursionError: maximum recursion depth exceeded"),
+        ("class E(Exception):\n    def __str__(self): 1 / 0\nraise E", "E: <exception str() failed>"),
+        ("raise ValueError('\\ud800')", "ValueError: \\ud800"),
+        ("x = '\ud800'", "surrogates not allowed"),
+        ("x = '\0'", "null bytes"),
+        ("(" * 500 + ")" * 500, "too many nested parentheses"),
+        ("assert False", "AssertionError"),
+    ],
+)
+async def test_every_error_is_told_and_survived(interpreter, statement, last_line):
+    assert last_line in (await failure(interpreter, statement)).rstrip().splitlines()[-1]
+    assert await printed(interpreter, "print('well')") == "well\n"
+
+
+async def test_a_long_traceback_is_cut_in_the_middle(interpreter):
+    text = await failure(interpreter, "raise ValueError('x' * 10**7 + 'the end')")
+    assert text.startswith("Traceback")
+    assert text.endswith("the end\n")
+    assert len(text) < 20_000
+
+
+# Output
+
+
+async def test_output_comes_while_the_statement_runs(interpreter):
+    folder = await folder_of(interpreter)
+    pieces = []
+    async for text in interpreter.run("os.mkfifo('gate')\nprint('first', end='')\nprint(open('gate').read(), end='')"):
+        pieces.append(text)
+        if text == "first":
+            await asyncio.to_thread((folder / "work" / "gate").write_text, "second")
+    assert "".join(pieces) == "firstsecond"
+    assert pieces[0] == "first"
+
+
+async def test_all_ways_of_output_arrive_in_order(interpreter):
+    assert await printed(
+        interpreter,
+        "import os, sys, subprocess\n"
+        "print('a', end='')\nsys.stderr.write('b')\nos.write(1, b'c')\n"
+        "subprocess.run(['sh', '-c', 'printf d; printf e >&2'])\nprint('f', end='')",
+    ) == "abcdef"  # fmt: skip
+
+
+async def test_each_statement_gets_exactly_its_own_output(interpreter):
+    for number in range(200):
+        assert await printed(interpreter, f"print({number}, end='')") == str(number)
+
+
+async def test_characters_are_never_split(interpreter):
+    text = "é€😀" * 50
+    assert await printed(interpreter, f"import os\nfor b in '{text}'.encode(): _ = os.write(1, bytes([b]))") == text
+
+
+async def test_bytes_that_are_no_text_are_replaced(interpreter):
+    assert await printed(interpreter, "import os; os.write(1, b'a\\xff\\xe2\\x82')") == "a\ufffd\ufffd"
+
+
+async def test_a_hundred_megabytes_are_cut_and_do_not_stay_in_memory(interpreter):
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    text = await printed(interpreter, "print('x' * 100_000_000)")
+    assert text == "x" * 65536 + "\n[output cut at 65536 characters]\n"
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 20_000  # KiB
+    assert await printed(interpreter, "print('next')") == "next\n"
+
+
+async def test_a_statement_may_close_its_output(interpreter):
+    assert await printed(interpreter, "import os; os.close(1); os.close(2)") == ""
+    await printed(interpreter, "1 + 1")
+    assert await interpreter.last_value() == "2"
+
+
+async def test_a_statement_may_replace_its_output(interpreter):
+    await printed(interpreter, "import sys\nclass Broken:\n    def flush(self): 1 / 0\nsys.stdout = Broken()")
+    assert await printed(interpreter, "sys.stdout = sys.__stdout__; print('back')") == "back\n"
+
+
+@given(text=st.text(max_size=20), data=st.data())
+def test_decoding_does_not_depend_on_how_the_bytes_are_cut(text, data):
+    encoded = text.encode("utf-8", "replace")
+    limit = data.draw(st.integers(0, 25))
+    cuts = [0, *sorted(data.draw(st.lists(st.integers(0, len(encoded)), max_size=6))), len(encoded)]
+    pieces = [encoded[a:b] for a, b in pairwise(cuts)]
+    assert shown_in_pieces(pieces, limit) == shown_in_pieces([encoded], limit)
+
+
+def shown_in_pieces(pieces: list[bytes], limit: int) -> str:
+    output = OutputText(limit)
+    return "".join([*map(output.feed, pieces), output.close()])
+
+
+# Death
+
+
+@pytest.mark.parametrize(
+    ("statement", "sentence"),
+    [
+        ("import os; os._exit(3)", "The interpreter exited with status 3."),
+        ("import sys; sys.exit()", "The interpreter exited with status 0."),
+        ("raise SystemExit(5)", "The interpreter exited with status 5."),
+        (
+            "import os, signal; os.kill(os.getpid(), signal.SIGKILL)",
+            "The interpreter was killed by SIGKILL; too much memory",
+        ),
+        ("import os, signal; os.kill(os.getpid(), signal.SIGTERM)", "The interpreter was ended by SIGTERM."),
+        ("import os; os.abort()", "The interpreter crashed with SIGABRT"),
+        ("import ctypes; ctypes.string_at(0)", "The interpreter crashed with SIGSEGV"),
+        ("import os; os.closerange(3, 256)", "The interpreter was killed by SIGKILL"),
+    ],
+)
+async def test_a_death_is_told_now_and_afterwards(interpreter, statement, sentence):
+    folder = await folder_of(interpreter)
+    assert sentence in await failure(interpreter, statement)
+    assert not interpreter.is_alive
+    with pytest.raises(InterpreterDied, match="variables are lost"):
+        await interpreter.last_value()
+    await interpreter.aclose()
+    assert not folder.exists()
+
+
+async def test_what_was_printed_before_the_end_is_not_lost(interpreter):
+    text = ""
+    with pytest.raises(InterpreterDied, match="status 1"):
+        async for piece in interpreter.run("import sys; print('x' * 50_000); sys.exit('the reason')"):
+            text += piece
+    assert text == "x" * 50_000 + "\nthe reason\n"
+
+
+async def test_processes_left_behind_die_with_the_interpreter(interpreter):
+    text = ""
+    with suppress(InterpreterDied):
+        async for piece in interpreter.run(
+            "import os, subprocess\nprint(subprocess.Popen(['sleep', '1000']).pid, flush=True)\nos._exit(0)"
+        ):
+            text += piece
+    assert await all_gone([int(text)])
+
+
+async def test_a_fork_that_returns_does_not_answer_in_its_parents_place(interpreter):
+    assert (
+        await printed(interpreter, "import os\npid = os.fork()\nif pid: os.waitpid(pid, 0)\nelse: print('child')")
+        == "child\n"
+    )
+    assert "in the child" in await printed(
+        interpreter, "pid = os.fork()\nif not pid: raise ValueError('in the child')\n_ = os.waitpid(pid, 0)"
+    )
+    assert await printed(interpreter, "print('well')") == "well\n"
+
+
+# Cancellation and closing
+
+
+LOOP_WITH_GRANDCHILD = """
+import os, subprocess
+print(os.getpid(), subprocess.Popen(["sleep", "1000"]).pid)
+while True: pass
+"""
+
+
+async def test_cancelling_a_statement_kills_the_whole_group_at_once(interpreter):
+    folder = await folder_of(interpreter)
+    pids: asyncio.Future[list[int]] = asyncio.get_running_loop().create_future()
+
+    async def run() -> None:
+        text = ""
+        async for piece in interpreter.run(LOOP_WITH_GRANDCHILD):
+            text += piece
+            if text.endswith("\n"):
+                pids.set_result([int(pid) for pid in text.split()])
+
+    task = asyncio.create_task(run())
+    started = await pids
+    assert all(map(is_running, started))
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    assert await all_gone(started)
+    assert "stopped while a statement was running" in await failure(interpreter, "1")
+    await interpreter.aclose()
+    assert not folder.exists()
+
+
+async def test_leaving_the_output_kills_the_interpreter(interpreter):
+    async with aclosing(interpreter.run(LOOP_WITH_GRANDCHILD)) as output:
+        async for text in output:
+            pids = [int(pid) for pid in text.split()]
+            break
+    assert await all_gone(pids)
+    assert not interpreter.is_alive
+
+
+async def test_closing_ends_a_running_statement():
+    interpreter = await Interpreter.open()
+    closing = None
+    with pytest.raises(InterpreterDied):
+        async for _ in interpreter.run(LOOP_WITH_GRANDCHILD):
+            closing = asyncio.create_task(interpreter.aclose())
+    assert closing is not None
+    await closing
+
+
+async def test_closing_while_output_waits_to_be_read():
+    interpreter = await Interpreter.open()
+    output = interpreter.run("while True: print('x')")
+    assert "x" in await anext(output)
+    await interpreter.aclose()
+    with pytest.raises(InterpreterDied, match="closed"):
+        async for _ in output:
+            pass
+
+
+def descriptor_count() -> int:
+    return len(list(Path("/proc/self/fd").iterdir()))
+
+
+async def test_closing_is_idempotent_and_leaves_nothing_behind():
+    descriptors = descriptor_count()
+    interpreter = await Interpreter.open()
+    folder = await folder_of(interpreter)
+    await printed(
+        interpreter,
+        "import os\nos.makedirs('a/b')\nopen('a/b/c', 'w').close()\nos.symlink('/', 'a/root')\nos.chmod('a', 0)",
+    )
+    await asyncio.gather(interpreter.aclose(), interpreter.aclose())
+    await interpreter.aclose()
+    assert not folder.exists()
+    assert "closed" in await failure(interpreter, "1")
+    assert descriptor_count() == descriptors
+
+
+async def test_a_cancelled_close_goes_on(interpreter):
+    folder = await folder_of(interpreter)
+    closing = asyncio.create_task(interpreter.aclose())
+    await asyncio.sleep(0)
+    closing.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await closing
+    await interpreter.aclose()
+    assert not folder.exists()
+
+
+async def test_a_cancelled_open_leaves_nothing_behind(monkeypatch, tmp_path):
+    monkeypatch.setattr(workplace.tempfile, "tempdir", str(tmp_path))
+    opening = asyncio.create_task(Interpreter.open())
+    await asyncio.sleep(0)
+    assert list(tmp_path.iterdir())
+    opening.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await opening
+    assert list(tmp_path.iterdir()) == []
+
+
+async def test_two_statements_at_once_are_the_callers_mistake(interpreter):
+    async with aclosing(interpreter.run("print(1)\nwhile True: pass")) as output:
+        await anext(output)
+        with pytest.raises(RuntimeError, match="one statement at a time"):
+            await printed(interpreter, "2")
+
+
+SERVICE = """
+import asyncio
+from tool_service.tools.python.interpreter import Interpreter
+
+async def main():
+    interpreter = await Interpreter.open()
+    async for text in interpreter.run("import os; print(os.getpid(), flush=True)\\nwhile True: pass"):
+        print(text, flush=True)
+
+asyncio.run(main())
+"""
+
+
+async def test_the_child_dies_with_a_killed_service(tmp_path):
+    environment = {**os.environ, "PYTHONPATH": str(REPOSITORY), "TMPDIR": str(tmp_path)}
+    service = await asyncio.create_subprocess_exec(
+        sys.executable, "-c", SERVICE, stdout=asyncio.subprocess.PIPE, env=environment
+    )
+    assert service.stdout is not None
+    pid = int(await service.stdout.readline())
+    assert is_running(pid)
+    service.kill()
+    assert await all_gone([pid])
+    await service.communicate()
+
+
+def test_it_works_on_uvloop():
+    async def session() -> None:
+        async with aclosing(await Interpreter.open()) as interpreter:
+            assert (
+                await printed(interpreter, "print('x' * 1_000_000)")
+                == "x" * 65536 + "\n[output cut at 65536 characters]\n"
+            )
+            assert "status 3" in await failure(interpreter, "import os; os._exit(3)")
+
+    uvloop.run(session())
+
+
+async def test_it_works_without_process_descriptors(monkeypatch):
+    def unavailable(pid: int) -> int:
+        raise OSError(f"no descriptor of {pid}")
+
+    monkeypatch.setattr(os, "pidfd_open", unavailable)
+    async with aclosing(await Interpreter.open()) as interpreter:
+        assert "status 3" in await failure(interpreter, "import os; os._exit(3)")
+
+
+# Limits
+
+
+async def test_too_much_memory_is_an_error_or_a_death_but_is_told():
+    async with aclosing(await Interpreter.open(InterpreterLimits(memory_bytes=256 << 20))) as interpreter:
+        assert "MemoryError" in await failure(interpreter, "x = bytearray(1 << 30)")
+        await failure(interpreter, "x = []\nwhile True: x.append(bytearray(1 << 20))")
+
+
+async def test_too_much_cpu_time_is_a_death():
+    async with aclosing(await Interpreter.open(InterpreterLimits(cpu_seconds=1))) as interpreter:
+        assert "has used its 1 seconds of CPU time" in await failure(interpreter, "while True: pass")
+
+
+async def test_files_and_descriptors_are_limited(interpreter):
+    assert "File too large" in await failure(interpreter, "open('f', 'wb').write(bytes(65 << 20))")
+    assert "Too many open files" in await failure(interpreter, "fs = [open('f') for _ in range(300)]")
+
+
+@pytest.mark.skipif(os.getuid() == 0, reason="the kernel does not limit root's processes")
+async def test_a_fork_bomb_is_stopped():
+    limits = InterpreterLimits(spare_process_count=20)
+    async with aclosing(await Interpreter.open(limits)) as interpreter:
+        statement = "import subprocess\nps = [subprocess.Popen(['sleep', '1000']) for _ in range(5000)]"
+        assert "BlockingIOError" in await failure(interpreter, statement)
+
+
+# Confinement
+
+
+CONNECT = """
+import socket
+for family, address in ((socket.AF_INET, "127.0.0.1"), (socket.AF_INET6, "::1")):
+    for kind in (socket.SOCK_STREAM, socket.SOCK_DGRAM, socket.SOCK_RAW):
+        try:
+            socket.socket(family, kind).connect((address, 9))
+        except PermissionError as error:
+            print(error.errno, end=" ")
+"""
+
+
+async def test_there_is_no_network(interpreter):
+    assert await printed(interpreter, CONNECT) == "1 " * 6
+    assert "PermissionError" in await failure(interpreter, "socket.create_connection(('127.0.0.1', 9))")
+    assert "PermissionError" in await failure(interpreter, "socket.socket(socket.AF_NETLINK, socket.SOCK_RAW)")
+
+
+async def test_what_the_interpreter_starts_has_no_network_either(interpreter):
+    await printed(interpreter, "import subprocess, sys")
+    assert await printed(interpreter, f"_ = subprocess.run([sys.executable, '-c', {CONNECT!r}])") == "1 " * 6
+
+
+async def test_the_filter_refuses_what_would_go_around_it(interpreter):
+    call = "import ctypes; print(ctypes.CDLL(None, use_errno=True).syscall({}, 8, 0), ctypes.get_errno())"
+    for number in confinement.SAME_EVERYWHERE:
+        assert await printed(interpreter, call.format(number)) == "-1 1\n"
+
+
+async def test_nothing_can_leave_the_process_group(interpreter):
+    assert "PermissionError" in await failure(interpreter, "import os; os.setsid()")
+    statement = "import subprocess; subprocess.run(['true'], start_new_session=True)"
+    assert "PermissionError" in await failure(interpreter, statement)
+
+
+async def test_local_sockets_and_worker_processes_work(interpreter):
+    assert (
+        await printed(interpreter, "import socket; a, b = socket.socketpair(); _ = a.send(b'x'); print(b.recv(1))")
+        == "b'x'\n"
+    )
+    statement = "import multiprocessing\nwith multiprocessing.Pool(2) as pool: print(pool.map(abs, [-1, -2]))"
+    assert await printed(interpreter, statement) == "[1, 2]\n"
+
+
+ALLOWED, REFUSED, KILLED = confinement.ALLOW, confinement.REFUSE, confinement.KILL_PROCESS
+
+
+def verdict(machine: str, architecture: int, number: int, argument: int = 0) -> int:
+    """Runs the filter as the kernel would."""
+    program = confinement.filter_program(machine)
+    call = {confinement.ARCHITECTURE_OFFSET: architecture, confinement.NUMBER_OFFSET: number}
+    call[confinement.FIRST_ARGUMENT_OFFSET] = argument
+    at = loaded = 0
+    while True:
+        code, if_true, if_false, value = confinement.struct.unpack_from("HBBI", program, 8 * at)
+        at += 1
+        if code == confinement.LOAD_WORD:
+            loaded = call[value]
+        elif code == confinement.RETURN:
+            return value
+        else:
+            holds = loaded == value if code == confinement.JUMP_IF_EQUAL else loaded >= value
+            at += if_true if holds else if_false
+
+
+@pytest.mark.parametrize("machine", confinement.ARCHITECTURES)
+def test_the_filter_decides_by_number_and_family(machine):
+    architecture, sockets, refused = confinement.ARCHITECTURES[machine]
+    for number in range(600):
+        allowed = REFUSED if number in refused else ALLOWED
+        assert verdict(machine, architecture, number, confinement.AF_UNIX) == allowed
+        assert verdict(machine, architecture, number, 2) == (REFUSED if number in sockets else allowed)
+        assert verdict(machine, architecture ^ 1, number) == KILLED
+    if machine == "x86_64":
+        assert verdict(machine, architecture, confinement.X32_BIT | 41, confinement.AF_UNIX) == REFUSED
+
+
+def test_no_filter_is_made_for_an_unknown_machine():
+    with pytest.raises(confinement.CannotConfine, match="mips"):
+        confinement.filter_program("mips")
+
+
+async def test_without_a_filter_no_interpreter_opens(monkeypatch, tmp_path):
+    source = Path(child_process.CHILD).parent
+    for name in ("child.py", "frames.py", "confinement.py"):
+        text = (source / name).read_text()
+        (tmp_path / name).write_text(text.replace(f'"{os.uname().machine}": (', '"another": ('))
+    monkeypatch.setattr(child_process, "CHILD", str(tmp_path / "child.py"))
+    with pytest.raises(SandboxUnavailable, match=r"cannot be confined .*: no system call filter is known for"):
+        await Interpreter.open()
+
+
+@pytest.mark.parametrize(
+    ("script", "reason"),
+    [
+        ("raise ValueError('broken')", "did not start: it ended with status 1.*broken"),
+        ("import time; time.sleep(1000)", "did not start within 0.3 seconds"),
+        ("import os, sys; os.write(int(sys.argv[1]), b'\\xff' * 100)", "did not start"),
+    ],
+)
+async def test_a_child_that_does_not_start_is_told(monkeypatch, tmp_path, script, reason):
+    (tmp_path / "child.py").write_text(script)
+    monkeypatch.setattr(child_process, "CHILD", str(tmp_path / "child.py"))
+    seconds = 0.3 if "0.3" in reason else 30.0
+    with pytest.raises(InterpreterDied, match=f"(?s){reason}"):
+        await Interpreter.open(InterpreterLimits(open_seconds=seconds))
+
+
+# Numerical packages
+
+
+async def test_numpy_and_matplotlib_work_and_each_interpreter_has_its_own_copy_of_the_fonts(tmp_path):
+    assert await warm_up(tmp_path)
+    [kept] = tmp_path.iterdir()
+    original = kept.read_bytes()
+    async with aclosing(await Interpreter.open(font_cache=tmp_path)) as interpreter:
+        await printed(interpreter, "import os, numpy\nimport matplotlib.pyplot as plt")
+        await printed(interpreter, "plt.plot(numpy.ones(9)); plt.title('t'); plt.savefig('plot.png')")
+        assert await printed(interpreter, "print(os.listdir('.'), os.listdir(os.environ['MPLCONFIGDIR']))") == (
+            f"['plot.png'] ['{kept.name}']\n"
+        )
+        await printed(interpreter, f"open(os.environ['MPLCONFIGDIR'] + '/{kept.name}', 'w').close()")
+    assert kept.read_bytes() == original
+
+
+async def test_warming_up_twice_does_it_once(tmp_path):
+    (tmp_path / "fontlist-v1.json").write_text("{}")
+    assert await warm_up(tmp_path)
+    assert [path.name for path in tmp_path.iterdir()] == ["fontlist-v1.json"]
+
+
+async def test_a_cache_that_cannot_be_kept_is_no_failure(tmp_path, caplog):
+    (tmp_path / "file").write_text("")
+    assert not await warm_up(tmp_path / "file" / "cache")
+    assert "list of fonts cannot be kept" in caplog.text
+
+
+# Frames
+
+
+def test_frames_come_whole_from_any_pieces_and_no_longer_than_agreed():
+    data = frames.encode(frames.DONE, "é")
+    for cut in range(len(data)):
+        reader = frames.FrameReader(100)
+        assert reader.feed(data[:cut]) is None
+        assert reader.feed(data[cut:]) == (frames.DONE, "é")
+    with pytest.raises(frames.FrameTooLong):
+        frames.FrameReader(100).feed(b"\xff\xff\xff\xff")

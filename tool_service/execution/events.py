@@ -1,0 +1,83 @@
+"""What the execution of calls says; see `ExecuteResponse` in the contract for order and meaning."""
+
+from dataclasses import dataclass
+
+from tool_service.interface.meter import Unit
+
+
+@dataclass(frozen=True, slots=True)
+class CallOpened:
+    """A call's name is sealed, `offset` characters into the turn."""
+
+    call_id: str
+    name: str
+    offset: int
+
+
+@dataclass(frozen=True, slots=True)
+class ArgumentsDelta:
+    """More of a call's arguments as the model wrote them."""
+
+    call_id: str
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class CallStarted:
+    """A call's tool began to run."""
+
+    call_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class UnitFinished:
+    """A piece of a call's work is done."""
+
+    call_id: str
+    unit: Unit
+
+
+@dataclass(frozen=True, slots=True)
+class CallOutput:
+    """Streamed output."""
+
+    call_id: str
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """Why a call failed; `code` is one of the contract's `ToolError.code`."""
+
+    code: str
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class CallFinished:
+    """A call has ended. `arguments_json` is empty unless it was sealed; times in seconds."""
+
+    call_id: str
+    outcome: str | Failure
+    arguments_json: str
+    busy: float
+    waiting: float
+    queued: float
+
+
+@dataclass(frozen=True, slots=True)
+class TurnVetoed:
+    """A call stopped the turn."""
+
+    call_id: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class TurnFinished:
+    """Every call of the turn has finished."""
+
+    call_count: int
+
+
+Event = CallOpened | ArgumentsDelta | CallStarted | UnitFinished | CallOutput | CallFinished | TurnVetoed | TurnFinished

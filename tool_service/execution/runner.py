@@ -1,0 +1,163 @@
+"""One completion: its turns' text in, events of its calls out."""
+
+import asyncio
+import enum
+import itertools
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+from tool_service.execution.events import (
+    ArgumentsDelta,
+    CallFinished,
+    CallOpened,
+    Event,
+    Failure,
+    TurnFinished,
+    TurnVetoed,
+)
+from tool_service.execution.running_call import RunningCall
+from tool_service.formats import events as parsed
+from tool_service.formats.format import EndReason, Format
+from tool_service.interface.session import Session
+from tool_service.interface.tool import Tool
+
+
+class Mode(enum.Enum):
+    """When a call is launched."""
+
+    SERIAL = "serial"
+    PARALLEL = "parallel"
+    ON_SEAL = "on_seal"
+    PARTIAL = "partial"
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """Caps of one completion. `call_timeout`: seconds, on top of each tool's own."""
+
+    max_calls_per_turn: int = 64
+    max_result_chars: int = 16_384
+    call_timeout: float = 3600.0
+
+
+class Runner:
+    """Runs the calls of one completion. `slots` are each tool's places, shared with other completions."""
+
+    def __init__(
+        self,
+        format_: Format,
+        tools: Mapping[str, Tool],
+        mode: Mode,
+        limits: Limits,
+        slots: Mapping[str, asyncio.Semaphore],
+        emit: Callable[[Event], None],
+    ) -> None:
+        self._format = format_
+        self._tools = tools
+        self._mode = mode
+        self._limits = limits
+        self._slots = slots
+        self._out = emit
+        self._session = Session()
+        self._ids = itertools.count(1)
+        self._begin_turn()
+
+    def text(self, text: str) -> None:
+        """Takes more of the running turn's text."""
+        self._offset += len(text)
+        self._handle(self._parser.feed(text))
+
+    async def end_turn(self, reason: EndReason) -> None:
+        """Takes the turn's end; returns when every call of it has finished."""
+        self._decoding = False
+        self._handle(self._parser.close(reason))
+        for call in self._calls.values():
+            call.launch()
+            if self._mode is Mode.SERIAL:
+                await call.finished()
+        for call in self._calls.values():
+            await call.finished()
+        self._out(TurnFinished(self._opened))
+        self._begin_turn()
+
+    async def aclose(self) -> None:
+        """Stops every call and frees what they left."""
+        await asyncio.gather(*(call.cancel() for call in self._calls.values()))
+        await self._session.aclose()
+
+    def _begin_turn(self) -> None:
+        self._parser = self._format.parser(frozenset(self._tools))
+        self._calls: dict[int, RunningCall] = {}
+        self._opened = 0
+        self._offset = 0
+        self._decoding = True
+        self._vetoed = False
+
+    def _handle(self, events: list[parsed.Event]) -> None:
+        for event in events:
+            match event:
+                case parsed.Text():
+                    pass
+                case parsed.CallOpened():
+                    self._open(event)
+                case _ if event.call in self._calls:
+                    self._pass_on(self._calls[event.call], event)
+
+    def _open(self, event: parsed.CallOpened) -> None:
+        call_id = f"call_{next(self._ids)}"
+        self._opened += 1
+        self._out(CallOpened(call_id, event.name, self._offset))
+        if event.name not in self._tools:
+            known = ", ".join(sorted(self._tools))
+            return self._answer(call_id, Failure("UNKNOWN_TOOL", f"There is no tool {event.name!r}; there are: {known}."))
+        if self._opened > self._limits.max_calls_per_turn:
+            message = f"Only {self._limits.max_calls_per_turn} calls are allowed in one turn."
+            return self._answer(call_id, Failure("TOO_MANY_CALLS", message))
+        tool = self._tools[event.name]
+        call = RunningCall(
+            call_id,
+            tool,
+            self._offset,
+            slots=self._slots[tool.name],
+            session=self._session,
+            max_result_chars=self._limits.max_result_chars,
+            timeout=min(tool.timeout, self._limits.call_timeout),
+            emit=self._emit,
+        )
+        self._calls[event.call] = call
+        if self._mode is Mode.PARTIAL and tool.starts_early:
+            call.launch()
+
+    def _pass_on(self, call: RunningCall, event: parsed.Event) -> None:
+        match event:
+            case parsed.ArgumentsDelta():
+                self._out(ArgumentsDelta(call.id, event.text))
+            case parsed.ArgumentOpened():
+                call.open_argument(event.name)
+            case parsed.StringDelta():
+                call.push(event.name, event.text, self._offset)
+            case parsed.ArgumentSealed():
+                call.seal_argument(event.name, event.value, self._offset)
+            case parsed.CallSealed():
+                call.seal(event.arguments, self._offset)
+                self._launch_if(call, Mode.PARTIAL, Mode.ON_SEAL)
+            case parsed.CallMalformed():
+                call.give_up(Failure("INCOMPLETE" if event.incomplete else "MALFORMED", f"The call was not run: {event.reason}."))
+                self._launch_if(call, Mode.PARTIAL, Mode.ON_SEAL)
+        if call.refused:
+            self._launch_if(call, Mode.PARTIAL)
+
+    def _launch_if(self, call: RunningCall, *modes: Mode) -> None:
+        if self._mode in modes:
+            call.launch()
+
+    def _answer(self, call_id: str, failure: Failure) -> None:
+        self._out(CallFinished(call_id, failure, "", 0.0, 0.0, 0.0))
+
+    def _emit(self, event: Event) -> None:
+        """Passes a call's event on; of vetoes only the first that can still save decoding."""
+        if isinstance(event, TurnVetoed):
+            if not self._decoding or self._vetoed:
+                return
+            self._vetoed = True
+        self._out(event)

@@ -1,0 +1,229 @@
+"""One call, from its name to its outcome.
+
+    opened ─▶ launched ─▶ running ─▶ finished
+       └──── refused, malformed ───────▲
+
+The parser's verbs (`open_argument` … `seal`, `give_up`) fill it with input at any time; `launch` starts the tool, and is the
+only thing that modes time differently. What goes wrong before the launch is told at the launch, so that a mode that starts
+late also fails late.
+"""
+
+import asyncio
+import contextlib
+import inspect
+import json
+import time
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import pydantic_core
+import structlog
+
+from tool_service.execution.arguments import Arguments
+from tool_service.execution.events import CallFinished, CallOutput, CallStarted, Event, Failure, TurnVetoed, UnitFinished
+from tool_service.formats.json_lexer import JsonValue
+from tool_service.interface.call import Call
+from tool_service.interface.meter import Meter
+from tool_service.interface.reject import Reject
+from tool_service.interface.schema import InvalidArgumentError
+from tool_service.interface.session import Session
+from tool_service.interface.tool import Tool
+
+log = structlog.get_logger()
+
+
+class RunningCall:
+    """One call of `tool`. Everything it has to say goes to `emit`, `CallFinished` last and once."""
+
+    def __init__(
+        self,
+        call_id: str,
+        tool: Tool,
+        offset: int,
+        *,
+        slots: asyncio.Semaphore,
+        session: Session,
+        max_result_chars: int,
+        timeout: float,
+        emit: Callable[[Event], None],
+    ) -> None:
+        self.id = call_id
+        self.tool = tool
+        self._offset = offset
+        self._slots = slots
+        self._session = session
+        self._timeout = timeout
+        self._output = _Output(call_id, max_result_chars, emit)
+        self._emit = emit
+        self._meter = Meter(timeout, lambda unit: emit(UnitFinished(call_id, unit)), self._on_timeout)
+        self._call = Call(call_id, self._meter)
+        self._arguments = Arguments(tool.signature, self._meter)
+        self._arguments_json = ""
+        self._refusal: Failure | None = None
+        self._task: asyncio.Task[None] | None = None
+        self._launched = False
+        self._finished = asyncio.Event()
+        self._queued = 0.0
+
+    @property
+    def launched(self) -> bool:
+        """Whether the mode has started it."""
+        return self._launched
+
+    @property
+    def refused(self) -> bool:
+        """Whether it is known that it cannot succeed."""
+        return self._refusal is not None
+
+    def open_argument(self, name: str) -> None:
+        """A string argument began."""
+        self._check(lambda: self._arguments.open(name))
+
+    def push(self, name: str, text: str, offset: int) -> None:
+        """More of an open string argument."""
+        self._check(lambda: self._arguments.push(name, text, offset))
+
+    def seal_argument(self, name: str, value: JsonValue, offset: int) -> None:
+        """An argument is complete."""
+        self._check(lambda: self._arguments.seal(name, value, offset))
+
+    def seal(self, arguments: dict[str, JsonValue], offset: int) -> None:
+        """The call is complete."""
+        self._offset = offset if not self.tool.starts_early else self._offset
+        self._check(lambda: self._arguments.complete(offset))
+        if self._refusal is None:
+            self._arguments_json = json.dumps(arguments, ensure_ascii=False)
+            self._call.seal(offset)
+
+    def give_up(self, failure: Failure) -> None:
+        """The call will never be sealed: its tool is stopped and what it prepared undone."""
+        self._refuse(failure)
+
+    def launch(self) -> None:
+        """Starts the tool, or tells why it cannot start."""
+        if self._launched:
+            return
+        self._launched = True
+        if self._refusal is not None:
+            self._finish(self._refusal)
+        else:
+            self._task = asyncio.create_task(self._run(), name=f"tool {self.tool.name} {self.id}")
+
+    async def finished(self) -> None:
+        """Waits for the outcome."""
+        await self._finished.wait()
+
+    async def cancel(self) -> None:
+        """Stops the tool; for a completion that is over."""
+        if self._task is not None:
+            self._task.cancel()
+            await asyncio.gather(self._task, return_exceptions=True)
+
+    def _check(self, step: Callable[[], None]) -> None:
+        if self._refusal is None:
+            try:
+                step()
+            except InvalidArgumentError as error:
+                self._refuse(Failure("INVALID_ARGUMENTS", f"{error}."))
+
+    def _refuse(self, failure: Failure) -> None:
+        if self._refusal is not None:
+            return
+        self._refusal = failure
+        if self._task is not None:
+            self._task.cancel()
+
+    def _on_timeout(self) -> None:
+        self._refuse(Failure("TIMEOUT", f"{self.tool.name} was stopped: it worked for more than {self._timeout:g} s."))
+
+    async def _run(self) -> None:
+        began = time.monotonic()
+        try:
+            async with self._slots:
+                self._queued = time.monotonic() - began
+                self._emit(CallStarted(self.id))
+                self._meter.begin("start", self._offset)
+                outcome: str | Failure = await self._invoke()
+        except Reject as error:
+            outcome = self._refusal = Failure("REJECTED", str(error) or "rejected")
+        except asyncio.CancelledError:
+            if self._refusal is None:  # the whole completion is over
+                await self._end()
+                raise
+            outcome = self._refusal
+        except (KeyboardInterrupt, GeneratorExit):
+            raise
+        except BaseException as error:  # also SystemExit: no tool ends the service
+            log.info("tool raised", tool=self.tool.name, error=type(error).__name__)
+            outcome = Failure("RAISED", f"{type(error).__name__}: {error}" if str(error) else type(error).__name__)
+        await self._end()
+        self._finish(outcome)
+
+    async def _end(self) -> None:
+        self._meter.end()
+        await self._call.abandon()
+
+    async def _invoke(self) -> str:
+        function = self.tool.function
+        if inspect.isasyncgenfunction(function):
+            async with contextlib.aclosing(function(**self._given())) as pieces:
+                async for piece in pieces:
+                    self._output.write(_render(piece))
+            return self._output.text
+        if inspect.iscoroutinefunction(function):
+            result: Awaitable[Any] = function(**self._given())
+        else:
+            result = asyncio.to_thread(function, **self._given())
+        return self._output.cut(_render(await result))
+
+    def _given(self) -> dict[str, Any]:
+        injected = {Call: self._call, Session: self._session}
+        return {
+            **self._arguments.values,
+            **self._arguments.inputs,
+            **{name: injected[kind] for name, kind in self.tool.signature.injected.items()},
+        }
+
+    def _finish(self, outcome: str | Failure) -> None:
+        if isinstance(outcome, Failure):
+            if outcome.code in ("REJECTED", "INVALID_ARGUMENTS"):
+                self._emit(TurnVetoed(self.id, outcome.message))
+            outcome = Failure(outcome.code, f"{self._output.text}{outcome.message}")  # the model reads what led up to it
+        timing = (self._meter.busy, self._meter.waiting, self._queued)
+        self._emit(CallFinished(self.id, outcome, self._arguments_json, *timing))
+        self._finished.set()
+
+
+class _Output:
+    """Streamed output of one call, at most `limit` characters of it."""
+
+    def __init__(self, call_id: str, limit: int, emit: Callable[[Event], None]) -> None:
+        self._call_id = call_id
+        self._limit = limit
+        self._emit = emit
+        self._pieces: list[str] = []
+        self._length = 0
+
+    @property
+    def text(self) -> str:
+        """All that was written."""
+        return "".join(self._pieces)
+
+    def write(self, text: str) -> None:
+        if not text or self._length > self._limit:
+            return
+        piece = self.cut(text, self._limit - self._length)
+        self._length += len(text)
+        self._pieces.append(piece)
+        self._emit(CallOutput(self._call_id, piece))
+
+    def cut(self, text: str, room: int | None = None) -> str:
+        room = self._limit if room is None else room
+        return text if len(text) <= room else f"{text[:room]}\n[cut at {self._limit} characters]"
+
+
+def _render(value: Any) -> str:
+    """What a tool gave, as text for the model: text as it is, anything else as JSON."""
+    if isinstance(value, str):
+        return value
+    return "" if value is None else pydantic_core.to_json(value, fallback=str).decode()

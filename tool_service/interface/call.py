@@ -1,0 +1,51 @@
+"""The running call, as its tool sees it."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+
+import structlog
+
+from tool_service.interface.meter import Meter, Sealed
+
+Undo = Callable[[], Awaitable[object] | None]
+
+log = structlog.get_logger()
+
+
+class Call:
+    """Handed to a tool that asks for it with a parameter annotated `Call`.
+
+    A tool with `Effect.WRITE` prepares before `await call.sealed()` and acts after it; what it prepared it undoes in a function
+    that it gave to `on_abandon`, which runs when the call will never be sealed.
+    """
+
+    def __init__(self, id_: str, meter: Meter) -> None:
+        self.id = id_
+        self._meter = meter
+        self._sealed: asyncio.Future[Sealed[None]] = asyncio.get_running_loop().create_future()
+        self._undos: list[Undo] = []
+
+    async def sealed(self) -> None:
+        """Waits until the call is complete and all of its arguments are valid."""
+        await self._meter.wait(asyncio.shield(self._sealed))
+
+    def on_abandon(self, undo: Undo) -> None:
+        """Has `undo` run, last given first, if the call is given up before it is sealed."""
+        self._undos.append(undo)
+
+    def seal(self, offset: int) -> None:
+        """The call is complete. For the runner."""
+        if not self._sealed.done():
+            self._sealed.set_result(Sealed(None, offset, "sealed"))
+
+    async def abandon(self) -> None:
+        """Undoes what the tool prepared, unless the call was sealed. For the runner."""
+        if self._sealed.done():
+            return
+        while self._undos:
+            try:
+                pending = self._undos.pop()()
+                if pending is not None:
+                    await pending
+            except Exception:
+                log.exception("undo failed", call=self.id)

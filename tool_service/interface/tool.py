@@ -1,0 +1,90 @@
+"""`@tool`: makes a function one that a model can call."""
+
+import inspect
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, overload
+
+from tool_service.interface.call import Call
+from tool_service.interface.effect import Effect
+from tool_service.interface.schema import InvalidToolError, Signature, read_signature
+
+_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_.-]{0,63}")
+DEFAULT_TIMEOUT = 30.0
+DEFAULT_CONCURRENCY = 32
+
+
+@dataclass(frozen=True, slots=True)
+class Tool:
+    """A function that a model can call.
+
+    `timeout`: seconds that a call may work. `concurrency`: calls at once, over all completions; further ones wait.
+    """
+
+    name: str
+    function: Callable[..., Any]
+    signature: Signature
+    effect: Effect
+    timeout: float
+    concurrency: int
+
+    @property
+    def description(self) -> str:
+        """What it does, for the model."""
+        return self.signature.description
+
+    @property
+    def starts_early(self) -> bool:
+        """Whether it may run before its call is sealed: it can wait for its inputs, and does no harm or knows when to wait."""
+        waits = all(parameter.kind != "plain" for parameter in self.signature.parameters.values())
+        return waits and (self.effect.harmless or Call in self.signature.injected.values())
+
+
+@overload
+def tool(function: Callable[..., Any], /) -> Tool: ...
+@overload
+def tool(
+    *, name: str = ..., effect: Effect = ..., timeout: float = ..., concurrency: int = ...
+) -> Callable[[Callable[..., Any]], Tool]: ...
+
+
+def tool(
+    function: Callable[..., Any] | None = None,
+    /,
+    *,
+    name: str = "",
+    effect: Effect = Effect.NONE,
+    timeout: float = DEFAULT_TIMEOUT,
+    concurrency: int = DEFAULT_CONCURRENCY,
+) -> Tool | Callable[[Callable[..., Any]], Tool]:
+    """Makes a tool of an `async def` (returning or yielding) or a plain `def`, which runs in a thread.
+
+    The name is the function's, the description and schema come from its docstring and signature. Raises InvalidToolError.
+    """
+    if function is None:
+        return lambda decorated: _make(decorated, name, effect, timeout, concurrency)
+    return _make(function, name, effect, timeout, concurrency)
+
+
+def _make(function: Callable[..., Any], name: str, effect: Effect, timeout: float, concurrency: int) -> Tool:
+    name = name or function.__name__
+    if not _NAME.fullmatch(name):
+        raise InvalidToolError(f"{name!r} is no name for a tool: letters, digits, '_', '-' and '.', at most 64")
+    if timeout <= 0 or concurrency < 1:
+        raise InvalidToolError(f"{name}: timeout and concurrency must be positive")
+    if inspect.isgeneratorfunction(function):
+        raise InvalidToolError(f"{name}: a tool that yields is an `async def`")
+    signature = read_signature(function)
+    if not signature.description:
+        raise InvalidToolError(f"{name}: has no docstring; a model reads it to know what the tool does")
+    made = Tool(name, function, signature, effect, timeout, concurrency)
+    if not inspect.iscoroutinefunction(function) and not inspect.isasyncgenfunction(function):
+        _refuse_waiting(made)
+    return made
+
+
+def _refuse_waiting(made: Tool) -> None:
+    kinds = {parameter.kind for parameter in made.signature.parameters.values()}
+    if kinds & {"arg", "stream"} or made.signature.injected:
+        raise InvalidToolError(f"{made.name}: only an `async def` can take Arg, Stream, Call or Session")

@@ -1,0 +1,92 @@
+"""The tool service's gRPC service."""
+
+import asyncio
+import contextlib
+from collections.abc import AsyncGenerator, AsyncIterator
+
+from protos.conveyor.tool.v1 import tool_pb2, tool_pb2_grpc
+from protos.rpc.errors import Reason, ServiceError, reject
+from protos.rpc.handler import streaming, unary
+from tool_service import wire
+from tool_service.execution.events import Event
+from tool_service.execution.host import FormatMismatchError, Opened, ToolHost, UnknownFormatError, UnknownToolError
+from tool_service.execution.runner import Runner
+from tool_service.formats import FORMATS
+from tool_service.metrics import COMPLETIONS, ToolMetrics
+from tool_service.settings import ToolSettings
+
+RETRY_SECONDS = 1.0
+
+
+class ToolServicer(tool_pb2_grpc.ToolServiceServicer):
+    """Serves `conveyor.tool.v1.ToolService`."""
+
+    def __init__(self, host: ToolHost, settings: ToolSettings) -> None:
+        self._host = host
+        self._settings = settings
+        self._active = 0
+
+    @streaming
+    async def Execute(self, requests: AsyncIterator[tool_pb2.ExecuteRequest]) -> AsyncGenerator[tool_pb2.ExecuteResponse, None]:
+        """Executes the calls of one completion."""
+        self._active += 1
+        COMPLETIONS.set(self._active)
+        try:
+            if self._active > self._settings.max_completions:
+                raise ServiceError(Reason.OVERLOADED, "as many completions use tools as may", retry_seconds=RETRY_SECONDS)
+            async with contextlib.aclosing(self._execute(requests)) as responses:
+                async for response in responses:
+                    yield response
+        finally:
+            self._active -= 1
+            COMPLETIONS.set(self._active)
+
+    async def _execute(self, requests: AsyncIterator[tool_pb2.ExecuteRequest]) -> AsyncGenerator[tool_pb2.ExecuteResponse, None]:
+        events: asyncio.Queue[Event | None] = asyncio.Queue()
+        metrics = ToolMetrics()
+        opened = await self._open(requests, events)
+        commands = asyncio.create_task(_obey(opened.runner, requests))
+        commands.add_done_callback(lambda _: events.put_nowait(None))
+        try:
+            yield wire.started(opened)
+            while (event := await events.get()) is not None:
+                metrics.observe(event)
+                yield wire.event_message(event)
+            await commands
+        finally:
+            commands.cancel()
+            await asyncio.gather(commands, return_exceptions=True)
+            await opened.runner.aclose()
+
+    async def _open(self, requests: AsyncIterator[tool_pb2.ExecuteRequest], events: asyncio.Queue[Event | None]) -> Opened:
+        first = await anext(aiter(requests), None)
+        if first is None or first.WhichOneof("command") != "start":
+            reject(Reason.PROTOCOL_VIOLATION, "the first command must be start")
+        try:
+            return self._host.open(wire.parse_start(first.start, self._settings), events.put_nowait)
+        except UnknownFormatError as error:
+            raise ServiceError(Reason.UNKNOWN_FORMAT, str(error)) from error
+        except UnknownToolError as error:
+            raise ServiceError(Reason.UNKNOWN_TOOL, str(error)) from error
+        except FormatMismatchError as error:
+            raise ServiceError(Reason.INVALID_TOOL_USE, str(error)) from error
+
+    @unary
+    async def ListTools(self, request: tool_pb2.ListToolsRequest) -> tool_pb2.ListToolsResponse:
+        """Lists tools and formats."""
+        return tool_pb2.ListToolsResponse(
+            tools=[wire.tool_message(tool) for _, tool in sorted(self._host.tools.items())],
+            formats=[wire.format_message(format_) for _, format_ in sorted(FORMATS.items())],
+        )
+
+
+async def _obey(runner: Runner, requests: AsyncIterator[tool_pb2.ExecuteRequest]) -> None:
+    """Carries out the commands after `start`, until the caller has no more."""
+    async for request in requests:
+        match request.WhichOneof("command"):
+            case "text_delta":
+                runner.text(request.text_delta.text)
+            case "turn_end":
+                await runner.end_turn(wire.parse_end(request.turn_end))
+            case other:
+                reject(Reason.PROTOCOL_VIOLATION, f"command {other} is not expected here")

@@ -1,0 +1,1 @@
+"""The tools that come along, a folder each, and the loading of others."""

@@ -1,0 +1,208 @@
+"""The interpreter's child: confines itself, then runs one statement at a time in a `__main__` that lasts.
+
+Started as a file, `python -I -u -X utf8 child.py CONTROL PARENT TEXT_LIMIT VALUE_LIMIT LIMIT…`, and imports nothing
+but the standard library and two files beside it. CONTROL is the descriptor on which the frames go (see `frames.py`);
+whatever the statements print goes to descriptors 1 and 2. An answer is written after all of the statement's own
+output.
+"""
+
+import __future__
+
+import ast
+import linecache
+import os
+import sys
+import traceback
+import types
+from contextlib import suppress
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from tool_service.tools.python import confinement, frames
+else:  # -I keeps this folder off the path; the statements shall not find these modules either
+    sys.path.insert(0, __file__.rpartition("/")[0])
+    import confinement
+    import frames
+
+    del sys.path[0], sys.modules["confinement"], sys.modules["frames"]
+
+FUTURE_FLAGS = __future__.annotations.compiler_flag | __future__.barry_as_FLUFL.compiler_flag
+
+
+class Program:
+    """The text of one program as far as it is known, under a name by which tracebacks find its lines."""
+
+    def __init__(self, number: int) -> None:
+        self.name = "<python>" if number == 1 else f"<python {number}>"
+        self._lines: list[str] = []
+        linecache.cache[self.name] = (0, None, self._lines, self.name)
+
+    def append(self, source: str) -> str:
+        """Adds whole lines and returns them with as many empty lines in front as will give them their numbers."""
+        source = source.replace("\r\n", "\n").replace("\r", "\n")
+        offset = len(self._lines)
+        self._lines += [line + "\n" for line in source.removesuffix("\n").split("\n")]
+        return "\n" * offset + source
+
+
+class Notebook:
+    """A `__main__` in which statements run, and the value of the last one."""
+
+    def __init__(self) -> None:
+        self._module = types.ModuleType("__main__")
+        sys.modules["__main__"] = self._module
+        self._program_count = 0
+        self._flags = 0
+        self._value: object = None
+        self.start_program()
+
+    def start_program(self) -> None:
+        """Lines count from 1 again, and no `from __future__` holds."""
+        self._program_count += 1
+        self._program = Program(self._program_count)
+        self._flags = 0
+
+    def run(self, source: str) -> None:
+        """Runs a piece of the program; its last expression's value is kept. Raises what the statements raise."""
+        self._value = None
+        text = self._program.append(source)
+        flags = ast.PyCF_ONLY_AST | self._flags
+        tree: ast.Module = compile(text, self._program.name, "exec", flags, dont_inherit=True)
+        last = tree.body.pop() if tree.body and isinstance(tree.body[-1], ast.Expr) else None
+        exec(self._compiled(tree, "exec"), self._module.__dict__)
+        if isinstance(last, ast.Expr):
+            self._value = eval(self._compiled(ast.Expression(last.value), "eval"), self._module.__dict__)
+
+    def shown_value(self) -> str:
+        """The repr of the last value; nothing for None."""
+        return "" if self._value is None else repr(self._value)
+
+    def _compiled(self, tree: ast.Module | ast.Expression, mode: str) -> types.CodeType:
+        code: types.CodeType = compile(tree, self._program.name, mode, self._flags, dont_inherit=True)
+        self._flags |= code.co_flags & FUTURE_FLAGS
+        return code
+
+
+class Control:
+    """The child's end of the control channel: blocking reads, whole writes."""
+
+    def __init__(self, descriptor: int) -> None:
+        os.set_inheritable(descriptor, False)
+        os.register_at_fork(after_in_child=lambda: os.close(descriptor))
+        self._descriptor = descriptor
+
+    def receive(self) -> tuple[bytes, str]:
+        """The next frame. Raises `EOFError` when the parent is done with us."""
+        length = frames.payload_length(self._read(frames.HEADER_BYTES))
+        return frames.decode(self._read(length), "surrogatepass")
+
+    def send(self, kind: bytes, text: str = "") -> None:
+        """Writes a frame."""
+        data = frames.encode(kind, text.encode("utf-8", "backslashreplace").decode())
+        while data:
+            data = data[os.write(self._descriptor, data) :]
+
+    def _read(self, count: int) -> bytes:
+        data = bytearray()
+        while len(data) < count:
+            piece = os.read(self._descriptor, count - len(data))
+            if not piece:
+                raise EOFError
+            data += piece
+        return bytes(data)
+
+
+class Server:
+    """Answers frames until the parent leaves or a statement ends the process."""
+
+    def __init__(self, control: Control, traceback_limit: int, value_limit: int) -> None:
+        self._control = control
+        self._traceback_limit = traceback_limit
+        self._value_limit = value_limit
+        self._notebook = Notebook()
+        self._pid = os.getpid()
+
+    def serve(self) -> None:
+        """Runs until the parent closes the channel."""
+        self._control.send(frames.READY)
+        with suppress(EOFError):
+            while True:
+                kind, text = self._control.receive()
+                answer = self._answer(kind, text)
+                _flush()
+                self._leave_if_forked(answer)
+                self._control.send(*answer)
+
+    def _answer(self, kind: bytes, text: str) -> tuple[bytes, str]:
+        try:
+            return frames.DONE, cut(self._do(kind, text), self._value_limit, "value")
+        except SystemExit:
+            raise
+        except BaseException as error:
+            return frames.FAILED, cut(shown_error(error), self._traceback_limit, "traceback")
+
+    def _do(self, kind: bytes, text: str) -> str:
+        if kind == frames.SHOW_VALUE:
+            return self._notebook.shown_value()
+        if kind == frames.NEW_PROGRAM:
+            self._notebook.start_program()
+        self._notebook.run(text)
+        return ""
+
+    def _leave_if_forked(self, answer: tuple[bytes, str]) -> None:
+        """A statement that forks returns in both processes; only the first is waited for."""
+        if os.getpid() == self._pid:
+            return
+        kind, text = answer
+        if kind == frames.FAILED:
+            os.write(2, text.encode("utf-8", "backslashreplace"))
+        os._exit(1 if kind == frames.FAILED else 0)
+
+
+def shown_error(error: BaseException) -> str:
+    """The traceback without this file's frames."""
+    frame = error.__traceback__
+    while frame is not None and frame.tb_frame.f_code.co_filename == __file__:
+        frame = frame.tb_next
+    try:
+        return "".join(traceback.format_exception(type(error), error, frame))
+    except Exception:
+        return f"{type(error).__name__}, whose traceback cannot be shown\n"
+
+
+def cut(text: str, limit: int, what: str) -> str:
+    """The text without its middle if it is too long."""
+    if len(text) <= limit:
+        return text
+    return f"{text[: limit // 2]}\n[… {what} cut: {len(text)} characters …]\n{text[-(limit // 2) :]}"
+
+
+def confine(parent: int, limits: list[int]) -> None:
+    """Sets every limit. Raises `CannotConfine` or OSError."""
+    confinement.die_with_parent(parent)
+    confinement.limit_resources(*limits)
+    confinement.refuse_network()
+
+
+def _flush() -> None:
+    for stream in (sys.stdout, sys.stderr):
+        with suppress(Exception):
+            stream.flush()
+
+
+def main() -> None:
+    """Confines the process and serves."""
+    descriptor, parent, traceback_limit, value_limit, *limits = map(int, sys.argv[1:])
+    control = Control(descriptor)
+    try:
+        confine(parent, limits)
+    except (confinement.CannotConfine, OSError, ValueError) as error:
+        control.send(frames.REFUSED, str(error))
+        return
+    sys.argv = [""]
+    sys.path.insert(0, "")
+    Server(control, traceback_limit, value_limit).serve()
+
+
+if __name__ == "__main__":
+    main()

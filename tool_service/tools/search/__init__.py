@@ -1,0 +1,1 @@
+"""The search tool: full text search over a folder of documents."""
