@@ -6,10 +6,13 @@ from types import TracebackType
 from typing import Self
 
 import grpc
+import structlog
 
 from protos.conveyor.tool.v1 import tool_pb2, tool_pb2_grpc
 from protos.rpc import context
-from protos.rpc.errors import Reason, ServiceError, from_rpc_error
+from protos.rpc.errors import UNEXPECTED, Reason, ServiceError, from_rpc_error
+
+log = structlog.get_logger()
 
 END_REASONS = {
     "stop": tool_pb2.TURN_END_REASON_STOP,
@@ -81,16 +84,18 @@ class ToolStream:
         return ServiceError(Reason.TOOL_SERVICE_UNAVAILABLE, details or "the tool service closed the stream")
 
     async def _read(self) -> None:
+        """Reads to the stream's end. However it ends, whoever waits for the turn's end is told."""
+        failure = ServiceError(Reason.TOOL_SERVICE_UNAVAILABLE, "the tool service closed the stream")
         try:
-            async for response in self._call:
+            while isinstance(response := await self._call.read(), tool_pb2.ExecuteResponse):
                 if response.WhichOneof("event") == "turn_finished":
                     self._finished.put_nowait(response.turn_finished.call_count)
                 else:
                     self._on_event(response)
-            self._fail(ServiceError(Reason.TOOL_SERVICE_UNAVAILABLE, "the tool service closed the stream"))
         except grpc.aio.AioRpcError as error:
-            self._fail(from_rpc_error(error, Reason.TOOL_SERVICE_UNAVAILABLE))
-
-    def _fail(self, failure: ServiceError) -> None:
+            failure = from_rpc_error(error, Reason.TOOL_SERVICE_UNAVAILABLE)
+        except Exception:
+            log.exception("reading from the tool service failed")
+            failure = ServiceError(Reason.INTERNAL, UNEXPECTED)
         self._failure = failure
         self._finished.put_nowait(failure)

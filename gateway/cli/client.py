@@ -39,11 +39,12 @@ async def complete(
 async def execute(
     peer: Peer, requests: list[tool_pb2.ExecuteRequest], timeout_seconds: float | None = None
 ) -> AsyncGenerator[tool_pb2.ExecuteResponse, None]:
-    """Events of one turn, up to and including `turn_finished`. `requests` are its commands, `start` first.
+    """Events of one turn, the last one being `turn_finished`. `requests` are its commands, `start` first.
 
     Closing the iterator stops the tools.
     """
     context = RequestContext(new_request_id())
+    ended = False
     async with open_channel(peer.address) as channel:
         stub = tool_pb2_grpc.ToolServiceStub(channel)
         call = stub.Execute(timeout=timeout_seconds, metadata=context.metadata())
@@ -55,10 +56,11 @@ async def execute(
                 if response.HasField("started"):  # not before: a write to a call that was refused hides the reason
                     await _write_all(call, turn)
                 if response.HasField("turn_finished"):
-                    return
-    raise Failure(
-        f"the {peer.name} ended the stream before the turn's end", REMEDIES[Reason.INTERNAL], context.request_id
-    )
+                    ended = True
+                    await call.done_writing()
+    if not ended:
+        cause = f"the {peer.name} ended the stream before the turn's end"
+        raise Failure(cause, REMEDIES[Reason.INTERNAL], context.request_id)
 
 
 async def list_tools(peer: Peer, timeout_seconds: float) -> tool_pb2.ListToolsResponse:

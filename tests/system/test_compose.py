@@ -15,6 +15,7 @@ pytestmark = [
     pytest.mark.timeout(180),
     pytest.mark.skipif("COMPOSE_PROJECT_NAME" not in os.environ, reason="run by scripts/test-compose"),
 ]
+GATEWAY = f"127.0.0.1:{os.environ.get('GATEWAY_PORT')}"
 SERVICES = ("gateway", "decoder", "tools")
 CALL = "I compute it.\n```python\nprint(6 * 7)\n```\n"
 
@@ -37,8 +38,8 @@ def python_in(service: str, code: str) -> str:
 def ask(*arguments: str) -> dict[str, Any]:
     """What `conveyor ask --json` prints, run on the host as a user would."""
     conveyor = Path(sys.executable).with_name("conveyor")
-    command = [conveyor, "ask", "--json", "--gateway", f"127.0.0.1:{os.environ['GATEWAY_PORT']}", *arguments]
-    result = subprocess.run(command, capture_output=True, text=True, timeout=150)
+    command = [conveyor, "ask", "--json", "--timeout", "90", "--gateway", GATEWAY, *arguments]
+    result = subprocess.run(command, capture_output=True, text=True, timeout=120)
     assert result.returncode == 0, result.stderr
     return json.loads(result.stdout)
 
@@ -53,7 +54,7 @@ def test_a_python_call_of_the_model_runs_and_has_a_result(tmp_path):
     turns = tmp_path / "turns.json"
     turns.write_text(json.dumps([CALL]))
     answer = ask("--tools", "python", "--replay", str(turns), "--max-tokens", "64", "What is 6 * 7?")
-    [call] = answer["calls"]
+    call = answer["calls"][0]  # the second turn is the model's own, and it may call again
     assert call["name"] == "python"
     assert "42" in call["result"]
     assert len(answer["turns"]) > 1, "no turn read the result"

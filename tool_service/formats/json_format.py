@@ -6,7 +6,7 @@
     LINE       (a line's start is being read)    { or [ ─▶ CALL    a fence ─▶ FENCED or OTHER, said    else ─▶ INSIDE
     INSIDE     said                              a newline ─▶ LINE
     FENCED     kept                              { or [ ─▶ CALL    else ─▶ OTHER, said with its fence
-    CALL       read as JSON                      its end ─▶ AFTER    wrong inside ─▶ SKIPPING    no call ─▶ INSIDE, OTHER
+    CALL       read as JSON                      its end ─▶ AFTER    wrong inside ─▶ SKIPPING    else ─▶ INSIDE or OTHER
     AFTER      white space, dropped before       the fence around calls ─▶ AFTER    a new line ─▶ LINE    else ─▶ INSIDE
                a call, its fence or the end
     OTHER      said                              its closing fence ─▶ LINE

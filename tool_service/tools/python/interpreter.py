@@ -143,9 +143,12 @@ class Interpreter:
     async def last_value(self) -> str:
         """The repr of the last statement's value if it was an expression, as after a notebook's cell; empty for None.
 
+        Empty too for a program of which nothing has run yet.
         The repr is the statement's own code: it may raise or die as `run` does. What it prints is dropped.
         """
         with self._conversation():
+            if self._statement_kind == frames.NEW_PROGRAM:
+                return ""
             await self._child.send(frames.SHOW_VALUE, "")
             while await self._child.output():
                 pass

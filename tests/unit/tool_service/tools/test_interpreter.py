@@ -144,6 +144,12 @@ async def test_a_failed_statement_has_no_value(interpreter):
     assert await interpreter.last_value() == ""
 
 
+async def test_a_program_of_which_nothing_has_run_has_no_value(interpreter):
+    await printed(interpreter, "'of the program before'")
+    interpreter.start_program()
+    assert await interpreter.last_value() == ""
+
+
 async def test_a_repr_that_raises_is_a_failed_statement(interpreter):
     await printed(interpreter, "class A:\n    def __repr__(self): raise ValueError('no repr')\nA()")
     with pytest.raises(StatementFailed, match="no repr"):
@@ -272,6 +278,13 @@ async def test_a_statement_may_close_its_output(interpreter):
     assert await interpreter.last_value() == "2"
 
 
+async def test_waiting_for_a_statement_without_output_takes_no_time_of_ours(interpreter):
+    await printed(interpreter, "import os, time; os.close(1); os.close(2)")
+    before = time.thread_time()
+    await printed(interpreter, "time.sleep(0.3)")
+    assert time.thread_time() - before < 0.1
+
+
 async def test_a_statement_may_replace_its_output(interpreter):
     await printed(interpreter, "import sys\nclass Broken:\n    def flush(self): 1 / 0\nsys.stdout = Broken()")
     assert await printed(interpreter, "sys.stdout = sys.__stdout__; print('back')") == "back\n"
@@ -307,7 +320,7 @@ def shown_in_pieces(pieces: list[bytes], limit: int) -> str:
         ("import os, signal; os.kill(os.getpid(), signal.SIGTERM)", "The interpreter was ended by SIGTERM."),
         ("import os; os.abort()", "The interpreter crashed with SIGABRT"),
         ("import ctypes; ctypes.string_at(0)", "The interpreter crashed with SIGSEGV"),
-        ("import os; os.closerange(3, 256)", "The interpreter was killed by SIGKILL"),
+        ("import os; os.closerange(3, 256)\nwhile True: pass", "The interpreter was killed by SIGKILL"),
     ],
 )
 async def test_a_death_is_told_now_and_afterwards(interpreter, statement, sentence):
