@@ -42,6 +42,7 @@ _LISTENING = (
     ("tools", "metrics-address"),
 )
 _TIMEOUT_SECONDS = 300.0
+_UNSTEADY = 0.05
 _CAPTION = (
     "Both modes replay the same text, which the model wrote in this very run: they say the same and run the same "
     "calls, and the model's real forward passes run for each token. "
@@ -70,6 +71,11 @@ class Comparison:
             "hidden_seconds": _median(self.replays[Mode.PARTIAL], lambda run: _ledger(run, "hidden")),
             "attained": _median(self.replays[Mode.PARTIAL], _attained),
         }
+
+    def unsteadiness(self) -> float:
+        """How far apart the time for a token was in the two modes, as a share: what other work on the machine did."""
+        serial, partial = (_median(self.replays[mode], _token_seconds) for mode in _COMPARED)
+        return abs(serial - partial) / serial if serial and partial is not None else 0.0
 
     def to_json(self) -> dict[str, Any]:
         """Everything as data."""
@@ -107,6 +113,8 @@ async def _demo(services: Services, peer: Peer, trials: int, output: str, consol
             await services.wait_healthy(report)
         comparisons = await compare(peer, trials, console)
     console.print(results_table(comparisons))
+    for caveat in caveats(comparisons):
+        console.print(caveat, soft_wrap=True)
     _write(output, {"trials": trials, "prompts": [comparison.to_json() for comparison in comparisons]}, console)
     return int(any(comparison.failure is not None for comparison in comparisons))
 
@@ -170,6 +178,16 @@ def results_table(comparisons: list[Comparison]) -> Table:
     return table
 
 
+def caveats(comparisons: list[Comparison]) -> list[str]:
+    """What a reader of the figures has to know, a line for each."""
+    return [
+        f"{comparison.prompt.name}: a token took {comparison.unsteadiness():.0%} more or less in one mode than in the "
+        "other; something else keeps this machine busy, so trust `hidden` more than `saved`, or try --trials 3"
+        for comparison in comparisons
+        if comparison.unsteadiness() > _UNSTEADY
+    ]
+
+
 def _write(output: str, data: dict[str, Any], console: Console) -> None:
     text = json.dumps(data, indent=2) + "\n"
     if output == "-":
@@ -189,6 +207,12 @@ def _median(runs: list[Live], figure: Callable[[Live], float | None]) -> float |
 
 def _ledger(live: Live, name: str) -> float | None:
     return None if live.finished is None else seconds(getattr(live.finished.ledger, name))
+
+
+def _token_seconds(live: Live) -> float | None:
+    if live.finished is None or not live.finished.usage.completion_tokens:
+        return None
+    return seconds(live.finished.ledger.decode) / live.finished.usage.completion_tokens
 
 
 def _attained(live: Live) -> float | None:

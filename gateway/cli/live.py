@@ -98,9 +98,13 @@ class Call:
     def last_words(self) -> str:
         """The newest thing to show: the outcome, else output, else the arguments as far as they are written."""
         if self.outcome is not None and self.outcome.HasField("error"):
-            return printable(f"{self.outcome.error.code}: {self.outcome.error.message}")
+            return printable(self.outcome.error.message)
         result = printable(self.outcome.result) if self.outcome is not None else ""
         return result or self.output.shown or self.arguments.shown
+
+    def error_code(self) -> str:
+        """Why it failed, in a word; empty where it did not."""
+        return one_line(self.outcome.error.code) if self.outcome is not None else ""
 
     def to_json(self) -> dict[str, Any]:
         """The call as data; `arguments` is null unless the call was sealed."""
@@ -224,7 +228,7 @@ def _call_view(call: Call, now: float) -> Iterator[RenderableType]:
     yield Text.assemble(
         (call.label, "bold"),
         " ",
-        (str(call.phase), _STYLES[call.phase]),
+        (f"{call.phase} {call.error_code()}".strip(), _STYLES[call.phase]),
         (f" {call.elapsed(now):.1f} s", "dim"),
         no_wrap=True,
     )

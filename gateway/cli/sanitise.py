@@ -38,6 +38,12 @@ def printable(text: str) -> str:
     return _UNSAFE.sub("", _SEQUENCE.sub("", text))
 
 
+def gist(text: str, width: int = 120) -> str:
+    """The last line with anything on it, which of a traceback is the one that says what is wrong."""
+    lines = printable(text).split("\n")
+    return one_line(next((line for line in reversed(lines) if line.strip()), ""), width)
+
+
 def one_line(text: str, width: int = 120) -> str:
     """`text` as one printable line of at most `width` characters."""
     line = " ".join(printable(text).split())

@@ -12,7 +12,7 @@ from rich.console import Console
 
 from gateway.cli.live import Call, Live, Phase
 from gateway.cli.message_json import seconds, to_data
-from gateway.cli.sanitise import one_line
+from gateway.cli.sanitise import gist, one_line
 from protos.conveyor.gateway.v1.gateway_pb2 import CompleteResponse
 
 _FRAME_SECONDS = 0.1
@@ -88,7 +88,7 @@ class Lines(Silent):
         kind = response.WhichOneof("event")
         if kind == "turn_vetoed":
             self._note(
-                live.calls[response.turn_vetoed.call_id], f"stopped the turn: {one_line(response.turn_vetoed.reason)}"
+                live.calls[response.turn_vetoed.call_id], f"stopped the turn: {gist(response.turn_vetoed.reason)}"
             )
         elif kind in ("call_opened", "call_started", "call_output", "call_finished"):
             self._print_call(live.calls[getattr(response, kind).call_id], kind)
@@ -185,6 +185,6 @@ def show_on(console: Console, title: str, *, notes: IO[str] | None = None) -> Sh
 def _ending(call: Call) -> str:
     busy = seconds(call.outcome.busy) if call.outcome is not None else 0.0
     if call.phase is Phase.FAILED:
-        return f"failed after {busy:.2f} s: {one_line(call.last_words())}"
+        return f"failed after {busy:.2f} s: {call.error_code()}: {gist(call.last_words())}"
     words = one_line(call.last_words(), 100)
     return f"finished in {busy:.2f} s" + (f": {words}" if words else "")

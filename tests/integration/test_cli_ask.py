@@ -48,9 +48,10 @@ def turn(text: str) -> list[pb.CompleteResponse]:
     ]
 
 
-def finished(completion: float) -> pb.CompleteResponse:
-    ledger = pb.Ledger(completion=at(completion), hidden=at(0.25), attained=0.9)
-    return pb.CompleteResponse(finished=pb.Finished(request_id="r1", ledger=ledger))
+def finished(completion: float, decode: float) -> pb.CompleteResponse:
+    ledger = pb.Ledger(completion=at(completion), decode=at(decode), hidden=at(0.25), attained=0.9)
+    usage = pb.Usage(completion_tokens=2)
+    return pb.CompleteResponse(finished=pb.Finished(request_id="r1", ledger=ledger, usage=usage))
 
 
 class FakeGateway(gateway_pb2_grpc.GatewayServiceServicer):
@@ -58,13 +59,21 @@ class FakeGateway(gateway_pb2_grpc.GatewayServiceServicer):
 
     def __init__(self) -> None:
         self.requests: list[pb.CompleteRequest] = []
-        self.cancelled = asyncio.Event()
+        self.ended = asyncio.Event()
         self.refuse: Callable[[pb.CompleteRequest], ServiceError | None] = lambda request: None
+        self.decode_seconds: Callable[[pb.CompleteRequest], float] = lambda request: 0.5
         self.hang = False
         self.end_early = False
 
     @handler.streaming
     async def Complete(self, request: pb.CompleteRequest) -> AsyncIterator[pb.CompleteResponse]:
+        try:
+            async for response in self._respond(request):
+                yield response
+        finally:
+            self.ended.set()
+
+    async def _respond(self, request: pb.CompleteRequest) -> AsyncIterator[pb.CompleteResponse]:
         self.requests.append(request)
         if (error := self.refuse(request)) is not None:
             raise error
@@ -72,15 +81,9 @@ class FakeGateway(gateway_pb2_grpc.GatewayServiceServicer):
             for response in turn(text):
                 yield response
         if self.hang:
-            await self._until_cancelled()
-        if not self.end_early:
-            yield finished(1.0 if request.tool_use.mode == pb.MODE_PARTIAL else 2.0)
-
-    async def _until_cancelled(self) -> None:
-        try:
             await asyncio.Event().wait()
-        finally:
-            self.cancelled.set()
+        if not self.end_early:
+            yield finished(1.0 if request.tool_use.mode == pb.MODE_PARTIAL else 2.0, self.decode_seconds(request))
 
 
 @pytest.fixture
@@ -123,7 +126,7 @@ async def test_text_goes_to_standard_output_and_calls_and_ledger_beside_it(gatew
         "[python] opened",
         "[python] started",
         "[python] finished in 0.20 s: 1",
-        "completion 1.00 s · decode 0.00 s · tools 0.00 s · hidden 0.25 s · 90% of the ideal attained",
+        "completion 1.00 s · decode 0.50 s · tools 0.00 s · hidden 0.25 s · 90% of the ideal attained",
     ]
 
 
@@ -215,7 +218,7 @@ async def test_interrupting_cancels_the_completion_and_exits_130(gateway):
     assert process.stderr is not None
     await process.stdout.read(1)
     process.send_signal(signal.SIGINT)
-    await asyncio.wait_for(gateway.cancelled.wait(), 5)
+    await asyncio.wait_for(gateway.ended.wait(), 5)
     _, errors = await process.communicate()
     assert process.returncode == 130
     assert errors.decode().splitlines()[-1] == "cancelled"
@@ -269,6 +272,13 @@ async def test_the_demo_replays_what_was_written_in_both_modes_in_turn(gateway):
     row = next(line for line in output.splitlines() if "│ code" in line)
     assert [cell.strip() for cell in row.split("│")[1:-1]] == ["code", "2.00 s", "1.00 s", "50%", "0.25 s", "90%"]
     assert "\x1b" not in output
+    assert demo.caveats(comparisons) == []
+
+
+async def test_the_demo_says_so_where_decoding_was_unsteady(gateway):
+    gateway.decode_seconds = lambda request: 0.6 if request.tool_use.mode == pb.MODE_SERIAL else 0.45
+    comparisons, _ = await compared(gateway, 1)
+    assert demo.caveats(comparisons)[0].startswith("code: a token took 25% more or less")
 
 
 async def test_a_prompt_of_the_demo_that_fails_does_not_keep_the_others_from_running(gateway):

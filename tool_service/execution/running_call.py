@@ -108,6 +108,7 @@ class RunningCall:
             self._finish(self._refusal)
         else:
             self._task = asyncio.create_task(self._run(), name=f"tool {self.tool.name} {self.id}")
+            self._task.add_done_callback(self._on_done)
 
     async def finished(self) -> None:
         """Waits for the outcome."""
@@ -135,6 +136,11 @@ class RunningCall:
 
     def _on_timeout(self) -> None:
         self._refuse(Failure("TIMEOUT", f"{self.tool.name} was stopped: it worked for more than {self._timeout:g} s."))
+
+    def _on_done(self, task: asyncio.Task[None]) -> None:
+        """A task that is cancelled before its first step never runs: its outcome is told here."""
+        if task.cancelled() and self._refusal is not None and not self._finished.is_set():
+            self._finish(self._refusal)
 
     async def _run(self) -> None:
         began = time.monotonic()

@@ -5,10 +5,10 @@
     state      text is                   <tool_call> ws {    </tool_call>
     TEXT       said                      ─▶ CALL             said
     CALL       read as JSON; complete ─▶ CLOSING, wrong inside the call ─▶ SKIPPING, no call ─▶ TEXT
-    CLOSING    said, but ws is dropped   ─▶ CALL             ─▶ BETWEEN
-    BETWEEN    ws is dropped, ─▶ TEXT    ─▶ CALL             ─▶ TEXT
-    SKIPPING   dropped                   ─▶ CALL             ─▶ BETWEEN
+    CLOSING    said                      ─▶ CALL             ─▶ TEXT
+    SKIPPING   dropped                   ─▶ CALL             ─▶ TEXT
 
+White space right behind a call or its closer is dropped, if a closer, another call or the turn's end follows it.
 A `<tool_call>` that no `{` follows is text, so prose may mention it, and one inside a string is the string's. A call is
 sealed by its last `}`; its closer may be missing. Reasoning is text: a call inside `<think>` is a call.
 """
@@ -34,7 +34,6 @@ class _State(Enum):
     TEXT = auto()
     CALL = auto()
     CLOSING = auto()
-    BETWEEN = auto()
     SKIPPING = auto()
 
 
@@ -97,12 +96,10 @@ class HermesParser:
         if plain:
             self._blank = False
             self._say(plain, out)
-            if self._state is _State.BETWEEN:
-                self._state = _State.TEXT
 
     def _pass_marker(self, text: str, found: Found) -> int:
         if found.marker is CLOSER:
-            self._state, self._blank = _State.BETWEEN, True
+            self._state, self._blank = _State.TEXT, True
         else:
             self._state, self._blank = _State.CALL, False
             self._reader = CallReader(self._numbers, text[found.start : found.end])

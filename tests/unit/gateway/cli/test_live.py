@@ -215,6 +215,15 @@ async def test_plain_lines_in_one_place_do_not_run_into_each_other():
     assert "\n[python] finished in 0.50 s: [bold]1\nIt is 1.\n" in both.getvalue()
 
 
+async def test_a_failure_is_noted_with_its_code_and_its_gist():
+    error = pb.ToolError(code="REJECTED", message="Traceback\nNameError: np\n")
+    failed = event(1, call_finished=pb.CallFinished(call_id="c1", error=error, busy=at(0.5)))
+    live, notes = after(*EVENTS[:4], failed), io.StringIO()
+    async with Lines(io.StringIO(), notes) as lines:
+        lines.event(live, failed)
+    assert notes.getvalue() == "[python] failed after 0.50 s: REJECTED: NameError: np\n"
+
+
 async def test_a_veto_is_noted():
     live, notes = after(*EVENTS[:4]), io.StringIO()
     veto = event(1, turn_vetoed=pb.TurnVetoed(call_id="c1", reason="no such\x1b[1m file"))

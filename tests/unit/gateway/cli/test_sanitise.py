@@ -1,6 +1,6 @@
 import pytest
 
-from gateway.cli.sanitise import Sanitiser, one_line, printable
+from gateway.cli.sanitise import Sanitiser, gist, one_line, printable
 
 CASES = {
     "colour": ("a\x1b[31mred\x1b[0m b", "ared b"),
@@ -40,6 +40,11 @@ def test_a_sequence_that_never_ends_holds_back_little():
     sanitiser = Sanitiser()
     shown = sanitiser.feed("\x1b]" + "x" * 300)
     assert "x" * 300 in shown
+
+
+def test_the_gist_of_a_traceback_is_its_last_line():
+    assert gist("Traceback:\n  File\nNameError: \x1b[1mnp\n\n") == "NameError: np"
+    assert gist("") == ""
 
 
 def test_one_line_is_one_line():

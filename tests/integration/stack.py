@@ -1,0 +1,136 @@
+"""The three real services on loopback, in one event loop, with the real model."""
+
+import contextlib
+import os
+from collections.abc import AsyncIterator, Iterable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import grpc
+
+from decoder_service.assembly import assemble, describe
+from decoder_service.completion import Decoder
+from decoder_service.models.loader import LoadedModel
+from decoder_service.servicer import DecoderServicer
+from decoder_service.settings import DecoderSettings
+from gateway.service import Gateway
+from gateway.settings import GatewaySettings
+from protos.conveyor.decoder.v1 import decoder_pb2_grpc
+from protos.conveyor.gateway.v1 import gateway_pb2 as pb
+from protos.conveyor.gateway.v1 import gateway_pb2_grpc
+from protos.conveyor.tool.v1 import tool_pb2_grpc
+from protos.rpc.channel import open_channel
+from protos.rpc.server import Server
+from tool_service.execution.host import ToolHost, by_name
+from tool_service.interface import Tool
+from tool_service.servicer import ToolServicer
+from tool_service.settings import ToolSettings
+from tool_service.tools.calculator.tool import calculator
+from tool_service.tools.python.tool import python
+
+
+class QuietMetrics:
+    """Prometheus' registry is the process's: a second stack in it would register everything twice."""
+
+    def observe(self, event: object) -> None: ...
+
+
+@dataclass(slots=True)
+class Stack:
+    """The services, and a client of the gateway."""
+
+    client: "gateway_pb2_grpc.GatewayServiceAsyncStub"
+    decoder: Decoder
+
+    async def complete(self, request: pb.CompleteRequest, timeout: float = 60) -> "Answer":
+        answer = Answer()
+        async for response in self.client.Complete(request, timeout=timeout):
+            answer.events.append(response)
+        return answer
+
+
+@dataclass(slots=True)
+class Answer:
+    """A completion's events, with the questions that tests ask of them."""
+
+    events: list[pb.CompleteResponse] = field(default_factory=list)
+
+    def of(self, kind: str) -> list[pb.CompleteResponse]:
+        return [event for event in self.events if event.WhichOneof("event") == kind]
+
+    def place(self, kind: str, number: int = 0) -> int:
+        return self.events.index(self.of(kind)[number])
+
+    @property
+    def text(self) -> str:
+        return "".join(event.text_delta.text for event in self.of("text_delta"))
+
+    @property
+    def calls(self) -> list[pb.CallFinished]:
+        return [event.call_finished for event in self.of("call_finished")]
+
+    @property
+    def finished(self) -> pb.Finished:
+        return self.of("finished")[0].finished
+
+
+@contextlib.asynccontextmanager
+async def running_stack(model: LoadedModel, tools: Iterable[Tool] = (), **decoder_settings: object) -> AsyncIterator[Stack]:
+    """Starts the services and stops them again. `tools` are added to python and calculator."""
+    async with contextlib.AsyncExitStack() as stack:
+        tools_port = await stack.enter_async_context(tool_service([python, calculator, *tools]))
+        settings = DecoderSettings(prefill_chunk=64, **decoder_settings)  # type: ignore[arg-type]
+        channel = await stack.enter_async_context(open_channel(f"127.0.0.1:{tools_port}"))
+        decoder = assemble(settings, model, channel)
+        servicer = DecoderServicer(decoder, describe(settings, model, decoder), QuietMetrics())  # type: ignore[arg-type]
+        decoder_port = await stack.enter_async_context(
+            serving(lambda server: decoder_pb2_grpc.add_DecoderServiceServicer_to_server(servicer, server))
+        )
+        stack.push_async_callback(decoder.engine.stop)
+        gateway = Gateway(
+            GatewaySettings(
+                address="127.0.0.1:0",
+                http_address="",
+                decoder_address=f"127.0.0.1:{decoder_port}",
+                tools_address=f"127.0.0.1:{tools_port}",
+            )
+        )
+        await gateway.start()
+        stack.push_async_callback(gateway.stop, 0)
+        client = await stack.enter_async_context(grpc.aio.insecure_channel(f"127.0.0.1:{gateway.port}"))
+        yield Stack(gateway_pb2_grpc.GatewayServiceStub(client), decoder)
+
+
+@contextlib.asynccontextmanager
+async def tool_service(tools: Iterable[Tool]) -> AsyncIterator[int]:
+    """A tool service on a free port."""
+    servicer = ToolServicer(ToolHost(by_name(tools)), ToolSettings())
+    async with serving(lambda server: tool_pb2_grpc.add_ToolServiceServicer_to_server(servicer, server)) as port:
+        yield port
+
+
+@contextlib.asynccontextmanager
+async def serving(register: object) -> AsyncIterator[int]:
+    """A server on a free port."""
+    server = Server("127.0.0.1:0", register, [])  # type: ignore[arg-type]
+    await server.start()
+    await server.ready()
+    try:
+        yield server.port
+    finally:
+        await server.stop(0)
+
+
+def children() -> set[int]:
+    """This process's child processes."""
+    tasks = Path("/proc/self/task").iterdir()
+    return {int(pid) for task in tasks for pid in (task / "children").read_text().split()}
+
+
+def is_alive(pid: int) -> bool:
+    """Whether a process is there and no zombie."""
+    try:
+        os.kill(pid, 0)
+        return (Path("/proc") / str(pid) / "stat").read_text().rsplit(")")[-1].split()[0] != "Z"
+    except (ProcessLookupError, FileNotFoundError):
+        return False

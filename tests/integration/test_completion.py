@@ -1,0 +1,197 @@
+"""Completions through the three real services, with the real model and real tools."""
+
+import asyncio
+import time
+
+import grpc
+import pytest
+
+from decoder_service.models.loader import LoadedModel
+from protos.conveyor.gateway.v1 import gateway_pb2 as pb
+from protos.rpc.errors import Reason, from_rpc_error
+from tests.integration.stack import Stack, children, is_alive, running_stack
+from tool_service.interface import Arg, Reject, tool
+
+pytestmark = pytest.mark.timeout(240)  # the first test may have to convert the model
+
+CODE = "```python\nfirst = 6 * 7\nprint(first)\nsecond = first + 1\nprint(second)\nprint('a longer line that takes a few more tokens to write')\n```"
+
+
+def asking(text: str, **fields: object) -> pb.CompleteRequest:
+    return pb.CompleteRequest(messages=[pb.Message(role="user", content=text)], **fields)  # type: ignore[arg-type]
+
+
+def coding(replay: str, mode: str = "MODE_PARTIAL", **limits: int) -> pb.CompleteRequest:
+    return asking(
+        "Compute.",
+        tool_use=pb.ToolUse(format="code_block", tools=["python"], mode=mode),
+        replay=[replay],
+        limits=pb.Limits(**{"max_turns": 1, **limits}),
+    )
+
+
+async def test_a_plain_completion_streams_text(model: LoadedModel) -> None:
+    async with running_stack(model) as stack:
+        answer = await stack.complete(asking("Say hello.", limits=pb.Limits(max_tokens=8)))
+    assert answer.text.strip()
+    assert answer.finished.finish_reason == pb.FINISH_REASON_LENGTH
+    assert answer.finished.usage.completion_tokens == 8
+    assert answer.finished.ledger.completion.ToTimedelta() >= answer.finished.ledger.decode.ToTimedelta()
+    assert not answer.finished.ledger.HasField("attained")
+
+
+async def test_partial_has_run_the_first_statement_before_the_last_token(model: LoadedModel) -> None:
+    async with running_stack(model) as stack:
+        answer = await stack.complete(coding(CODE))
+        serial = await stack.complete(coding(CODE, "MODE_SERIAL"))
+    units = [event.unit_finished.label for event in answer.of("unit_finished")]
+    assert units[:3] == ["start", "first = 6 * 7", "print(first)"]
+    assert answer.place("unit_finished", 1) < answer.place("text_delta", -1)
+    assert answer.place("call_output") < answer.place("turn_decoded")
+    assert answer.text == serial.text == CODE
+    assert answer.calls[0].result == serial.calls[0].result
+    assert answer.calls[0].result.startswith("42\n43\n")
+    assert serial.place("call_started") > serial.place("turn_decoded")
+    assert serial.finished.ledger.hidden.ToNanoseconds() == 0
+    assert answer.finished.ledger.hidden.ToNanoseconds() > 0
+
+
+async def test_a_second_turn_reads_the_result_and_computes_only_what_is_new(model: LoadedModel) -> None:
+    request = coding(CODE, max_turns=2, max_tokens=80)
+    async with running_stack(model) as stack:
+        answer = await stack.complete(request)
+    first, second = (event.turn_decoded.usage for event in answer.of("turn_decoded"))
+    assert first.cached_tokens == 0
+    # All that the first turn had, but its last token, which was chosen and not yet run through the model.
+    assert second.cached_tokens == first.prompt_tokens + first.completion_tokens - 1
+    results = "<|im_end|>\n<|im_start|>user\nResult of python:\n" + answer.calls[0].result + "<|im_end|>\n<|im_start|>assistant\n"
+    new = len(model.tokenizer(results)["input_ids"])
+    assert second.prompt_tokens == first.prompt_tokens + first.completion_tokens + new
+    assert answer.finished.usage.cached_tokens == second.cached_tokens
+
+
+async def test_a_required_call_is_valid_whatever_the_model(model: LoadedModel) -> None:
+    use = pb.ToolUse(format="json", tools=["calculator", "python"], choice="calculator")
+    async with running_stack(model) as stack:
+        answer = await stack.complete(asking("What is 12*7?", tool_use=use, limits=pb.Limits(max_turns=1, max_tokens=60)))
+    assert [event.call_opened.name for event in answer.of("call_opened")] == ["calculator"]
+    assert answer.calls[0].arguments_json.startswith('{"expression": ')
+
+
+async def test_a_turn_cut_by_length_never_seals_its_call(model: LoadedModel) -> None:
+    async with running_stack(model) as stack:
+        for mode in ("MODE_SERIAL", "MODE_PARALLEL", "MODE_ON_SEAL", "MODE_PARTIAL"):
+            answer = await stack.complete(coding(CODE, mode, max_tokens=20))
+            assert answer.finished.finish_reason == pb.FINISH_REASON_LENGTH
+            assert answer.calls[0].error.code == "INCOMPLETE"
+            assert answer.calls[0].arguments_json == ""
+
+
+async def test_cancelling_frees_the_sequence_and_kills_the_interpreter_within_200_ms(model: LoadedModel) -> None:
+    endless = "```python\nprint('begun')\nimport time\nwhile True: time.sleep(1)\n\n" + "x = 1\n" * 200 + "```"
+    before = children()
+    async with running_stack(model) as stack:
+        call = stack.client.Complete(coding(endless, max_tokens=2000), timeout=60)
+        while (await call.read()).WhichOneof("event") != "call_output":
+            pass
+        interpreters = children() - before
+        assert interpreters
+        began = time.monotonic()
+        call.cancel()
+        while stack.decoder.engine.counts()["running"] or any(map(is_alive, interpreters)):
+            assert time.monotonic() - began < 5
+            await asyncio.sleep(0.002)
+        seconds = time.monotonic() - began
+    print(f"cancelled everything in {seconds * 1000:.0f} ms")
+    assert seconds < 0.2  # the bound of the cancellation contract, not a speed test: a miss is a leak or a blocked loop
+
+
+@pytest.mark.parametrize("end", ["import os; os._exit(3)", "raise SystemExit(2)", "import os; os.kill(os.getpid(), 9)"])
+async def test_an_interpreter_that_exits_in_the_middle_gives_an_error_result(model: LoadedModel, end: str) -> None:
+    code = f"```python\nprint('begun')\n{end}\nprint('never')\n```"
+    async with running_stack(model) as stack:
+        answer = await stack.complete(coding(code, max_turns=2, max_tokens=60))
+    assert answer.calls[0].HasField("error")
+    assert "begun" in answer.calls[0].error.message and "never" not in answer.calls[0].error.message.splitlines()
+    assert answer.finished.usage.completion_tokens > 0
+
+
+async def test_a_tool_past_its_timeout_gives_an_error_result(model: LoadedModel) -> None:
+    @tool(timeout=0.1)
+    async def hang(text: Arg[str]) -> str:
+        """Hang."""
+        await text
+        await asyncio.Event().wait()
+        return ""
+
+    use = pb.ToolUse(format="json", tools=["hang"])
+    replay = ['{"name": "hang", "arguments": {"text": "a"}}']
+    async with running_stack(model, [hang]) as stack:
+        answer = await stack.complete(asking("Hang.", tool_use=use, replay=replay, limits=pb.Limits(max_turns=2, max_tokens=40)))
+    assert answer.calls[0].error.code == "TIMEOUT"
+    assert len(answer.of("turn_decoded")) == 2
+
+
+async def test_a_veto_stops_the_turn_and_the_model_reads_why(model: LoadedModel) -> None:
+    @tool
+    async def news(place: Arg[str], topic: Arg[str]) -> str:
+        """Read the news."""
+        raise Reject(f"{await place} is no place")
+
+    replay = ['{"name": "news", "arguments": {"place": "Nowhere", "topic": "' + "a long topic " * 30 + '"}}']
+    use = pb.ToolUse(format="json", tools=["news"])
+    async with running_stack(model, [news]) as stack:
+        answer = await stack.complete(asking("News?", tool_use=use, replay=replay, limits=pb.Limits(max_turns=2, max_tokens=150)))
+    turn = answer.of("turn_decoded")[0].turn_decoded
+    assert turn.finish_reason == pb.FINISH_REASON_VETO
+    assert turn.usage.completion_tokens < 60
+    assert answer.calls[0].error.message == "Nowhere is no place"
+    assert answer.of("turn_vetoed")[0].turn_vetoed.reason == "Nowhere is no place"
+
+
+async def test_completions_with_tools_run_beside_each_other(model: LoadedModel) -> None:
+    async with running_stack(model) as stack:
+        code = "```python\nx = {number}\nprint(x * x)\n```"
+        answers = await asyncio.gather(*(stack.complete(coding(code.format(number=number))) for number in range(4)))
+    assert [answer.calls[0].result for answer in answers] == ["0\n", "1\n", "4\n", "9\n"]
+
+
+async def refused(stack: Stack, request: pb.CompleteRequest) -> tuple[grpc.StatusCode, Reason, str]:
+    with pytest.raises(grpc.aio.AioRpcError) as error:
+        await stack.complete(request)
+    told = from_rpc_error(error.value, Reason.DECODER_UNAVAILABLE)
+    return error.value.code(), told.reason, told.message
+
+
+async def test_wrong_input_is_refused_with_a_reason_and_a_sentence(model: LoadedModel) -> None:
+    wrong = {
+        Reason.EMPTY_PROMPT: asking(""),
+        Reason.PROMPT_TOO_LONG: asking("word " * 3000),
+        Reason.UNKNOWN_TOOL: asking("x", tool_use=pb.ToolUse(format="json", tools=["nothing"])),
+        Reason.UNKNOWN_FORMAT: asking("x", tool_use=pb.ToolUse(format="nothing", tools=["python"])),
+        Reason.INVALID_LIMIT: asking("x", limits=pb.Limits(max_tokens=10**9)),
+        Reason.INVALID_SAMPLING: asking("x", sampling=pb.Sampling(temperature=9)),
+        Reason.INVALID_SCHEMA: asking("x", response_json_schema='{"type": "nonsense"}'),
+    }
+    async with running_stack(model, context_length=2048) as stack:
+        for reason, request in wrong.items():
+            code, told, sentence = await refused(stack, request)
+            assert (code, told) == (grpc.StatusCode.INVALID_ARGUMENT, reason)
+            assert len(sentence.split()) > 4
+        assert stack.decoder.engine.counts()["running"] == 0
+
+
+async def test_over_capacity_is_refused_at_once(model: LoadedModel) -> None:
+    async with running_stack(model, max_running=1, max_waiting=0) as stack:
+        first = stack.client.Complete(asking("Count to a thousand.", limits=pb.Limits(max_tokens=500)), timeout=60)
+        assert (await first.read()).WhichOneof("event") == "turn_started"
+        code, reason, _ = await refused(stack, asking("And I?"))
+        first.cancel()
+    assert (code, reason) == (grpc.StatusCode.RESOURCE_EXHAUSTED, Reason.OVERLOADED)
+
+
+async def test_a_schema_shapes_the_answer(model: LoadedModel) -> None:
+    schema = '{"type": "object", "properties": {"ok": {"type": "boolean"}}, "required": ["ok"], "additionalProperties": false}'
+    async with running_stack(model) as stack:
+        answer = await stack.complete(asking("Is water wet?", response_json_schema=schema))
+    assert answer.text in ('{"ok": true}', '{"ok": false}')

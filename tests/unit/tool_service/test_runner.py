@@ -1,0 +1,404 @@
+"""Calls in the four modes, and every way in which one can end."""
+
+import asyncio
+import json
+from collections.abc import AsyncIterator, Callable
+
+import pytest
+
+from tool_service.execution import events as ev
+from tool_service.execution.host import ToolHost, by_name
+from tool_service.execution.host import Start as StartCompletion
+from tool_service.execution.runner import Limits, Mode, Runner
+from tool_service.interface import Arg, Call, Effect, Reject, Session, Stream, Tool, tool
+
+BOUND = 5.0
+
+
+class Log:
+    """What a runner said, with waiting for it."""
+
+    def __init__(self) -> None:
+        self.events: list[ev.Event] = []
+        self._news = asyncio.Event()
+
+    def __call__(self, event: ev.Event) -> None:
+        self.events.append(event)
+        self._news.set()
+
+    async def until(self, found: Callable[[ev.Event], bool]) -> ev.Event:
+        async with asyncio.timeout(BOUND):
+            while True:
+                if hits := [event for event in self.events if found(event)]:
+                    return hits[0]
+                self._news.clear()
+                await self._news.wait()
+
+    def of(self, kind: type[ev.Event]) -> list[ev.Event]:
+        return [event for event in self.events if isinstance(event, kind)]
+
+    def finished(self, number: int = 0) -> ev.CallFinished:
+        found = self.of(ev.CallFinished)[number]
+        assert isinstance(found, ev.CallFinished)
+        return found
+
+    def failure(self, number: int = 0) -> ev.Failure:
+        outcome = self.finished(number).outcome
+        assert isinstance(outcome, ev.Failure)
+        return outcome
+
+
+def start(log: Log, *tools: Tool, mode: Mode = Mode.PARTIAL, limits: Limits | None = None, format_: str = "hermes") -> Runner:
+    host = ToolHost(by_name(tools))
+    return host.open(StartCompletion(format_, tuple(host.tools), mode, limits or Limits()), log).runner
+
+
+def written(name: str, **arguments: object) -> str:
+    return f'<tool_call>\n{json.dumps({"name": name, "arguments": arguments})}\n</tool_call>'
+
+
+async def end(runner: Runner, reason: str = "stop") -> None:
+    async with asyncio.timeout(BOUND):
+        await runner.end_turn(reason)  # type: ignore[arg-type]
+
+
+@tool
+async def echo(text: Arg[str], times: Arg[int] = 1) -> str:  # type: ignore[assignment]
+    """Repeat a text."""
+    return await text * await times
+
+
+@tool
+def plain(text: str, times: int = 1) -> str:
+    """Repeat a text."""
+    return text * times
+
+
+@tool
+async def typist(code: Stream[str]) -> AsyncIterator[str]:
+    """Repeat each piece."""
+    async for piece in code:
+        yield piece.upper()
+
+
+def is_started(event: ev.Event) -> bool:
+    return isinstance(event, ev.CallStarted)
+
+
+@pytest.mark.parametrize("mode", Mode)
+@pytest.mark.parametrize("name", ["echo", "plain"])
+async def test_every_mode_gives_the_same_results(mode: Mode, name: str) -> None:
+    log = Log()
+    runner = start(log, echo, plain, mode=mode)
+    for character in written(name, text="ab", times=2) + written(name, text="c"):
+        runner.text(character)
+    await end(runner)
+    assert [finished.outcome for finished in log.of(ev.CallFinished)] == ["abab", "c"]
+    assert json.loads(log.finished().arguments_json) == {"text": "ab", "times": 2}
+    assert log.events[-1] == ev.TurnFinished(2)
+
+
+async def test_partial_starts_at_the_name_and_uses_each_argument_when_it_is_sealed() -> None:
+    seen = []
+
+    @tool
+    async def watch(first: Arg[str], second: Arg[str]) -> str:
+        """Watch."""
+        seen.append(await first)
+        seen.append(await second)
+        return "done"
+
+    log = Log()
+    runner = start(log, watch)
+    runner.text('<tool_call>\n{"name": "watch"')
+    await log.until(is_started)
+    runner.text(', "arguments": {"first": "1"')
+    await log.until(lambda event: isinstance(event, ev.UnitFinished) and event.unit.label == "first")
+    assert seen == ["1"]
+    runner.text(', "second": "2"}}')
+    await end(runner)
+    assert log.finished().outcome == "done"
+    offsets = [event.unit.offset for event in log.events if isinstance(event, ev.UnitFinished)]
+    assert offsets == [len('<tool_call>\n{"name": "watch"'), 56, 73]
+
+
+async def test_a_string_streams_while_it_is_open() -> None:
+    log = Log()
+    runner = start(log, typist)
+    runner.text('<tool_call>\n{"name": "typist", "arguments": {"code": "ab')
+    assert await log.until(lambda event: isinstance(event, ev.CallOutput)) == ev.CallOutput("call_1", "AB")
+    runner.text('c"}}\n</tool_call>')
+    await end(runner)
+    assert log.finished().outcome == "ABC"
+
+
+@pytest.mark.parametrize("mode", [Mode.SERIAL, Mode.PARALLEL])
+async def test_late_modes_start_nothing_before_the_turn_ends(mode: Mode) -> None:
+    log = Log()
+
+    @tool
+    async def slow(text: Arg[str]) -> str:
+        """Take a while."""
+        await asyncio.sleep(0.01)
+        return await text
+
+    runner = start(log, slow, mode=mode)
+    runner.text(written("slow", text="a") + written("slow", text="b"))
+    await asyncio.sleep(0)
+    assert not log.of(ev.CallStarted)
+    await end(runner)
+    order = [type(event) for event in log.events if isinstance(event, ev.CallStarted | ev.CallFinished)]
+    one_by_one = [ev.CallStarted, ev.CallFinished, ev.CallStarted, ev.CallFinished]
+    assert (order == one_by_one) == (mode is Mode.SERIAL)
+
+
+async def test_on_seal_starts_a_call_while_the_turn_goes_on() -> None:
+    log = Log()
+    runner = start(log, echo, mode=Mode.ON_SEAL)
+    runner.text('<tool_call>\n{"name": "echo", "arguments": {"text": "a"}')
+    assert not log.of(ev.CallStarted)
+    runner.text("}\n</tool_call> and on")
+    await log.until(lambda event: isinstance(event, ev.CallFinished))
+    await end(runner)
+
+
+@pytest.mark.parametrize("mode", Mode)
+@pytest.mark.parametrize("reason", ["length", "veto", "stop"])
+async def test_a_call_that_the_turn_cuts_off_is_never_sealed(mode: Mode, reason: str) -> None:
+    done, undone = [], []
+
+    @tool(effect=Effect.WRITE)
+    async def write(text: Arg[str], call: Call) -> str:
+        """Write."""
+        call.on_abandon(lambda: undone.append(True))
+        await text
+        await call.sealed()
+        done.append(True)
+        return "written"
+
+    log = Log()
+    runner = start(log, write, mode=mode)
+    runner.text('<tool_call>\n{"name": "write", "arguments": {"text": "a"')
+    if mode is Mode.PARTIAL:
+        await log.until(lambda event: isinstance(event, ev.UnitFinished) and event.unit.label == "text")
+    await end(runner, reason)
+    assert log.failure().code == "INCOMPLETE"
+    assert log.finished().arguments_json == ""
+    assert not done
+    assert undone == ([True] if mode is Mode.PARTIAL else [])
+
+
+async def test_a_tool_that_writes_acts_after_the_seal_and_is_not_undone() -> None:
+    done = []
+
+    @tool(effect=Effect.WRITE)
+    async def write(call: Call) -> str:
+        """Write."""
+        call.on_abandon(lambda: done.append("undone"))
+        await call.sealed()
+        done.append("written")
+        return "ok"
+
+    @tool(effect=Effect.WRITE)
+    async def careless(text: Arg[str]) -> str:
+        """Write without waiting."""
+        return await text
+
+    assert not careless.starts_early
+    log = Log()
+    runner = start(log, write, careless)
+    runner.text('<tool_call>\n{"name": "write", "arguments": {}')
+    await log.until(is_started)
+    assert not done
+    runner.text("}\n</tool_call>")
+    await end(runner)
+    assert done == ["written"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "culprit"),
+    [
+        ('"times": "3"', "'times'"),
+        ('"colour": 1', "'colour'"),
+        ('"text": 5', "'text'"),
+    ],
+)
+async def test_the_first_argument_that_breaks_the_schema_stops_the_turn(arguments: str, culprit: str) -> None:
+    log = Log()
+    runner = start(log, echo)
+    runner.text(f'<tool_call>\n{{"name": "echo", "arguments": {{{arguments}, ')
+    vetoed = await log.until(lambda event: isinstance(event, ev.TurnVetoed))
+    assert isinstance(vetoed, ev.TurnVetoed) and culprit in vetoed.reason
+    await end(runner, "veto")
+    assert log.failure().code == "INVALID_ARGUMENTS"
+    assert len(log.of(ev.CallFinished)) == 1
+
+
+async def test_a_missing_argument_fails_the_call() -> None:
+    log = Log()
+    runner = start(log, plain)
+    runner.text(written("plain", times=2))
+    await end(runner)
+    assert (log.failure().code, "'text' is missing" in log.failure().message) == ("INVALID_ARGUMENTS", True)
+
+
+async def test_reject_stops_the_turn_once_and_only_while_it_is_decoded() -> None:
+    @tool
+    async def refuse(place: Arg[str]) -> str:
+        """Refuse."""
+        raise Reject(f"no such place: {await place}")
+
+    log = Log()
+    runner = start(log, refuse)
+    runner.text(written("refuse", place="x") + written("refuse", place="y"))
+    await log.until(lambda event: isinstance(event, ev.CallFinished) and event.call_id == "call_2")
+    await end(runner, "veto")
+    assert log.of(ev.TurnVetoed) == [ev.TurnVetoed("call_1", "no such place: x")]
+    assert [log.failure(0).message, log.failure(1).message] == ["no such place: x", "no such place: y"]
+
+    late = Log()
+    runner = start(late, refuse, mode=Mode.SERIAL)
+    runner.text(written("refuse", place="x"))
+    await end(runner)
+    assert not late.of(ev.TurnVetoed)
+    assert late.failure().code == "REJECTED"
+
+
+async def test_a_tool_that_raises_or_exits_gives_an_error_result() -> None:
+    @tool
+    async def divide(by: Arg[int]) -> float:
+        """Divide."""
+        return 1 / await by
+
+    @tool
+    async def leave() -> str:
+        """Leave."""
+        raise SystemExit(3)
+
+    log = Log()
+    runner = start(log, divide, leave)
+    runner.text(written("divide", by=0) + written("leave"))
+    await end(runner)
+    assert log.failure(0) == ev.Failure("RAISED", "SystemExit: 3") or log.failure(1) == ev.Failure("RAISED", "SystemExit: 3")
+    assert {log.failure(0).message, log.failure(1).message} == {"SystemExit: 3", "ZeroDivisionError: division by zero"}
+
+
+async def test_the_timeout_counts_work_and_not_the_models_slowness() -> None:
+    @tool(timeout=0.05)
+    async def hang(text: Arg[str]) -> str:
+        """Hang."""
+        await text
+        await asyncio.Event().wait()
+        return "never"
+
+    log = Log()
+    runner = start(log, hang)
+    runner.text('<tool_call>\n{"name": "hang"')
+    await log.until(is_started)
+    await asyncio.sleep(0.1)  # longer than the timeout: time passes, but it is not the tool's
+    assert not log.of(ev.CallFinished)
+    runner.text(', "arguments": {"text": "a"}}')
+    await log.until(lambda event: isinstance(event, ev.CallFinished))
+    assert log.failure().code == "TIMEOUT"
+    await end(runner)
+
+
+async def test_an_unknown_tool_and_too_many_calls_are_answered() -> None:
+    log = Log()
+    runner = start(log, plain, limits=Limits(max_calls_per_turn=2))
+    runner.text(written("unknown") + written("plain", text="a") + written("plain", text="b"))
+    await end(runner)
+    codes = [e.outcome.code if isinstance(e.outcome, ev.Failure) else e.outcome for e in log.of(ev.CallFinished)]
+    assert sorted(codes) == ["TOO_MANY_CALLS", "UNKNOWN_TOOL", "a"]
+    assert log.events[-1] == ev.TurnFinished(3)
+
+
+async def test_output_is_cut_with_a_notice() -> None:
+    @tool
+    async def flood() -> AsyncIterator[str]:
+        """Flood."""
+        for _ in range(100):
+            yield "x" * 10
+
+    log = Log()
+    runner = start(log, flood, plain, limits=Limits(max_result_chars=25))
+    runner.text(written("flood") + written("plain", text="y" * 30))
+    await end(runner)
+    results = {event.outcome for event in log.of(ev.CallFinished)}
+    assert results == {"x" * 25 + "\n[cut at 25 characters]", "y" * 25 + "\n[cut at 25 characters]"}
+    assert sum(len(event.text) for event in log.of(ev.CallOutput)) < 60
+
+
+async def test_a_session_lives_over_turns_and_is_closed_with_the_completion() -> None:
+    class Counter:
+        def __init__(self) -> None:
+            self.value, self.closed = 0, False
+
+        async def aclose(self) -> None:
+            self.closed = True
+
+    made: list[Counter] = []
+
+    async def make() -> Counter:
+        made.append(Counter())
+        return made[-1]
+
+    @tool
+    async def count(session: Session, fail: Arg[bool] = False) -> int:  # type: ignore[assignment]
+        """Count."""
+        async with session.exclusive(make) as counter:
+            counter.value += 1
+            if await fail:
+                raise ValueError("broken")
+            return counter.value
+
+    log = Log()
+    runner = start(log, count)
+    for arguments in ({}, {}, {"fail": True}, {}):
+        runner.text(written("count", **arguments))
+        await end(runner)
+    await runner.aclose()
+    outcomes = [e.outcome for e in log.of(ev.CallFinished)]
+    assert [outcomes[0], outcomes[1], outcomes[3]] == ["1", "2", "1"]
+    assert [counter.closed for counter in made] == [True, True]
+
+
+async def test_closing_a_completion_stops_its_tools() -> None:
+    stopped = asyncio.Event()
+
+    @tool
+    async def hang() -> str:
+        """Hang."""
+        try:
+            await asyncio.Event().wait()
+        finally:
+            stopped.set()
+        return "never"
+
+    log = Log()
+    runner = start(log, hang)
+    runner.text('<tool_call>\n{"name": "hang"')
+    await log.until(is_started)
+    await runner.aclose()
+    assert stopped.is_set()
+
+
+async def test_a_concurrency_cap_makes_calls_wait() -> None:
+    gate, running = asyncio.Event(), []
+
+    @tool(concurrency=1)
+    async def one(number: Arg[int]) -> int:
+        """One at a time."""
+        running.append(await number)
+        await gate.wait()
+        return len(running)
+
+    log = Log()
+    runner = start(log, one)
+    runner.text(written("one", number=1) + written("one", number=2))
+    await log.until(lambda event: isinstance(event, ev.UnitFinished))
+    assert len(log.of(ev.CallStarted)) == 1
+    gate.set()
+    await end(runner)
+    assert len(log.of(ev.CallFinished)) == 2
+    assert log.finished(1).queued > 0
