@@ -27,7 +27,7 @@ PASS_THROUGH: dict[str, Any] = {"allow_extra_args": True, "ignore_unknown_option
 
 _ANNOUNCED = {
     "gateway address": "gateway   ",
-    "gateway http address": "web page  http://",
+    "gateway http address": "HTTP      http://",
     "decoder address": "decoder   ",
     "tools address": "tools     ",
 }
@@ -109,9 +109,9 @@ def progress(console: Console, *, verbose: bool = False) -> Iterator[Report]:
 
 def waiting_for(states: dict[str, State]) -> str:
     """Who is not ready yet, as a line for people."""
-    waiting = [f"{name} is {state}" for name, state in states.items() if state is not State.READY]
+    waiting = [f"{name} {state}" for name, state in states.items() if state is not State.READY]
     hint = " (a new model takes a minute or two to prepare)" if states.get("decoder") is not State.READY else ""
-    return ", ".join(waiting) + hint if waiting else "ready"
+    return " · ".join(waiting) + hint if waiting else "ready"
 
 
 def _plan(arguments: list[str], options: Flags, config: Path | None) -> Plan:

@@ -1,7 +1,7 @@
 """Asks a server for its health: `python -m protos.rpc.probe ADDRESS`.
 
-Exit status 0 where it says SERVING within two seconds, otherwise 1 with the reason: what a container's health check wants,
-through the image's own Python.
+Exit status 0 where it says SERVING within two seconds, otherwise 1 with the reason: what a container's health check
+wants, through the image's own Python.
 """
 
 import sys

@@ -80,7 +80,7 @@ async def test_up_for_people(folder):
     rest, _ = await process.communicate()
     assert lines[0].startswith("logs: ")
     assert "decoder: ready" in lines
-    assert any(line.startswith("  web page  http://127.0.0.1:") for line in lines)
+    assert any(line.startswith("  HTTP      http://127.0.0.1:") for line in lines)
     assert rest.decode() == "stopping; once more stops at once\n"
 
 

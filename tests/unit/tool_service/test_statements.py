@@ -43,6 +43,7 @@ SIMPLE = [
     "total = 1 + \\\n    2\n",
     "s = 'a\\\n  b'\n",
     's = "\\"quoted\\"\\\\"\n',
+    "s = '''a''b'c\n'''\n",
     "s = ''\n",
     's = ""\n',
     "s = '''\nif x:\n    pass\n\ndef f():\n'''\n",

@@ -7,6 +7,7 @@ from tool_service.formats.events import ArgumentSealed, CallMalformed, CallOpene
 from tool_service.formats.hermes import HERMES, HermesParser
 from tool_service.formats.json_call import MAX_CALLS
 from tool_service.formats.json_lexer import MAX_CHARACTERS
+from tool_service.formats.markers import MAX_BLANKS
 
 CALL = '{"name": "get_weather", "arguments": {"city": "SF"}}'
 
@@ -117,6 +118,13 @@ def test_a_call_that_is_too_long_is_malformed_and_its_sibling_lives(step: int) -
         ("f", f"the call is not JSON: longer than {MAX_CHARACTERS} characters"),
         ("get_weather", {"city": "SF"}),
     ]
+
+
+@pytest.mark.parametrize("count", [MAX_BLANKS, MAX_BLANKS + 1])
+@pytest.mark.parametrize("opening", ["%s<tool_call>", "<tool_call>%s", "</tool_call>%s<tool_call>"])
+def test_white_space_is_syntax_up_to_the_bound(count: int, opening: str) -> None:
+    events = said(f"<tool_call>{CALL}{opening % (' ' * count)}{CALL}")
+    assert (text_of(events) == "") == (count <= MAX_BLANKS)
 
 
 def test_what_is_held_back_is_bounded() -> None:

@@ -4,6 +4,7 @@ from tests.unit.tool_service.formats.turns import calls_of, cuts, merged, parse,
 from tool_service.formats.events import CallOpened, CallSealed, Event, Text
 from tool_service.formats.json_format import JSON
 from tool_service.formats.json_lexer import MAX_CHARACTERS
+from tool_service.formats.markers import MAX_BLANKS
 
 CALL = '{"name": "search", "arguments": {"q": "tea"}}'
 SEARCH = ("search", {"q": "tea"})
@@ -105,6 +106,14 @@ def test_an_array_that_breaks_between_calls_keeps_them() -> None:
     events = said(f"[{CALL} {CALL}]")
     assert calls_of(events) == [SEARCH]
     assert text_of(events) == f"{CALL}]"
+
+
+@pytest.mark.parametrize("count", [MAX_BLANKS - 1, MAX_BLANKS, MAX_BLANKS + 1, 2 * MAX_BLANKS])
+def test_white_space_behind_a_call_is_dropped_up_to_the_bound(count: int) -> None:
+    for blanks in ("\n" * count, "\n" + " " * (count - 1), " " * (count - 1) + "\n"):
+        events = said(CALL + blanks + CALL)
+        assert (text_of(events) == "") == (len(blanks) <= MAX_BLANKS)
+        assert text_of(said(CALL + blanks)) == ("" if len(blanks) <= MAX_BLANKS else blanks)
 
 
 def test_what_is_held_back_is_bounded() -> None:
