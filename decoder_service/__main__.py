@@ -1,6 +1,7 @@
 """`python -m decoder_service`: serves one model. `--help` lists every setting."""
 
 import asyncio
+import os
 import sys
 
 import structlog
@@ -43,8 +44,7 @@ async def serve(settings: DecoderSettings) -> None:
 
 
 def _load(settings: DecoderSettings) -> LoadedModel:
-    if settings.threads:
-        torch.set_num_threads(settings.threads)
+    torch.set_num_threads(settings.threads or max(1, len(os.sched_getaffinity(0)) - 1))
     return load(settings.model, settings.dtype)
 
 

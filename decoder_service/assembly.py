@@ -25,7 +25,9 @@ def assemble(settings: DecoderSettings, loaded: LoadedModel, tools: grpc.aio.Cha
     pages = int(settings.kv_cache_gib * 2**30 / (PAGE_TOKENS * token_bytes(loaded.model.config, loaded.model.dtype)))
     context = min(settings.context_length or loaded.context, loaded.context, pages * PAGE_TOKENS)
     if context < PAGE_TOKENS:
-        raise UnsupportedModelError(f"kv_cache_gib = {settings.kv_cache_gib} holds no page of {loaded.name}; give it more")
+        raise UnsupportedModelError(
+            f"kv_cache_gib = {settings.kv_cache_gib} holds no page of {loaded.name}; give it more"
+        )
     scheduler = Scheduler(PageBudget(pages), settings.max_running, settings.prefill_chunk)
     engine = Engine(ModelRunner(loaded.model, pages), scheduler, loaded.backend_tokenizer, loaded.end_tokens, context)
     thread = EngineThread(engine, settings.max_running + settings.max_waiting)

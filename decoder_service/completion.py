@@ -1,5 +1,5 @@
-"""One completion over all of its turns: the engine's text goes to the tools and to the caller in the same moment, the tools'
-results go back into the sequence.
+"""One completion over all of its turns: the engine's text goes to the tools and to the caller in the same moment, the
+tools' results go back into the sequence.
 
     prompt ─▶ turn ─▶ (calls? results ─▶ new tokens) ─▶ turn ─▶ … ─▶ finished
 
@@ -13,7 +13,7 @@ from contextlib import AsyncExitStack
 from dataclasses import dataclass
 
 from decoder_service import wire
-from decoder_service.engine.messages import Decoded, Output, TurnBegan, TurnEnded, TurnSpec
+from decoder_service.engine.messages import Decoded, TurnBegan, TurnEnded, TurnSpec
 from decoder_service.engine.thread import EngineOverloadedError, EngineThread, SequenceFailedError, SequenceHandle
 from decoder_service.request import Request
 from decoder_service.text.grammar import Grammar, GrammarCompiler, InvalidGrammarError
@@ -71,7 +71,9 @@ class Completion:
             try:
                 self._sequence = self._decoder.engine.begin(prompt, self._request.sampling, turn)
             except EngineOverloadedError:
-                raise ServiceError(Reason.OVERLOADED, "as many completions wait as may", retry_seconds=RETRY_SECONDS) from None
+                raise ServiceError(
+                    Reason.OVERLOADED, "as many completions wait as may", retry_seconds=RETRY_SECONDS
+                ) from None
             stack.callback(self._decoder.engine.release, self._sequence)
             try:
                 await self._turns(self._sequence, started)
@@ -84,18 +86,25 @@ class Completion:
             return tool_pb2.Started()
         self._tools = await stack.enter_async_context(ToolStream(self._decoder.tools, self._on_tool_event))
         return await self._tools.start(
-            tool_pb2.Start(format=tools.format, tools=tools.names, mode=tool_pb2.Mode.Name(tools.mode), required_tool=tools.required)
+            tool_pb2.Start(
+                format=tools.format,
+                tools=tools.names,
+                mode=tool_pb2.Mode.Name(tools.mode),
+                required_tool=tools.required,
+            )
         )
 
     def _prompt(self, started: tool_pb2.Started) -> list[int]:
         listed = started.template_native and self._decoder.template.lists_tools
-        functions = [function_object(t.name, t.description, t.parameters_json_schema) for t in started.tools] if listed else []
-        prompt = self._decoder.template.prompt(self._request.messages, "" if listed else started.instructions, functions)
+        functions = (
+            [function_object(t.name, t.description, t.parameters_json_schema) for t in started.tools] if listed else []
+        )
+        prompt = self._decoder.template.prompt(
+            self._request.messages, "" if listed else started.instructions, functions
+        )
         if len(prompt) >= self._decoder.context:
-            reject(
-                Reason.PROMPT_TOO_LONG,
-                f"the prompt has {len(prompt)} tokens; with room for an answer the model takes {self._decoder.context - 1}",
-            )
+            most = self._decoder.context - 1  # room for one token of an answer
+            reject(Reason.PROMPT_TOO_LONG, f"the prompt has {len(prompt)} tokens; the model takes at most {most}")
         return prompt
 
     def _first_turn(self, prompt: list[int], started: tool_pb2.Started) -> TurnSpec:
@@ -112,7 +121,9 @@ class Completion:
             return self._decoder.grammars.json_schema(self._request.response_schema)
         return None
 
-    def _turn(self, number: int, max_tokens: int, started: tool_pb2.Started, grammar: Grammar | None = None) -> TurnSpec:
+    def _turn(
+        self, number: int, max_tokens: int, started: tool_pb2.Started, grammar: Grammar | None = None
+    ) -> TurnSpec:
         replay = self._request.replay[number] if number < len(self._request.replay) else None
         return TurnSpec(
             max_tokens=max_tokens,
@@ -134,7 +145,9 @@ class Completion:
                 return self._finish(wire.FINISH_REASONS[ended.reason])
             if number + 1 == self._request.max_turns:
                 return self._finish(decoder_pb2.FINISH_REASON_TURNS)
-            fresh = self._decoder.template.continuation(self._request.messages, list(self._results.values()), last_tokens)
+            fresh = self._decoder.template.continuation(
+                self._request.messages, list(self._results.values()), last_tokens
+            )
             if left < 1 or context + len(fresh) >= self._decoder.context:
                 return self._finish(decoder_pb2.FINISH_REASON_LENGTH)
             self._results.clear()

@@ -73,7 +73,10 @@ def _tools(use: decoder_pb2.ToolUse) -> Tools | None:
     if not use.tools:
         reject(Reason.INVALID_TOOL_USE, "tool_use.tools is empty; name at least one tool or leave tool_use out")
     if use.choice not in ("", "auto", "required", *use.tools):
-        reject(Reason.INVALID_TOOL_USE, f"tool_use.choice = {use.choice!r}; it must be auto, none, required or one of the tools")
+        reject(
+            Reason.INVALID_TOOL_USE,
+            f"tool_use.choice = {use.choice!r}; it must be auto, none, required or one of the tools",
+        )
     required = {"": "", "auto": "", "required": "*"}.get(use.choice, use.choice)
     return Tools(use.format, tuple(use.tools), use.mode, required)
 
@@ -101,7 +104,10 @@ def _stop(limits: decoder_pb2.Limits) -> tuple[str, ...]:
         reject(Reason.INVALID_LIMIT, f"limits.stop has {len(limits.stop)} strings; at most {MAX_STOPS}")
     for stop in limits.stop:
         if not 1 <= len(stop) <= MAX_STOP_CHARS:
-            reject(Reason.INVALID_LIMIT, f"limits.stop has a string of {len(stop)} characters; 1 to {MAX_STOP_CHARS} are allowed")
+            reject(
+                Reason.INVALID_LIMIT,
+                f"limits.stop has a string of {len(stop)} characters; 1 to {MAX_STOP_CHARS} are allowed",
+            )
     return tuple(limits.stop)
 
 

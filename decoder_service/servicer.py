@@ -19,7 +19,9 @@ class DecoderServicer(decoder_pb2_grpc.DecoderServiceServicer):
         self._metrics = metrics
 
     @streaming
-    async def Generate(self, request: decoder_pb2.GenerateRequest) -> AsyncGenerator[decoder_pb2.GenerateResponse, None]:
+    async def Generate(
+        self, request: decoder_pb2.GenerateRequest
+    ) -> AsyncGenerator[decoder_pb2.GenerateResponse, None]:
         """Decodes one completion."""
         async with contextlib.aclosing(Completion(self._decoder, parse(request)).events()) as events:
             async for event in events:

@@ -20,7 +20,7 @@ class DecoderSettings(ServiceSettings):
     metrics_address: str = Field("127.0.0.1:8081", description="where to serve /metrics; empty: nowhere")
     model: str = Field(DEFAULT, description="catalogue name, directory that from_pretrained reads, or hub name")
     dtype: str = Field("auto", pattern="^(auto|float32|bfloat16)$", description="of weights and activations")
-    threads: int = Field(0, ge=0, le=1024, description="threads of a forward pass; 0: all cores")
+    threads: int = Field(0, ge=0, le=1024, description="threads of a forward pass; 0: all cores but one, for the tools")
     max_running: int = Field(32, ge=1, le=1024, description="sequences in a batch")
     max_waiting: int = Field(128, ge=0, le=100_000, description="sequences beyond those in the batch; then OVERLOADED")
     prefill_chunk: int = Field(128, ge=1, le=8192, description="prompt tokens in one step")

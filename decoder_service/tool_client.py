@@ -27,7 +27,9 @@ class ToolStream:
     `on_event` is called with every event but `Started` and `TurnFinished`, in order, as it arrives.
     """
 
-    def __init__(self, stub: "tool_pb2_grpc.ToolServiceAsyncStub", on_event: Callable[[tool_pb2.ExecuteResponse], None]) -> None:
+    def __init__(
+        self, stub: "tool_pb2_grpc.ToolServiceAsyncStub", on_event: Callable[[tool_pb2.ExecuteResponse], None]
+    ) -> None:
         self._stub = stub
         self._on_event = on_event
         self._finished: asyncio.Queue[int | ServiceError] = asyncio.Queue()
@@ -38,7 +40,9 @@ class ToolStream:
         self._call = self._stub.Execute(metadata=running.metadata(), timeout=running.remaining_seconds())
         return self
 
-    async def __aexit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         self._call.cancel()
         if reader := getattr(self, "_reader", None):
             reader.cancel()

@@ -17,7 +17,11 @@ def from_tool_event(response: tool_pb2.ExecuteResponse) -> dict[str, Message]:
     match response.WhichOneof("event"):
         case "call_opened":
             opened = response.call_opened
-            return {"call_opened": decoder_pb2.CallOpened(call_id=opened.call_id, name=opened.name, text_offset=opened.text_offset)}
+            return {
+                "call_opened": decoder_pb2.CallOpened(
+                    call_id=opened.call_id, name=opened.name, text_offset=opened.text_offset
+                )
+            }
         case "arguments_delta":
             delta = response.arguments_delta
             return {"arguments_delta": decoder_pb2.ArgumentsDelta(call_id=delta.call_id, text=delta.text)}
@@ -26,7 +30,11 @@ def from_tool_event(response: tool_pb2.ExecuteResponse) -> dict[str, Message]:
         case "unit_finished":
             return {"unit_finished": _unit(response.unit_finished)}
         case "call_output":
-            return {"call_output": decoder_pb2.CallOutput(call_id=response.call_output.call_id, text=response.call_output.text)}
+            return {
+                "call_output": decoder_pb2.CallOutput(
+                    call_id=response.call_output.call_id, text=response.call_output.text
+                )
+            }
         case "call_finished":
             return {"call_finished": _finished(response.call_finished)}
         case "turn_vetoed":
@@ -45,7 +53,9 @@ def result_text(finished: tool_pb2.CallFinished) -> str:
 
 def _unit(event: tool_pb2.UnitFinished) -> decoder_pb2.UnitFinished:
     unit = event.unit
-    return decoder_pb2.UnitFinished(call_id=event.call_id, label=unit.label, text_offset=unit.text_offset, busy=unit.busy)
+    return decoder_pb2.UnitFinished(
+        call_id=event.call_id, label=unit.label, text_offset=unit.text_offset, busy=unit.busy
+    )
 
 
 def _finished(event: tool_pb2.CallFinished) -> decoder_pb2.CallFinished:

@@ -1,6 +1,7 @@
 """Generates the Python code of the contract: `python scripts/generate_protos.py [ROOT]`.
 
-Made with the oldest generator that is supported, because the protobuf and grpcio runtimes refuse code newer than themselves.
+Made with the oldest generator that is supported, because the protobuf and grpcio runtimes refuse code newer than
+themselves.
 """
 
 import sys
@@ -13,7 +14,8 @@ ROOT = Path(__file__).resolve().parent.parent
 
 
 def generate(destination: Path) -> None:
-    """Writes `protos/conveyor/*/v1/*_pb2*.py[i]` under `destination`. Raises SystemExit with protoc's status on failure."""
+    """Writes `protos/conveyor/*/v1/*_pb2*.py[i]` under `destination`. Raises SystemExit with protoc's status on
+    failure."""
     sources = sorted(str(path.relative_to(ROOT)) for path in ROOT.glob("protos/conveyor/*/v1/*.proto"))
     outputs = (f"--{name}_out={destination}" for name in ("python", "pyi", "grpc_python", "mypy_grpc"))
     status = protoc.main(

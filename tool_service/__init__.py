@@ -1,6 +1,7 @@
 """The tool service: text of a model in, events of its calls out, tools running in between.
 
-    text ─▶ formats/ (sans-IO parser) ─▶ typed events ─▶ execution/ (one Runner a completion, one RunningCall a call) ─▶ tools/
+    text ─▶ formats/ (sans-IO parser) ─▶ typed events ─▶ execution/ (one Runner a completion, one RunningCall a call) ─▶
+    tools/
 
 * `interface/`: what the author of a tool writes with.
 * `formats/`: how models write calls; standard library only.

@@ -27,13 +27,17 @@ class ToolServicer(tool_pb2_grpc.ToolServiceServicer):
         self._active = 0
 
     @streaming
-    async def Execute(self, requests: AsyncIterator[tool_pb2.ExecuteRequest]) -> AsyncGenerator[tool_pb2.ExecuteResponse, None]:
+    async def Execute(
+        self, requests: AsyncIterator[tool_pb2.ExecuteRequest]
+    ) -> AsyncGenerator[tool_pb2.ExecuteResponse, None]:
         """Executes the calls of one completion."""
         self._active += 1
         COMPLETIONS.set(self._active)
         try:
             if self._active > self._settings.max_completions:
-                raise ServiceError(Reason.OVERLOADED, "as many completions use tools as may", retry_seconds=RETRY_SECONDS)
+                raise ServiceError(
+                    Reason.OVERLOADED, "as many completions use tools as may", retry_seconds=RETRY_SECONDS
+                )
             async with contextlib.aclosing(self._execute(requests)) as responses:
                 async for response in responses:
                     yield response
@@ -41,7 +45,9 @@ class ToolServicer(tool_pb2_grpc.ToolServiceServicer):
             self._active -= 1
             COMPLETIONS.set(self._active)
 
-    async def _execute(self, requests: AsyncIterator[tool_pb2.ExecuteRequest]) -> AsyncGenerator[tool_pb2.ExecuteResponse, None]:
+    async def _execute(
+        self, requests: AsyncIterator[tool_pb2.ExecuteRequest]
+    ) -> AsyncGenerator[tool_pb2.ExecuteResponse, None]:
         events: asyncio.Queue[Event | None] = asyncio.Queue()
         metrics = ToolMetrics()
         opened = await self._open(requests, events)
@@ -58,7 +64,9 @@ class ToolServicer(tool_pb2_grpc.ToolServiceServicer):
             await asyncio.gather(commands, return_exceptions=True)
             await opened.runner.aclose()
 
-    async def _open(self, requests: AsyncIterator[tool_pb2.ExecuteRequest], events: asyncio.Queue[Event | None]) -> Opened:
+    async def _open(
+        self, requests: AsyncIterator[tool_pb2.ExecuteRequest], events: asyncio.Queue[Event | None]
+    ) -> Opened:
         first = await anext(aiter(requests), None)
         if first is None or first.WhichOneof("command") != "start":
             reject(Reason.PROTOCOL_VIOLATION, "the first command must be start")

@@ -18,7 +18,11 @@ class ToolSettings(ServiceSettings):
     metrics_address: str = Field("127.0.0.1:8082", description="where to serve /metrics; empty: nowhere")
     modules: list[str] = Field([], description="Python files or modules whose tools are added")
     only: list[str] = Field([], description="names of the tools to offer; empty: all")
-    search_folder: str = Field("", description="text and Markdown that `search` reads; empty: this project's documentation")
+    search_folder: str = Field(
+        "", description="text and Markdown that `search` reads; empty: this project's documentation"
+    )
     max_completions: int = Field(256, ge=1, le=100_000, description="completions at once; then OVERLOADED")
     max_call_seconds: float = Field(600.0, gt=0, le=86_400, description="longest timeout that a completion may ask for")
-    max_result_chars: int = Field(16_384, ge=1, le=4_000_000, description="longest result of a call, unless a completion asks for less")
+    max_result_chars: int = Field(
+        16_384, ge=1, le=4_000_000, description="longest result of a call, unless a completion asks for less"
+    )

@@ -39,7 +39,9 @@ def parse_start(start: tool_pb2.Start, settings: ToolSettings) -> Start:
         reject(Reason.INVALID_TOOL_USE, f"start.tools = {list(start.tools)}; name at least one tool, and none twice")
     if start.mode not in _MODES:
         reject(Reason.INVALID_TOOL_USE, f"start.mode = {start.mode} is unknown")
-    return Start(start.format, tuple(start.tools), _MODES[start.mode], _limits(start.limits, settings), start.required_tool)
+    return Start(
+        start.format, tuple(start.tools), _MODES[start.mode], _limits(start.limits, settings), start.required_tool
+    )
 
 
 def parse_end(end: tool_pb2.TurnEnd) -> EndReason:
@@ -50,7 +52,11 @@ def parse_end(end: tool_pb2.TurnEnd) -> EndReason:
 
 
 def _limits(limits: tool_pb2.Limits, settings: ToolSettings) -> Limits:
-    calls, chars, timeout = limits.max_calls_per_turn, limits.max_result_chars, limits.call_timeout.ToNanoseconds() / 1e9
+    calls, chars, timeout = (
+        limits.max_calls_per_turn,
+        limits.max_result_chars,
+        limits.call_timeout.ToNanoseconds() / 1e9,
+    )
     for name, value, most in (
         ("max_calls_per_turn", calls, MAX_CALLS_PER_TURN),
         ("max_result_chars", chars, settings.max_result_chars),
@@ -105,7 +111,11 @@ def event_message(event: events.Event) -> tool_pb2.ExecuteResponse:
             response.call_started.call_id = event.call_id
         case events.UnitFinished():
             unit = response.unit_finished.unit
-            response.unit_finished.call_id, unit.label, unit.text_offset = event.call_id, event.unit.label, event.unit.offset
+            response.unit_finished.call_id, unit.label, unit.text_offset = (
+                event.call_id,
+                event.unit.label,
+                event.unit.offset,
+            )
             unit.busy.FromNanoseconds(int(event.unit.busy * 1e9))
         case events.CallOutput():
             response.call_output.call_id, response.call_output.text = event.call_id, event.text

@@ -5,6 +5,7 @@ Knows nothing of threads, event loops or gRPC; `thread` drives it.
 
 import structlog
 import torch
+from tokenizers import Tokenizer
 
 from decoder_service.engine.messages import (
     Begin,
@@ -26,7 +27,6 @@ from decoder_service.engine.sequence import Sequence, State
 from decoder_service.engine.turn import Turn
 from decoder_service.text.detokenizer import Detokenizer
 from decoder_service.text.grammar import InvalidGrammarError
-from tokenizers import Tokenizer
 
 log = structlog.get_logger()
 
@@ -34,7 +34,9 @@ log = structlog.get_logger()
 class Engine:
     """All sequences of one model. `end_tokens` end a turn; `context` is the most tokens that a sequence may have."""
 
-    def __init__(self, runner: ModelRunner, scheduler: Scheduler, tokenizer: Tokenizer, end_tokens: frozenset[int], context: int) -> None:
+    def __init__(
+        self, runner: ModelRunner, scheduler: Scheduler, tokenizer: Tokenizer, end_tokens: frozenset[int], context: int
+    ) -> None:
         self._runner = runner
         self._scheduler = scheduler
         self._tokenizer = tokenizer

@@ -1,8 +1,8 @@
 """Keys and values of all sequences, in pages of one pool a layer.
 
-The pool of a layer is `[tokens, kv_heads, head_dim]`. A forward pass names, for the tokens it runs, the rows that they are
-written to, and for each sequence the rows that it reads; no row moves when a sequence joins, leaves or is parked. The pool is
-allocated once; an operating system backs its memory when a page is first written.
+The pool of a layer is `[tokens, kv_heads, head_dim]`. A forward pass names, for the tokens it runs, the rows that they
+are written to, and for each sequence the rows that it reads; no row moves when a sequence joins, leaves or is parked.
+The pool is allocated once; an operating system backs its memory when a page is first written.
 """
 
 import torch
@@ -50,8 +50,11 @@ class PagedPass:
         self._read = _rows(sequences, length)
         self._write = self._read.gather(1, self.positions).flatten()
 
-    def update(self, keys: torch.Tensor, values: torch.Tensor, layer_idx: int, *_: object, **__: object) -> tuple[torch.Tensor, torch.Tensor]:
-        """Writes this pass's `[batch, heads, count, dim]` and returns all that its sequences read, `[batch, heads, length, dim]`."""
+    def update(
+        self, keys: torch.Tensor, values: torch.Tensor, layer_idx: int, *_: object, **__: object
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """Writes this pass's `[batch, heads, count, dim]` and returns all that its sequences read, `[batch, heads,
+        length, dim]`."""
         return self._through(self._pool.keys[layer_idx], keys), self._through(self._pool.values[layer_idx], values)
 
     def get_seq_length(self, layer_idx: int = 0) -> int:
@@ -64,7 +67,7 @@ class PagedPass:
 
 
 def _rows(sequences: list[Sequence], length: int) -> torch.Tensor:
-    """Pool rows of each sequence's first `length` positions, `[batch, length]`; past its pages the row is 0 and masked."""
+    """Pool rows of each sequence's first `length` positions, `[batch, length]`; past its pages 0, which is masked."""
     width = -(-length // PAGE_TOKENS)
     table = torch.zeros((len(sequences), width), dtype=torch.long)
     for row, sequence in enumerate(sequences):

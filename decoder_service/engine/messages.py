@@ -11,8 +11,8 @@ from decoder_service.text.stops import TurnStop
 class TurnSpec:
     """How one turn is decoded.
 
-    `max_tokens` decoded at most; the turn never runs past the model's context either. `replay`: tokens to take instead of
-    choosing, followed by the end of the turn. A turn with a `grammar` ends when its sentence is complete.
+    `max_tokens` decoded at most; the turn never runs past the model's context either. `replay`: tokens to take instead
+    of choosing, followed by the end of the turn. A turn with a `grammar` ends when its sentence is complete.
     """
 
     max_tokens: int

@@ -10,7 +10,7 @@ import torch
 
 @dataclass(frozen=True, slots=True)
 class Sampling:
-    """How tokens are chosen; temperature 0 is greedy, top_p 1 and top_k 0 keep every token, seed None is a random one."""
+    """How tokens are chosen; temperature 0 is greedy, top_p 1 and top_k 0 keep all tokens, no seed is a random one."""
 
     temperature: float = 0.0
     top_p: float = 1.0

@@ -1,12 +1,12 @@
 """Who runs in the next step. Pure policy: no torch, no clock, no I/O.
 
-* A sequence is admitted only with the pages of its whole turn in hand, so a running sequence never lacks memory and every
-  turn ends.
+* A sequence is admitted only with the pages of its whole turn in hand, so a running sequence never lacks memory and
+  every turn ends.
 * A returning sequence goes before a new one; within each queue, first come, first served.
-* Where pages lack, parked sequences give theirs up, the longest parked first, then returning ones from the queue's end. What
-  they lose is computed again when they return.
-* One step holds one chunk of one prompt and one token of every sequence that decodes, so that a long prompt delays the others
-  by one chunk at most.
+* Where pages lack, parked sequences give theirs up, the longest parked first, then returning ones from the queue's end.
+  What they lose is computed again when they return.
+* One step holds one chunk of one prompt and one token of every sequence that decodes, so that a long prompt delays the
+  others by one chunk at most.
 """
 
 from collections import deque

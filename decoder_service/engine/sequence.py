@@ -4,9 +4,9 @@
                  ▲          │
                  └ RETURNING┘
 
-A sequence WAITs for its first turn, RUNs in the batch, is PARKED between turns with its pages kept, and is RETURNING when its
-tools are done and it waits for a place again. `cached` tokens have their keys and values in `pages`; the rest must be run
-through the model. While decoding, exactly one token is not cached: the one that was chosen last.
+A sequence WAITs for its first turn, RUNs in the batch, is PARKED between turns with its pages kept, and is RETURNING
+when its tools are done and it waits for a place again. `cached` tokens have their keys and values in `pages`; the rest
+must be run through the model. While decoding, exactly one token is not cached: the one that was chosen last.
 """
 
 import enum

@@ -1,7 +1,7 @@
 """The seam between the engine and the event loop: commands in, one batch of outputs per step out.
 
-A step takes tens of milliseconds in torch, which lets go of the interpreter lock for nearly all of it, so a thread keeps the
-event loop free at no cost for moving data. Nobody but this module knows that it is a thread.
+A step takes tens of milliseconds in torch, which lets go of the interpreter lock for nearly all of it, so a thread
+keeps the event loop free at no cost for moving data. Nobody but this module knows that it is a thread.
 """
 
 import asyncio

@@ -23,7 +23,13 @@ def main(arguments: list[str]) -> int:
 
 def _list(_: str, as_json: bool) -> int:
     rows = [
-        {"name": name, "title": model.title, "licence": model.licence, "ready": store.is_ready(name), "folder": str(store.folder_of(name))}
+        {
+            "name": name,
+            "title": model.title,
+            "licence": model.licence,
+            "ready": store.is_ready(name),
+            "folder": str(store.folder_of(name)),
+        }
         for name, model in store.CATALOGUE.items()
     ]
     if as_json:
@@ -43,7 +49,11 @@ def _pull(name: str, as_json: bool) -> int:
 
 def _remove(name: str, as_json: bool) -> int:
     removed = store.remove(name)
-    print(json.dumps({"name": name, "removed": removed}) if as_json else f"{name}: {'removed' if removed else 'was not there'}")
+    print(
+        json.dumps({"name": name, "removed": removed})
+        if as_json
+        else f"{name}: {'removed' if removed else 'was not there'}"
+    )
     return 0
 
 

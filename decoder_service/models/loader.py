@@ -70,7 +70,9 @@ def _refuse_unsupported(name: str, model: PreTrainedModel, tokenizer: PreTrained
         raise UnsupportedModelError(f"{name}: its tokenizer has no fast implementation")
     kinds = set(getattr(model.config, "layer_types", None) or ["full_attention"])
     if kinds != {"full_attention"}:
-        raise UnsupportedModelError(f"{name}: layers of type {', '.join(sorted(kinds - {'full_attention'}))} are not supported")
+        raise UnsupportedModelError(
+            f"{name}: layers of type {', '.join(sorted(kinds - {'full_attention'}))} are not supported"
+        )
 
 
 def _end_tokens(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> frozenset[int]:

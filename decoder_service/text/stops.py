@@ -53,8 +53,8 @@ class Stops:
         keep = max((_overlap(candidate, string) for string in self._strings), default=0)
         released = candidate[: len(candidate) - keep]
         self._held = candidate[len(released) :]
-        ended = any([stop.feed(released) for stop in self._turn_stops])
-        return released, ended
+        hits = [stop.feed(released) for stop in self._turn_stops]  # each must see all of the text
+        return released, any(hits)
 
     def close(self) -> str:
         """What was held back and is text after all."""

@@ -1,8 +1,8 @@
 """A conversation as the tokens of a model's own chat template.
 
-Between turns only what is new is rendered: the template is asked for the conversation with a placeholder in the assistant's
-place, and what it writes after the placeholder is the text that follows the assistant's turn, whatever the template.
-Templates without a tool role get the results as a user's message.
+Between turns only what is new is rendered: the template is asked for the conversation with a placeholder in the
+assistant's place, and what it writes after the placeholder is the text that follows the assistant's turn, whatever the
+template. Templates without a tool role get the results as a user's message.
 
 Text of users and tools is never read as control tokens: where it spells one, a zero-width space breaks the spelling.
 """
@@ -16,7 +16,10 @@ from jinja2 import TemplateError
 from transformers import PreTrainedTokenizerBase
 
 _PLACEHOLDER = "CONVEYOR-ASSISTANT-TURN"
-_PLAIN_TEMPLATE = "{% for m in messages %}{{ m['role'] }}: {{ m['content'] }}\n{% endfor %}{% if add_generation_prompt %}assistant: {% endif %}"
+_PLAIN_TEMPLATE = (
+    "{% for m in messages %}{{ m['role'] }}: {{ m['content'] }}\n{% endfor %}"
+    "{% if add_generation_prompt %}assistant: {% endif %}"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +53,9 @@ class ChatTemplate:
 
         `instructions` join the system message; `tools` are OpenAI function objects for templates that list tools.
         """
-        rendered = self._render([self._message(message.role, message.content) for message in _instructed(messages, instructions)], tools)
+        rendered = self._render(
+            [self._message(message.role, message.content) for message in _instructed(messages, instructions)], tools
+        )
         return self._encode(rendered)
 
     def continuation(self, messages: Sequence[Message], results: Sequence[ToolText], after: Sequence[int]) -> list[int]:
@@ -113,4 +118,7 @@ def _instructed(messages: Sequence[Message], instructions: str) -> list[Message]
 
 def function_object(name: str, description: str, parameters: str) -> dict[str, Any]:
     """A tool as OpenAI's function object; `parameters` is a JSON schema as text."""
-    return {"type": "function", "function": {"name": name, "description": description, "parameters": json.loads(parameters)}}
+    return {
+        "type": "function",
+        "function": {"name": name, "description": description, "parameters": json.loads(parameters)},
+    }

@@ -14,8 +14,8 @@ _SERVICE_CONFIG = {
 def open_channel(address: str) -> grpc.aio.Channel:
     """A channel to `address`, `host:port` or any gRPC target.
 
-    Where a name resolves to several replicas, calls go around those whose health says SERVING. A peer that vanished without
-    a word is noticed within 20 s. Must be called inside the running event loop.
+    Where a name resolves to several replicas, calls go around those whose health says SERVING. A peer that vanished
+    without a word is noticed within 20 s. Must be called inside the running event loop.
     """
     target = address if "://" in address or address.startswith("unix:") else f"dns:///{address}"
     return grpc.aio.insecure_channel(

@@ -1,7 +1,7 @@
 """What a request carries from service to service: an id, a trace, and the time that is left.
 
-gRPC for Python passes neither deadlines nor metadata on to outgoing calls, so each service does it here: a handler binds
-`current()` from what came in, and every outgoing call takes `outgoing()` along.
+gRPC for Python passes neither deadlines nor metadata on to outgoing calls, so each service does it here: a handler
+binds `current()` from what came in, and every outgoing call takes `outgoing()` along.
 """
 
 import re
@@ -57,7 +57,8 @@ def new_request_id() -> str:
 
 
 def incoming(servicer_context: grpc.aio.ServicerContext[Any, Any]) -> RequestContext:
-    """Reads the context of a call that came in. A malformed id or trace is replaced or dropped: it would reach our logs."""
+    """Reads the context of a call that came in. A malformed id or trace is replaced or dropped: it would reach our
+    logs."""
     metadata = {key: str(value) for key, value in servicer_context.invocation_metadata() or ()}
     request_id = metadata.get(REQUEST_ID, "")
     trace = metadata.get(TRACEPARENT, "")

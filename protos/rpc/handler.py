@@ -1,7 +1,7 @@
 """Decorators for the methods of a servicer.
 
-They bind the request's context, log how the call ended, and turn what escapes into a status: a `ServiceError` into its own,
-anything else into INTERNAL with a fixed text, so that no stack trace or path reaches a caller.
+They bind the request's context, log how the call ended, and turn what escapes into a status: a `ServiceError` into its
+own, anything else into INTERNAL with a fixed text, so that no stack trace or path reaches a caller.
 """
 
 import asyncio
@@ -45,8 +45,9 @@ def streaming(
 ) -> Callable[..., Any]:
     """Wraps `async def Method(self, request)` that yields responses.
 
-    `request` is an iterator of requests where the method takes a stream. Responses are written here and not by gRPC's own loop
-    over a generator, which forgets a generator that it cancels while it writes: so the method's `finally` blocks run at once.
+    `request` is an iterator of requests where the method takes a stream. Responses are written here and not by gRPC's
+    own loop over a generator, which forgets a generator that it cancels while it writes: so the method's `finally`
+    blocks run at once.
     """
 
     @functools.wraps(method)

@@ -1,7 +1,8 @@
 """The life of a gRPC server.
 
-Start: listen, then tell health NOT_SERVING until the service says that it is ready. Stop, on SIGTERM or SIGINT, in this order:
-health off, no new calls, running calls get `grace_seconds`, then they are cancelled. A second signal cancels them at once.
+Start: listen, then tell health NOT_SERVING until the service says that it is ready. Stop, on SIGTERM or SIGINT, in this
+order: health off, no new calls, running calls get `grace_seconds`, then they are cancelled. A second signal cancels
+them at once.
 """
 
 import asyncio
@@ -49,7 +50,10 @@ class Server:
         register(self._server)
         health_pb2_grpc.add_HealthServicer_to_server(self._health, self._server)
         if reflect:
-            reflection.enable_server_reflection((*services, health_pb2.DESCRIPTOR.services_by_name["Health"].full_name, reflection.SERVICE_NAME), self._server)
+            reflection.enable_server_reflection(
+                (*services, health_pb2.DESCRIPTOR.services_by_name["Health"].full_name, reflection.SERVICE_NAME),
+                self._server,
+            )
         self._address = address
         self.port = 0
 

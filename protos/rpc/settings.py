@@ -1,7 +1,7 @@
 """Settings of a service: one frozen object, read once from flags, environment and file, in this order of precedence.
 
-A service's section is its name: flag `--max-running 8`, environment `CONVEYOR_DECODER_MAX_RUNNING=8`, and in the TOML file
-that `CONVEYOR_CONFIG` or `--config` names:
+A service's section is its name: flag `--max-running 8`, environment `CONVEYOR_DECODER_MAX_RUNNING=8`, and in the TOML
+file that `CONVEYOR_CONFIG` or `--config` names:
 
     [decoder]
     max_running = 8
@@ -16,7 +16,13 @@ from pathlib import Path
 from typing import Any, ClassVar, Self
 
 from pydantic import Field, ValidationError
-from pydantic_settings import BaseSettings, CliSettingsSource, PydanticBaseSettingsSource, SettingsConfigDict, SettingsError
+from pydantic_settings import (
+    BaseSettings,
+    CliSettingsSource,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+    SettingsError,
+)
 
 SECTIONS = ("gateway", "decoder", "tools")
 SHARED_ENVIRONMENT = ("CONVEYOR_CONFIG", "CONVEYOR_CACHE")
@@ -28,7 +34,9 @@ class ServiceSettings(BaseSettings):
     model_config = SettingsConfigDict(frozen=True, extra="forbid", cli_kebab_case=True, cli_hide_none_type=True)
     section: ClassVar[str]
 
-    log_level: str = Field("info", pattern="^(debug|info|warning|error)$", description="least severe event that is logged")
+    log_level: str = Field(
+        "info", pattern="^(debug|info|warning|error)$", description="least severe event that is logged"
+    )
     grace_seconds: float = Field(10.0, ge=0, le=600, description="how long running calls may go on after SIGTERM")
     reflection: bool = Field(True, description="answer gRPC server reflection")
 
@@ -50,7 +58,9 @@ class ServiceSettings(BaseSettings):
         try:
             config, arguments = _split_config(arguments)
             _refuse_unknown_environment(cls)
-            flags: CliSettingsSource[Any] = CliSettingsSource(cls, cli_prog_name=f"python -m {cls.__module__.partition('.')[0]}", root_parser=None)
+            flags: CliSettingsSource[Any] = CliSettingsSource(
+                cls, cli_prog_name=f"python -m {cls.__module__.partition('.')[0]}", root_parser=None
+            )
             return cls(_cli_settings_source=flags(args=arguments), **_read_file(config, cls.section))
         except ValidationError as error:
             problems = [f"{'.'.join(map(str, p['loc']))} = {p['input']!r}: {p['msg']}" for p in error.errors()]
@@ -60,7 +70,7 @@ class ServiceSettings(BaseSettings):
 
 
 def cache_folder() -> Path:
-    """Where models and other things that can be made again are kept: `$CONVEYOR_CACHE`, by default ~/.cache/conveyor."""
+    """Where what can be made again is kept, models above all: `$CONVEYOR_CACHE`, by default ~/.cache/conveyor."""
     return Path(os.environ.get("CONVEYOR_CACHE") or Path.home() / ".cache" / "conveyor")
 
 

@@ -9,8 +9,7 @@ import structlog
 
 
 def configure_logs(service: str, level: str) -> None:
-    """One JSON object a line on standard error, with the service's name and the request's id. No prompt or result text."""
-
+    """One JSON object a line on standard error, with the service's name and the request's id. No prompts or results."""
 
     def name_service(_logger: object, _method: str, event: structlog.typing.EventDict) -> structlog.typing.EventDict:
         return {"service": service, **event}
@@ -31,7 +30,8 @@ def configure_logs(service: str, level: str) -> None:
 
 
 def serve_metrics(address: str) -> WSGIServer | None:
-    """Serves Prometheus' text format on `http://address/metrics` from a thread of its own; an empty address switches it off."""
+    """Serves Prometheus' text format on `http://address/metrics` from a thread of its own; an empty address switches it
+    off."""
     if not address:
         return None
     host, _, port = address.rpartition(":")

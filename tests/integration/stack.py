@@ -42,9 +42,9 @@ class Stack:
     client: "gateway_pb2_grpc.GatewayServiceAsyncStub"
     decoder: Decoder
 
-    async def complete(self, request: pb.CompleteRequest, timeout: float = 60) -> "Answer":
+    async def complete(self, request: pb.CompleteRequest) -> "Answer":
         answer = Answer()
-        async for response in self.client.Complete(request, timeout=timeout):
+        async for response in self.client.Complete(request, timeout=60):
             answer.events.append(response)
         return answer
 
@@ -75,7 +75,9 @@ class Answer:
 
 
 @contextlib.asynccontextmanager
-async def running_stack(model: LoadedModel, tools: Iterable[Tool] = (), **decoder_settings: object) -> AsyncIterator[Stack]:
+async def running_stack(
+    model: LoadedModel, tools: Iterable[Tool] = (), **decoder_settings: object
+) -> AsyncIterator[Stack]:
     """Starts the services and stops them again. `tools` are added to python and calculator."""
     async with contextlib.AsyncExitStack() as stack:
         tools_port = await stack.enter_async_context(tool_service([python, calculator, *tools]))

@@ -14,7 +14,13 @@ from tool_service.interface import Arg, Reject, tool
 
 pytestmark = pytest.mark.timeout(240)  # the first test may have to convert the model
 
-CODE = "```python\nfirst = 6 * 7\nprint(first)\nsecond = first + 1\nprint(second)\nprint('a longer line that takes a few more tokens to write')\n```"
+CODE = """```python
+first = 6 * 7
+print(first)
+second = first + 1
+print(second)
+print('a longer line that takes a few more tokens to write')
+```"""
 
 
 def asking(text: str, **fields: object) -> pb.CompleteRequest:
@@ -64,7 +70,11 @@ async def test_a_second_turn_reads_the_result_and_computes_only_what_is_new(mode
     assert first.cached_tokens == 0
     # All that the first turn had, but its last token, which was chosen and not yet run through the model.
     assert second.cached_tokens == first.prompt_tokens + first.completion_tokens - 1
-    results = "<|im_end|>\n<|im_start|>user\nResult of python:\n" + answer.calls[0].result + "<|im_end|>\n<|im_start|>assistant\n"
+    results = (
+        "<|im_end|>\n<|im_start|>user\nResult of python:\n"
+        + answer.calls[0].result
+        + "<|im_end|>\n<|im_start|>assistant\n"
+    )
     new = len(model.tokenizer(results)["input_ids"])
     assert second.prompt_tokens == first.prompt_tokens + first.completion_tokens + new
     assert answer.finished.usage.cached_tokens == second.cached_tokens
@@ -73,7 +83,9 @@ async def test_a_second_turn_reads_the_result_and_computes_only_what_is_new(mode
 async def test_a_required_call_is_valid_whatever_the_model(model: LoadedModel) -> None:
     use = pb.ToolUse(format="json", tools=["calculator", "python"], choice="calculator")
     async with running_stack(model) as stack:
-        answer = await stack.complete(asking("What is 12*7?", tool_use=use, limits=pb.Limits(max_turns=1, max_tokens=60)))
+        answer = await stack.complete(
+            asking("What is 12*7?", tool_use=use, limits=pb.Limits(max_turns=1, max_tokens=60))
+        )
     assert [event.call_opened.name for event in answer.of("call_opened")] == ["calculator"]
     assert answer.calls[0].arguments_json.startswith('{"expression": ')
 
@@ -127,7 +139,9 @@ async def test_a_tool_past_its_timeout_gives_an_error_result(model: LoadedModel)
     use = pb.ToolUse(format="json", tools=["hang"])
     replay = ['{"name": "hang", "arguments": {"text": "a"}}']
     async with running_stack(model, [hang]) as stack:
-        answer = await stack.complete(asking("Hang.", tool_use=use, replay=replay, limits=pb.Limits(max_turns=2, max_tokens=40)))
+        answer = await stack.complete(
+            asking("Hang.", tool_use=use, replay=replay, limits=pb.Limits(max_turns=2, max_tokens=40))
+        )
     assert answer.calls[0].error.code == "TIMEOUT"
     assert len(answer.of("turn_decoded")) == 2
 
@@ -141,7 +155,9 @@ async def test_a_veto_stops_the_turn_and_the_model_reads_why(model: LoadedModel)
     replay = ['{"name": "news", "arguments": {"place": "Nowhere", "topic": "' + "a long topic " * 30 + '"}}']
     use = pb.ToolUse(format="json", tools=["news"])
     async with running_stack(model, [news]) as stack:
-        answer = await stack.complete(asking("News?", tool_use=use, replay=replay, limits=pb.Limits(max_turns=2, max_tokens=150)))
+        answer = await stack.complete(
+            asking("News?", tool_use=use, replay=replay, limits=pb.Limits(max_turns=2, max_tokens=150))
+        )
     turn = answer.of("turn_decoded")[0].turn_decoded
     assert turn.finish_reason == pb.FINISH_REASON_VETO
     assert turn.usage.completion_tokens < 60
@@ -191,7 +207,10 @@ async def test_over_capacity_is_refused_at_once(model: LoadedModel) -> None:
 
 
 async def test_a_schema_shapes_the_answer(model: LoadedModel) -> None:
-    schema = '{"type": "object", "properties": {"ok": {"type": "boolean"}}, "required": ["ok"], "additionalProperties": false}'
+    schema = (
+        '{"type": "object", "properties": {"ok": {"type": "boolean"}}, '
+        '"required": ["ok"], "additionalProperties": false}'
+    )
     async with running_stack(model) as stack:
         answer = await stack.complete(asking("Is water wet?", response_json_schema=schema))
     assert answer.text in ('{"ok": true}', '{"ok": false}')

@@ -2,6 +2,7 @@
 
 import asyncio
 import itertools
+import json
 from collections.abc import AsyncIterator
 
 import pytest
@@ -25,7 +26,9 @@ QUESTIONS = [f"Tell me {'very ' * number}shortly about the number {number}." for
 
 def start(model: LoadedModel, *, pages: int = 2000, max_running: int = 8, max_sequences: int = 64) -> EngineThread:
     scheduler = Scheduler(PageBudget(pages), max_running, prefill_chunk=16)
-    engine = Engine(ModelRunner(model.model, pages), scheduler, model.backend_tokenizer, model.end_tokens, pages * PAGE_TOKENS)
+    engine = Engine(
+        ModelRunner(model.model, pages), scheduler, model.backend_tokenizer, model.end_tokens, pages * PAGE_TOKENS
+    )
     thread = EngineThread(engine, max_sequences)
     thread.start()
     return thread
@@ -65,7 +68,9 @@ def generate(model: LoadedModel, prompt: list[int], count: int) -> list[int]:
     return output[0, len(prompt) :].tolist()
 
 
-async def test_greedy_equals_transformers_for_prompts_that_join_and_leave(model: LoadedModel, engine: EngineThread) -> None:
+async def test_greedy_equals_transformers_for_prompts_that_join_and_leave(
+    model: LoadedModel, engine: EngineThread
+) -> None:
     async def complete(number: int) -> list[int]:
         handle = engine.begin(prompt_of(model, QUESTIONS[number]), Sampling(), TurnSpec(max_tokens=4 + 2 * number))
         try:
@@ -96,7 +101,9 @@ async def test_a_sequence_that_lost_its_pages_goes_on_the_same(model: LoadedMode
     prompt = prompt_of(model, "What is a cat?")
     parked = engine.begin(prompt, Sampling(), TurnSpec(max_tokens=6))
     first = await outputs_of(parked)
-    greedy = engine.begin(prompt, Sampling(), TurnSpec(max_tokens=7 * PAGE_TOKENS - len(prompt)))  # wants nearly all pages
+    greedy = engine.begin(
+        prompt, Sampling(), TurnSpec(max_tokens=7 * PAGE_TOKENS - len(prompt))
+    )  # wants nearly all pages
     await outputs_of(greedy)
     engine.release(greedy)
     parked.resume([198], TurnSpec(max_tokens=6))
@@ -149,8 +156,9 @@ async def test_stop_strings_and_turn_stops_end_a_turn(model: LoadedModel, engine
 
 
 async def test_a_grammar_is_followed_and_ends_the_turn(model: LoadedModel, engine: EngineThread) -> None:
-    schema = '{"type": "object", "properties": {"age": {"type": "integer", "minimum": 0, "maximum": 99}}, "required": ["age"], "additionalProperties": false}'
-    spec = TurnSpec(max_tokens=40, grammar=model.grammars.json_schema(schema))
+    age = {"type": "integer", "minimum": 0, "maximum": 99}
+    schema = {"type": "object", "properties": {"age": age}, "required": ["age"], "additionalProperties": False}
+    spec = TurnSpec(max_tokens=40, grammar=model.grammars.json_schema(json.dumps(schema)))
     handle = engine.begin(prompt_of(model, "Write a poem."), Sampling(), spec)
     outputs = await outputs_of(handle)
     engine.release(handle)
@@ -158,7 +166,9 @@ async def test_a_grammar_is_followed_and_ends_the_turn(model: LoadedModel, engin
     assert ended(outputs).reason == "stop"
 
 
-async def test_a_turn_can_be_ended_and_a_sequence_released_at_any_time(model: LoadedModel, engine: EngineThread) -> None:
+async def test_a_turn_can_be_ended_and_a_sequence_released_at_any_time(
+    model: LoadedModel, engine: EngineThread
+) -> None:
     handle = engine.begin(prompt_of(model, "Count to a thousand."), Sampling(), TurnSpec(max_tokens=500))
     other = engine.begin(prompt_of(model, "Count to a thousand."), Sampling(), TurnSpec(max_tokens=500))
     reasons = []

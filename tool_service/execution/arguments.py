@@ -11,8 +11,8 @@ from tool_service.interface.schema import InvalidArgumentError, Signature
 class Arguments:
     """Validates each argument as it is sealed and hands it to whoever waits for it.
 
-    `inputs` are the `Arg` and `Stream` objects that the tool is given; plain parameters are in `values` when all is sealed.
-    Each verb raises InvalidArgumentError at the first offence.
+    `inputs` are the `Arg` and `Stream` objects that the tool is given; plain parameters are in `values` when all is
+    sealed. Each verb raises InvalidArgumentError at the first offence.
     """
 
     def __init__(self, signature: Signature, meter: Meter) -> None:

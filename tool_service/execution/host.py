@@ -62,7 +62,9 @@ class ToolHost:
         format_ = FORMATS[start.format]
         tools = {name: self._tool(name) for name in start.tools}
         if format_.only_tool and set(tools) != {format_.only_tool}:
-            raise FormatMismatchError(f"format {format_.name!r} writes calls of the tool {format_.only_tool!r} alone; give just that one")
+            raise FormatMismatchError(
+                f"format {format_.name!r} writes calls of the tool {format_.only_tool!r} alone; give just that one"
+            )
         schemas = [schema_of(tool) for tool in tools.values()]
         return Opened(
             runner=Runner(format_, tools, start.mode, start.limits, self.slots, emit),

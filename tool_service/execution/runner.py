@@ -109,10 +109,12 @@ class Runner:
         self._out(CallOpened(call_id, event.name, self._offset))
         if event.name not in self._tools:
             known = ", ".join(sorted(self._tools))
-            return self._answer(call_id, Failure("UNKNOWN_TOOL", f"There is no tool {event.name!r}; there are: {known}."))
+            self._answer(call_id, Failure("UNKNOWN_TOOL", f"There is no tool {event.name!r}; there are: {known}."))
+            return
         if self._opened > self._limits.max_calls_per_turn:
             message = f"Only {self._limits.max_calls_per_turn} calls are allowed in one turn."
-            return self._answer(call_id, Failure("TOO_MANY_CALLS", message))
+            self._answer(call_id, Failure("TOO_MANY_CALLS", message))
+            return
         tool = self._tools[event.name]
         call = RunningCall(
             call_id,
@@ -142,7 +144,9 @@ class Runner:
                 call.seal(event.arguments, self._offset)
                 self._launch_if(call, Mode.PARTIAL, Mode.ON_SEAL)
             case parsed.CallMalformed():
-                call.give_up(Failure("INCOMPLETE" if event.incomplete else "MALFORMED", f"The call was not run: {event.reason}."))
+                call.give_up(
+                    Failure("INCOMPLETE" if event.incomplete else "MALFORMED", f"The call was not run: {event.reason}.")
+                )
                 self._launch_if(call, Mode.PARTIAL, Mode.ON_SEAL)
         if call.refused:
             self._launch_if(call, Mode.PARTIAL)

@@ -3,9 +3,9 @@
     opened ─▶ launched ─▶ running ─▶ finished
        └──── refused, malformed ───────▲
 
-The parser's verbs (`open_argument` … `seal`, `give_up`) fill it with input at any time; `launch` starts the tool, and is the
-only thing that modes time differently. What goes wrong before the launch is told at the launch, so that a mode that starts
-late also fails late.
+The parser's verbs (`open_argument` … `seal`, `give_up`) fill it with input at any time; `launch` starts the tool, and
+is the only thing that modes time differently. What goes wrong before the launch is told at the launch, so that a mode
+that starts late also fails late.
 """
 
 import asyncio
@@ -20,7 +20,15 @@ import pydantic_core
 import structlog
 
 from tool_service.execution.arguments import Arguments
-from tool_service.execution.events import CallFinished, CallOutput, CallStarted, Event, Failure, TurnVetoed, UnitFinished
+from tool_service.execution.events import (
+    CallFinished,
+    CallOutput,
+    CallStarted,
+    Event,
+    Failure,
+    TurnVetoed,
+    UnitFinished,
+)
 from tool_service.formats.json_lexer import JsonValue
 from tool_service.interface.call import Call
 from tool_service.interface.meter import Meter
@@ -194,7 +202,9 @@ class RunningCall:
         if isinstance(outcome, Failure):
             if outcome.code in ("REJECTED", "INVALID_ARGUMENTS"):
                 self._emit(TurnVetoed(self.id, outcome.message))
-            outcome = Failure(outcome.code, f"{self._output.text}{outcome.message}")  # the model reads what led up to it
+            outcome = Failure(
+                outcome.code, f"{self._output.text}{outcome.message}"
+            )  # the model reads what led up to it
         timing = (self._meter.busy, self._meter.waiting, self._queued)
         self._emit(CallFinished(self.id, outcome, self._arguments_json, *timing))
         self._finished.set()

@@ -8,8 +8,8 @@
         hits = await client.search(await query)   # runs while the rest of the call is still being decoded
         return [hit for hit in hits if hit.on(await site)]
 
-A plain parameter makes the tool run when its call is sealed; with `Arg` and `Stream` parameters only, it runs from the moment
-its name is sealed. Parameters annotated `Call` and `Session` are handed in and are not part of the schema.
+A plain parameter makes the tool run when its call is sealed; with `Arg` and `Stream` parameters only, it runs from the
+moment its name is sealed. Parameters annotated `Call` and `Session` are handed in and are not part of the schema.
 """
 
 from tool_service.interface.call import Call

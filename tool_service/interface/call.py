@@ -15,8 +15,8 @@ log = structlog.get_logger()
 class Call:
     """Handed to a tool that asks for it with a parameter annotated `Call`.
 
-    A tool with `Effect.WRITE` prepares before `await call.sealed()` and acts after it; what it prepared it undoes in a function
-    that it gave to `on_abandon`, which runs when the call will never be sealed.
+    A tool with `Effect.WRITE` prepares before `await call.sealed()` and acts after it; what it prepared it undoes in a
+    function that it gave to `on_abandon`, which runs when the call will never be sealed.
     """
 
     def __init__(self, id_: str, meter: Meter) -> None:

@@ -45,7 +45,8 @@ class Arg(Generic[T]):
 
 
 class Stream(Generic[T]):
-    """A string that is still being written: iterate for its pieces, `units(splitter)` for whole units of it, or `await` all of it.
+    """A string that is still being written: iterate for its pieces, `units(splitter)` for whole units of it, or `await`
+    all of it.
 
     It can be read once, in one of the three ways.
     """

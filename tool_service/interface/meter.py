@@ -1,7 +1,7 @@
 """Measures what a call does: working, or waiting for the model's text.
 
-A call is cut into units where it waits for input: a unit begins when the tool gets a piece of input and ends when it asks for
-the next one. Time limits count working time only; a slow model is not the tool's fault.
+A call is cut into units where it waits for input: a unit begins when the tool gets a piece of input and ends when it
+asks for the next one. Time limits count working time only; a slow model is not the tool's fault.
 """
 
 import asyncio
@@ -32,7 +32,8 @@ class Sealed(Generic[T]):
 
 
 class Meter:
-    """The clock of one call. `on_unit` hears of each finished unit, `on_timeout` when `budget` seconds of work are used up."""
+    """The clock of one call. `on_unit` hears of each finished unit, `on_timeout` when `budget` seconds of work are used
+    up."""
 
     def __init__(self, budget: float, on_unit: Callable[[Unit], None], on_timeout: Callable[[], None]) -> None:
         self._budget = budget

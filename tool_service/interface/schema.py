@@ -92,10 +92,20 @@ def _parameter(function: str, parameter: inspect.Parameter, hint: Any, descripti
     if kind != "plain":
         type_ = typing.get_args(hint)[0]
     if kind == "stream" and type_ is not str:
-        raise InvalidToolError(f"{function}: parameter {parameter.name!r} is Stream[{type_}]; only Stream[str] can be streamed")
+        raise InvalidToolError(
+            f"{function}: parameter {parameter.name!r} is Stream[{type_}]; only Stream[str] can be streamed"
+        )
     required = parameter.default is parameter.empty
     try:
-        return Parameter(parameter.name, kind, type_, TypeAdapter(type_), required, None if required else parameter.default, description)
+        return Parameter(
+            parameter.name,
+            kind,
+            type_,
+            TypeAdapter(type_),
+            required,
+            None if required else parameter.default,
+            description,
+        )
     except Exception as error:
         raise InvalidToolError(f"{function}: parameter {parameter.name!r}: {error}") from error
 

@@ -32,8 +32,8 @@ class Session:
     async def exclusive(self, factory: Callable[[], Awaitable[R]]) -> AsyncIterator[R]:
         """The completion's resource of this factory, one caller at a time in the order of their asking.
 
-        A block that is left by an exception leaves a resource in an unknown state, so it is closed; the next caller gets a
-        fresh one.
+        A block that is left by an exception leaves a resource in an unknown state, so it is closed; the next caller
+        gets a fresh one.
         """
         async with self._locks.setdefault(factory, asyncio.Lock()):
             if factory not in self._resources:

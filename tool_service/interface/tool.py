@@ -36,7 +36,8 @@ class Tool:
 
     @property
     def starts_early(self) -> bool:
-        """Whether it may run before its call is sealed: it can wait for its inputs, and does no harm or knows when to wait."""
+        """Whether it may run before its call is sealed: it can wait for its inputs, and does no harm or knows when to
+        wait."""
         waits = all(parameter.kind != "plain" for parameter in self.signature.parameters.values())
         return waits and (self.effect.harmless or Call in self.signature.injected.values())
 
@@ -60,7 +61,8 @@ def tool(
 ) -> Tool | Callable[[Callable[..., Any]], Tool]:
     """Makes a tool of an `async def` (returning or yielding) or a plain `def`, which runs in a thread.
 
-    The name is the function's, the description and schema come from its docstring and signature. Raises InvalidToolError.
+    The name is the function's, the description and schema come from its docstring and signature. Raises
+    InvalidToolError.
     """
     if function is None:
         return lambda decorated: _make(decorated, name, effect, timeout, concurrency)

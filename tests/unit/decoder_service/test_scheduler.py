@@ -52,7 +52,7 @@ class Simulation:
                     return
                 continue
             if plan.prefill:
-                assert 1 < plan.prefill.uncached
+                assert plan.prefill.uncached > 1
                 self.advance(plan.prefill, plan.chunk)
             for sequence in plan.decode:
                 self.advance(sequence, 1)
@@ -110,7 +110,9 @@ def test_every_request_ends_within_the_budget(
 
 @given(lives(), st.integers(1, 4))
 @settings(max_examples=100, deadline=None)
-def test_new_sequences_are_admitted_in_order_of_their_coming(sequences: list[list[tuple[int, int]]], max_running: int) -> None:
+def test_new_sequences_are_admitted_in_order_of_their_coming(
+    sequences: list[list[tuple[int, int]]], max_running: int
+) -> None:
     simulation = Simulation(sequences, max_running, 8)
     simulation.run(resume=True)
     assert simulation.admitted == sorted(simulation.admitted)

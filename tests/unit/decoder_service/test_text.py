@@ -56,7 +56,8 @@ def test_results_follow_the_turn_without_repeating_its_end(model: LoadedModel) -
 def test_a_template_with_a_tool_role_is_given_tool_messages(model: LoadedModel) -> None:
     template = ChatTemplate(model.tokenizer)
     template._template = (
-        "{% for m in messages %}<{{ m.role }}{% if m.role == 'tool' %} {{ m.name }}{% endif %}>{{ m.content }}{% endfor %}"
+        "{% for m in messages %}<{{ m.role }}{% if m.role == 'tool' %} {{ m.name }}{% endif %}>{{ m.content }}"
+        "{% endfor %}"
         "{% if add_generation_prompt %}<assistant>{% endif %}"
     )
     template._has_tool_role = True
@@ -67,8 +68,8 @@ def test_a_template_with_a_tool_role_is_given_tool_messages(model: LoadedModel) 
 def test_a_template_that_refuses_tool_messages_gets_a_users(model: LoadedModel) -> None:
     template = ChatTemplate(model.tokenizer)
     template._template = (
-        "{% for m in messages %}{% if m.role == 'tool' %}{{ raise_exception('no') }}{% endif %}<{{ m.role }}>{{ m.content }}"
-        "{% endfor %}"
+        "{% for m in messages %}{% if m.role == 'tool' %}{{ raise_exception('no') }}{% endif %}"
+        "<{{ m.role }}>{{ m.content }}{% endfor %}"
     )
     template._has_tool_role = True
     tokens = template.continuation([Message("user", "Hi")], [ToolText("a", "1")], [100])

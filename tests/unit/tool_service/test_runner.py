@@ -7,8 +7,8 @@ from collections.abc import AsyncIterator, Callable
 import pytest
 
 from tool_service.execution import events as ev
-from tool_service.execution.host import ToolHost, by_name
 from tool_service.execution.host import Start as StartCompletion
+from tool_service.execution.host import ToolHost, by_name
 from tool_service.execution.runner import Limits, Mode, Runner
 from tool_service.interface import Arg, Call, Effect, Reject, Session, Stream, Tool, tool
 
@@ -48,13 +48,15 @@ class Log:
         return outcome
 
 
-def start(log: Log, *tools: Tool, mode: Mode = Mode.PARTIAL, limits: Limits | None = None, format_: str = "hermes") -> Runner:
+def start(
+    log: Log, *tools: Tool, mode: Mode = Mode.PARTIAL, limits: Limits | None = None, format_: str = "hermes"
+) -> Runner:
     host = ToolHost(by_name(tools))
     return host.open(StartCompletion(format_, tuple(host.tools), mode, limits or Limits()), log).runner
 
 
 def written(name: str, **arguments: object) -> str:
-    return f'<tool_call>\n{json.dumps({"name": name, "arguments": arguments})}\n</tool_call>'
+    return f"<tool_call>\n{json.dumps({'name': name, 'arguments': arguments})}\n</tool_call>"
 
 
 async def end(runner: Runner, reason: str = "stop") -> None:
@@ -279,7 +281,9 @@ async def test_a_tool_that_raises_or_exits_gives_an_error_result() -> None:
     runner = start(log, divide, leave)
     runner.text(written("divide", by=0) + written("leave"))
     await end(runner)
-    assert log.failure(0) == ev.Failure("RAISED", "SystemExit: 3") or log.failure(1) == ev.Failure("RAISED", "SystemExit: 3")
+    assert log.failure(0) == ev.Failure("RAISED", "SystemExit: 3") or log.failure(1) == ev.Failure(
+        "RAISED", "SystemExit: 3"
+    )
     assert {log.failure(0).message, log.failure(1).message} == {"SystemExit: 3", "ZeroDivisionError: division by zero"}
 
 
