@@ -16,22 +16,26 @@ class DemoPrompt:
     max_turns: int = 1
 
 
+_PROGRAMMER = "You write short, complete Python programs. Import what you use."
+
 PROMPTS = (
     DemoPrompt(
         name="code",
         messages=(
-            ("system", "You write short Python programs. Answer with one ```python block and nothing else."),
-            ("user", "Plot a sine wave with matplotlib."),
+            ("system", _PROGRAMMER),
+            (
+                "user",
+                # The paper's request, in as many words as a model of 135 million parameters needs.
+                "Plot a sine wave with matplotlib: import numpy as np, import matplotlib.pyplot as plt, "
+                "x = np.linspace(0, 10, 500), y = np.sin(x). Then save it with plt.savefig('sine.png').",
+            ),
         ),
         tools=("python",),
         call_format="code_block",
     ),
     DemoPrompt(
         name="call",
-        messages=(
-            ("system", "You answer with a tool call."),
-            ("user", "What is 1234 * 5678?"),
-        ),
+        messages=(("user", "What is 12*7?"),),
         tools=("calculator",),
         call_format="json",
         choice="calculator",
@@ -39,14 +43,7 @@ PROMPTS = (
     ),
     DemoPrompt(
         name="two turns",
-        messages=(
-            (
-                "system",
-                "You write short Python programs that print their result. Answer with one ```python block, "
-                "then say what it printed.",
-            ),
-            ("user", "Compute the sum of the squares of the numbers from 1 to 100."),
-        ),
+        messages=(("system", _PROGRAMMER), ("user", "Print the factorial of 20. Use math.factorial.")),
         tools=("python",),
         call_format="code_block",
         max_turns=2,
