@@ -9,6 +9,7 @@ import torch
 import uvloop
 
 from decoder_service.assembly import assemble, describe, warm_up
+from decoder_service.engine.thread import EngineStoppedError
 from decoder_service.metrics import DecoderMetrics
 from decoder_service.models.loader import LoadedModel, UnsupportedModelError, load
 from decoder_service.models.store import ModelNotFoundError
@@ -39,8 +40,10 @@ async def serve(settings: DecoderSettings) -> None:
         await server.start()
         await warm_up(decoder)
         await server.ready()
-        await until_stopped(server, settings.grace_seconds)
+        await until_stopped(server, settings.grace_seconds, decoder.engine.failed)
         await decoder.engine.stop()
+        if decoder.engine.failed.is_set():
+            raise EngineStoppedError
 
 
 def _load(settings: DecoderSettings) -> LoadedModel:
@@ -55,6 +58,9 @@ def main() -> int:
     try:
         serve_metrics(settings.metrics_address)
         uvloop.run(serve(settings))
+    except EngineStoppedError:
+        log.error("stopped", cause="the engine has failed")
+        return 1
     except (OSError, ModelNotFoundError, UnsupportedModelError) as error:
         log.error("cannot start", cause=str(error))
         return 1

@@ -70,15 +70,14 @@ class Completion:
             turn = self._first_turn(prompt, started)
             try:
                 self._sequence = self._decoder.engine.begin(prompt, self._request.sampling, turn)
+                stack.callback(self._decoder.engine.release, self._sequence)
+                await self._turns(self._sequence, started)
+            except SequenceFailedError as error:
+                raise ServiceError(Reason.INTERNAL, str(error)) from error
             except EngineOverloadedError:
                 raise ServiceError(
                     Reason.OVERLOADED, "as many completions wait as may", retry_seconds=RETRY_SECONDS
                 ) from None
-            stack.callback(self._decoder.engine.release, self._sequence)
-            try:
-                await self._turns(self._sequence, started)
-            except SequenceFailedError as error:
-                raise ServiceError(Reason.INTERNAL, str(error)) from error
 
     async def _open_tools(self, stack: AsyncExitStack) -> tool_pb2.Started:
         tools = self._request.tools

@@ -14,6 +14,7 @@ from protos.rpc.errors import UNEXPECTED, Reason, ServiceError, from_rpc_error
 
 log = structlog.get_logger()
 
+CLOSE_SECONDS = 2.0
 END_REASONS = {
     "stop": tool_pb2.TURN_END_REASON_STOP,
     "length": tool_pb2.TURN_END_REASON_LENGTH,
@@ -34,6 +35,7 @@ class ToolStream:
         self._on_event = on_event
         self._finished: asyncio.Queue[int | ServiceError] = asyncio.Queue()
         self._failure: ServiceError | None = None
+        self._reader: asyncio.Task[None] | None = None
 
     async def __aenter__(self) -> Self:
         running = context.current()
@@ -43,10 +45,12 @@ class ToolStream:
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        if error is None and self._failure is None and self._reader is not None:
+            await self._close(self._reader)
         self._call.cancel()
-        if reader := getattr(self, "_reader", None):
-            reader.cancel()
-            await asyncio.gather(reader, return_exceptions=True)
+        if self._reader is not None:
+            self._reader.cancel()
+            await asyncio.gather(self._reader, return_exceptions=True)
 
     async def start(self, start: tool_pb2.Start) -> tool_pb2.Started:
         """Opens the completion. Raises ServiceError: the tool service's own, or that it cannot be reached."""
@@ -71,6 +75,15 @@ class ToolStream:
         if isinstance(outcome, ServiceError):
             raise outcome
         return outcome
+
+    async def _close(self, reader: asyncio.Task[None]) -> None:
+        """Tells the tool service that all is said and lets it free what it holds, for a moment."""
+        try:
+            async with asyncio.timeout(CLOSE_SECONDS):
+                await self._call.done_writing()
+                await asyncio.gather(reader, return_exceptions=True)
+        except (TimeoutError, grpc.aio.AioRpcError, asyncio.InvalidStateError):
+            log.info("tool stream did not close")
 
     async def _send(self, request: tool_pb2.ExecuteRequest) -> None:
         if self._failure is not None:

@@ -28,9 +28,15 @@ from decoder_service.engine.sampler import Sampling
 
 log = structlog.get_logger()
 
+ENGINE_STOPPED = "the engine has stopped"
+
 
 class SequenceFailedError(Exception):
     """The engine could not go on with a sequence."""
+
+
+class EngineStoppedError(Exception):
+    """The engine's thread has ended by an error; nothing can be decoded any more."""
 
 
 class EngineOverloadedError(Exception):
@@ -87,7 +93,12 @@ class EngineThread:
         await asyncio.to_thread(self._thread.join, 10)
 
     def begin(self, prompt: list[int], sampling: Sampling, turn: TurnSpec) -> SequenceHandle:
-        """Adds a sequence and starts its first turn. Raises EngineOverloadedError. Whoever begins it releases it."""
+        """Adds a sequence and starts its first turn. Whoever begins it releases it.
+
+        Raises EngineOverloadedError, and SequenceFailedError once the engine has failed.
+        """
+        if self.failed.is_set():
+            raise SequenceFailedError(ENGINE_STOPPED)
         if len(self._handles) >= self._max_sequences:
             raise EngineOverloadedError
         handle = SequenceHandle(next(self._ids), self._commands.put)
@@ -146,4 +157,4 @@ class EngineThread:
     def _fail_all(self) -> None:
         self.failed.set()
         for handle in self._handles.values():
-            handle.outbox.put_nowait(Failed(handle.id, "the engine has stopped"))
+            handle.outbox.put_nowait(Failed(handle.id, ENGINE_STOPPED))

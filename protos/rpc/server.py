@@ -115,10 +115,10 @@ class Stoppable(Protocol):
         """Drains within `grace_seconds`."""
 
 
-async def until_stopped(server: Stoppable, grace_seconds: float) -> None:
-    """Waits for SIGTERM or SIGINT, then drains; a second signal cuts the drain short."""
+async def until_stopped(server: Stoppable, grace_seconds: float, failed: asyncio.Event | None = None) -> None:
+    """Waits for SIGTERM, SIGINT or `failed`, then drains; a further signal cuts the drain short."""
     loop = asyncio.get_running_loop()
-    first, second = asyncio.Event(), asyncio.Event()
+    first, second = failed or asyncio.Event(), asyncio.Event()
 
     def on_signal() -> None:
         (second if first.is_set() else first).set()

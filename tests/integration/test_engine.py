@@ -14,7 +14,7 @@ from decoder_service.engine.pages import PAGE_TOKENS, PageBudget
 from decoder_service.engine.runner import ModelRunner
 from decoder_service.engine.sampler import Sampling
 from decoder_service.engine.scheduler import Scheduler
-from decoder_service.engine.thread import EngineOverloadedError, EngineThread, SequenceHandle
+from decoder_service.engine.thread import EngineOverloadedError, EngineThread, SequenceFailedError, SequenceHandle
 from decoder_service.models.loader import LoadedModel
 from decoder_service.text.stops import TurnStop
 from decoder_service.text.template import ChatTemplate, Message
@@ -193,3 +193,30 @@ async def test_over_capacity_is_refused_at_once(model: LoadedModel) -> None:
     engine.release(first)
     engine.begin([1], Sampling(), TurnSpec(max_tokens=1))
     await engine.stop()
+
+
+async def test_a_forward_pass_that_fails_takes_only_its_sequences_along(
+    model: LoadedModel, engine: EngineThread
+) -> None:
+    runner = engine._engine._runner
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(runner, "run", lambda *_: 1 / 0)
+        broken = engine.begin(prompt_of(model, "Hi"), Sampling(), TurnSpec(max_tokens=2))
+        with pytest.raises(SequenceFailedError):
+            await outputs_of(broken)
+    engine.release(broken)
+    well = engine.begin(prompt_of(model, "Hi"), Sampling(), TurnSpec(max_tokens=2))
+    assert ended(await outputs_of(well)).completion_tokens == 2
+    assert not engine.failed.is_set()
+
+
+async def test_an_engine_that_breaks_tells_everybody(model: LoadedModel) -> None:
+    engine = start(model)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(engine._engine, "step", lambda: 1 / 0)
+        handle = engine.begin(prompt_of(model, "Hi"), Sampling(), TurnSpec(max_tokens=2))
+        with pytest.raises(SequenceFailedError):
+            await outputs_of(handle)
+    assert engine.failed.is_set()
+    with pytest.raises(SequenceFailedError):
+        engine.begin([1], Sampling(), TurnSpec(max_tokens=1))
