@@ -17,7 +17,7 @@ help: ## this list
 
 install: $(VENV)/.installed ## make the virtual environment: services, development tools, model
 
-demo: install ## one completion whose tool runs while its call is decoded, without containers
+demo: install ## three prompts, tools after the turn against tools while the model writes
 	$(BIN)/conveyor demo
 
 test: install ## tests, without those marked slow or compose

@@ -1,11 +1,19 @@
 """What the tool service can be told."""
 
-from typing import ClassVar
+from typing import Annotated, Any, ClassVar
 
-from pydantic import Field
-from pydantic_settings import SettingsConfigDict
+from pydantic import BeforeValidator, Field
+from pydantic_settings import NoDecode, SettingsConfigDict
 
 from protos.rpc.settings import ServiceSettings
+
+
+def _split(value: Any) -> Any:
+    return [part.strip() for part in value.split(",") if part.strip()] if isinstance(value, str) else value
+
+
+# With commas between them wherever they are text; pydantic-settings would want JSON in the environment.
+Names = Annotated[list[str], NoDecode, BeforeValidator(_split)]
 
 
 class ToolSettings(ServiceSettings):
@@ -16,8 +24,8 @@ class ToolSettings(ServiceSettings):
 
     address: str = Field("127.0.0.1:50053", description="where to listen")
     metrics_address: str = Field("127.0.0.1:8082", description="where to serve /metrics; empty: nowhere")
-    modules: list[str] = Field([], description="Python files or modules whose tools are added")
-    only: list[str] = Field([], description="names of the tools to offer; empty: all")
+    modules: Names = Field([], description="Python files or modules whose tools are added")
+    only: Names = Field([], description="names of the tools to offer; empty: all")
     search_folder: str = Field(
         "", description="text and Markdown that `search` reads; empty: this project's documentation"
     )

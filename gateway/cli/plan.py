@@ -97,5 +97,7 @@ def parse_flags(arguments: Sequence[str]) -> Flags:
             )
         if not equals and not rest:
             raise ValueError(f"{name} needs a value")
+        if (section, key.replace("_", "-")) in flags:
+            raise ValueError(f"{name} is given twice; the values of a list are separated by commas")
         flags[section, key.replace("_", "-")] = value if equals else rest.pop(0)
     return flags

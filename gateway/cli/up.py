@@ -45,7 +45,9 @@ def up(
     context: typer.Context,
     model: ModelOption = None,
     gateway_address: Annotated[str | None, typer.Option(metavar=ADDRESS_METAVAR, help="gRPC for clients")] = None,
-    http_address: Annotated[str | None, typer.Option(metavar=ADDRESS_METAVAR, help="HTTP and the web page")] = None,
+    http_address: Annotated[
+        str | None, typer.Option(metavar=ADDRESS_METAVAR, help="HTTP: /metrics, /health, /ready")
+    ] = None,
     decoder_address: Annotated[str | None, typer.Option(metavar=ADDRESS_METAVAR, help="gRPC of the decoder")] = None,
     tools_address: Annotated[str | None, typer.Option(metavar=ADDRESS_METAVAR, help="gRPC of the tool service")] = None,
     config: ConfigOption = None,

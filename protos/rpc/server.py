@@ -118,14 +118,17 @@ class Stoppable(Protocol):
 async def until_stopped(server: Stoppable, grace_seconds: float, failed: asyncio.Event | None = None) -> None:
     """Waits for SIGTERM, SIGINT or `failed`, then drains; a further signal cuts the drain short."""
     loop = asyncio.get_running_loop()
-    first, second = failed or asyncio.Event(), asyncio.Event()
+    first, second = asyncio.Event(), asyncio.Event()
 
     def on_signal() -> None:
         (second if first.is_set() else first).set()
 
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, on_signal)
-    await first.wait()
+    ends = [asyncio.create_task(event.wait()) for event in (first, failed) if event is not None]
+    await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
+    for end in ends:
+        end.cancel()
     log.info("draining", grace_seconds=grace_seconds)
     draining = asyncio.create_task(server.stop(grace_seconds))
     forced = asyncio.create_task(second.wait())

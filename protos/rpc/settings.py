@@ -6,7 +6,8 @@ file that `CONVEYOR_CONFIG` or `--config` names:
     [decoder]
     max_running = 8
 
-A key that no service knows is an error in each of the three, so that a misspelling is never a default in disguise.
+A key that its service does not know is an error in each of the three, so that a misspelling is never a default in
+disguise. A list is written with commas on the command line and in the environment.
 """
 
 import os
@@ -75,9 +76,11 @@ def cache_folder() -> Path:
 
 
 def _split_config(arguments: list[str]) -> tuple[str, list[str]]:
-    if "--config" in arguments[:-1]:
-        at = arguments.index("--config")
-        return arguments[at + 1], arguments[:at] + arguments[at + 2 :]
+    for at, argument in enumerate(arguments):
+        if argument.startswith("--config="):
+            return argument.partition("=")[2], arguments[:at] + arguments[at + 1 :]
+        if argument == "--config" and at + 1 < len(arguments):
+            return arguments[at + 1], arguments[:at] + arguments[at + 2 :]
     return os.environ.get("CONVEYOR_CONFIG", ""), arguments
 
 

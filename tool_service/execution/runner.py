@@ -100,7 +100,7 @@ class Runner:
                     pass
                 case parsed.CallOpened():
                     self._open(event)
-                case _ if event.call in self._calls:
+                case _ if event.call in self._calls and not self._calls[event.call].over:
                     self._pass_on(self._calls[event.call], event)
 
     def _open(self, event: parsed.CallOpened) -> None:

@@ -83,6 +83,11 @@ class RunningCall:
         """Whether it is known that it cannot succeed."""
         return self._refusal is not None
 
+    @property
+    def over(self) -> bool:
+        """Whether its outcome has been told."""
+        return self._finished.is_set()
+
     def open_argument(self, name: str) -> None:
         """A string argument began."""
         self._check(lambda: self._arguments.open(name))
@@ -158,6 +163,8 @@ class RunningCall:
                 self._emit(CallStarted(self.id))
                 self._meter.begin("start", self._offset)
                 outcome: str | Failure = await self._invoke()
+                self._meter.end()
+            await self._call.until_sealed()  # a result counts only for a call that turned out to be whole and valid
         except Reject as error:
             outcome = self._refusal = Failure("REJECTED", str(error) or "rejected")
         except asyncio.CancelledError:

@@ -33,6 +33,10 @@ class Call:
         """Has `undo` run, last given first, if the call is given up before it is sealed."""
         self._undos.append(undo)
 
+    async def until_sealed(self) -> None:
+        """Waits like `sealed`, off the meter. For the runner."""
+        await asyncio.shield(self._sealed)
+
     def seal(self, offset: int) -> None:
         """The call is complete. For the runner."""
         if not self._sealed.done():

@@ -406,3 +406,22 @@ async def test_a_concurrency_cap_makes_calls_wait() -> None:
     await end(runner)
     assert len(log.of(ev.CallFinished)) == 2
     assert log.finished(1).queued > 0
+
+
+async def test_a_result_counts_only_for_a_call_that_is_sealed_and_nothing_follows_an_outcome() -> None:
+    @tool
+    async def hasty(text: Arg[str], times: Arg[int] = 1) -> str:  # type: ignore[assignment]
+        """Answer before the arguments are there."""
+        return "done"
+
+    log = Log()
+    runner = start(log, hasty)
+    runner.text('<tool_call>\n{"name": "hasty"')
+    await log.until(lambda event: isinstance(event, ev.UnitFinished))
+    assert not log.of(ev.CallFinished)
+    runner.text(', "arguments": {"times": "x"')
+    await log.until(lambda event: isinstance(event, ev.CallFinished))
+    runner.text(', "text": "more"}}')
+    await end(runner)
+    assert log.failure().code == "INVALID_ARGUMENTS"
+    assert [type(event) for event in log.events[-2:]] == [ev.CallFinished, ev.TurnFinished]
