@@ -11,6 +11,7 @@ import time
 from collections.abc import AsyncGenerator
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
+from functools import partial
 
 from decoder_service import wire
 from decoder_service.engine.messages import Decoded, TurnBegan, TurnEnded, TurnSpec
@@ -25,6 +26,9 @@ from protos.conveyor.tool.v1 import tool_pb2, tool_pb2_grpc
 from protos.rpc.errors import Reason, ServiceError, reject
 
 RETRY_SECONDS = 1.0
+ANSWER_TOKENS = 256  # left free for the answer when results are cut
+CUT_SHARE = 0.8  # of what would fit by proportion, because texts differ in characters per token
+CUT = "[cut to fit the model's context]"
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,8 +70,7 @@ class Completion:
     async def _run(self) -> None:
         async with AsyncExitStack() as stack:
             started = await self._open_tools(stack)
-            prompt = self._prompt(started)
-            turn = self._first_turn(prompt, started)
+            prompt, turn = await asyncio.to_thread(self._first, started)  # long texts take long to tokenise
             try:
                 self._sequence = self._decoder.engine.begin(prompt, self._request.sampling, turn)
                 stack.callback(self._decoder.engine.release, self._sequence)
@@ -106,12 +109,12 @@ class Completion:
             reject(Reason.PROMPT_TOO_LONG, f"the prompt has {len(prompt)} tokens; the model takes at most {most}")
         return prompt
 
-    def _first_turn(self, prompt: list[int], started: tool_pb2.Started) -> TurnSpec:
+    def _first(self, started: tool_pb2.Started) -> tuple[list[int], TurnSpec]:
+        prompt = self._prompt(started)
         try:
-            grammar = self._grammar(started)
+            return prompt, self._turn(0, self._request.max_tokens, started, self._grammar(started))
         except InvalidGrammarError as error:
             raise ServiceError(Reason.INVALID_SCHEMA, f"the schema cannot be followed: {error}") from error
-        return self._turn(0, self._request.max_tokens, started, grammar)
 
     def _grammar(self, started: tool_pb2.Started) -> Grammar | None:
         if started.grammar:
@@ -144,14 +147,26 @@ class Completion:
                 return self._finish(wire.FINISH_REASONS[ended.reason])
             if number + 1 == self._request.max_turns:
                 return self._finish(decoder_pb2.FINISH_REASON_TURNS)
-            fresh = self._decoder.template.continuation(
-                self._request.messages, list(self._results.values()), last_tokens
-            )
-            if left < 1 or context + len(fresh) >= self._decoder.context:
+            room = self._decoder.context - context
+            fresh, turn = await asyncio.to_thread(self._next, number + 1, left, started, last_tokens, room)
+            if left < 1 or len(fresh) >= room:
                 return self._finish(decoder_pb2.FINISH_REASON_LENGTH)
             self._results.clear()
-            sequence.resume(fresh, self._turn(number + 1, left, started))
+            sequence.resume(fresh, turn)
         raise AssertionError("max_turns is at least 1")
+
+    def _next(
+        self, number: int, left: int, started: tool_pb2.Started, after: tuple[int, ...], room: int
+    ) -> tuple[list[int], TurnSpec]:
+        """The tokens of the results and the turn that reads them. Results too long for the context are cut to fit."""
+        results = list(self._results.values())
+        render = partial(self._decoder.template.continuation, self._request.messages, after=after)
+        fresh = render(results=results)
+        most = room - min(left, ANSWER_TOKENS)
+        if len(fresh) > most:
+            share = max(0.0, CUT_SHARE * most / len(fresh))
+            fresh = render(results=[ToolText(r.name, f"{r.text[: int(len(r.text) * share)]}\n{CUT}") for r in results])
+        return fresh, self._turn(number, left, started)
 
     async def _decode_turn(self, number: int, sequence: SequenceHandle) -> tuple[TurnEnded, tuple[int, ...], int]:
         """Passes a turn's text on. Gives how it ended, its last token, and the tokens the sequence has now."""

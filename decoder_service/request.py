@@ -64,6 +64,10 @@ def _messages(message: decoder_pb2.GenerateRequest) -> tuple[Message, ...]:
     for at, said in enumerate(message.messages):
         if said.role not in ROLES:
             reject(Reason.INVALID_MESSAGE, f"messages[{at}].role = {said.role!r}; it must be one of {', '.join(ROLES)}")
+        if said.role == "system" and at:
+            reject(Reason.INVALID_MESSAGE, f"messages[{at}].role = 'system'; a system message comes first")
+    if message.messages[-1].role != "user":
+        reject(Reason.INVALID_MESSAGE, f"the last message is the {message.messages[-1].role}'s; it must be the user's")
     return tuple(Message(said.role, said.content) for said in message.messages)
 
 
@@ -77,6 +81,8 @@ def _tools(use: decoder_pb2.ToolUse) -> Tools | None:
             Reason.INVALID_TOOL_USE,
             f"tool_use.choice = {use.choice!r}; it must be auto, none, required or one of the tools",
         )
+    if use.mode not in decoder_pb2.Mode.values():
+        reject(Reason.INVALID_TOOL_USE, f"tool_use.mode = {use.mode} is unknown")
     required = {"": "", "auto": "", "required": "*"}.get(use.choice, use.choice)
     return Tools(use.format, tuple(use.tools), use.mode, required)
 
@@ -112,6 +118,10 @@ def _stop(limits: decoder_pb2.Limits) -> tuple[str, ...]:
 
 
 def _replay(message: decoder_pb2.GenerateRequest) -> tuple[str, ...]:
+    if len(message.replay) > (message.limits.max_turns or DEFAULT_MAX_TURNS):
+        reject(
+            Reason.INVALID_REPLAY, f"replay has {len(message.replay)} entries, more than limits.max_turns allows turns"
+        )
     if not all(message.replay):
         reject(Reason.INVALID_REPLAY, "replay has an empty entry; each is the text of one turn")
     return tuple(message.replay)

@@ -23,6 +23,6 @@ class DecoderSettings(ServiceSettings):
     threads: int = Field(0, ge=0, le=1024, description="threads of a forward pass; 0: all cores but one, for the tools")
     max_running: int = Field(32, ge=1, le=1024, description="sequences in a batch")
     max_waiting: int = Field(128, ge=0, le=100_000, description="sequences beyond those in the batch; then OVERLOADED")
-    prefill_chunk: int = Field(64, ge=1, le=8192, description="prompt tokens in one step")
+    prefill_chunk: int = Field(512, ge=1, le=8192, description="prompt tokens in one step, at most")
     kv_cache_gib: float = Field(2.0, gt=0, le=4096, description="memory for keys and values")
     context_length: int = Field(0, ge=0, description="most tokens of a completion; 0: the model's")

@@ -19,6 +19,8 @@ SERVICE = tool_pb2.DESCRIPTOR.services_by_name["ToolService"].full_name
 
 log = structlog.get_logger()
 
+CLOSE_SECONDS = 5.0  # for interpreters and their folders to go
+
 
 async def serve(settings: ToolSettings) -> None:
     """Loads the tools, listens, drains on SIGTERM."""
@@ -33,6 +35,7 @@ async def serve(settings: ToolSettings) -> None:
     warming = asyncio.create_task(warm_up())
     await server.ready()
     await until_stopped(server, settings.grace_seconds)
+    await servicer.idle(CLOSE_SECONDS)
     warming.cancel()
 
 

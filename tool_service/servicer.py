@@ -25,14 +25,15 @@ class ToolServicer(tool_pb2_grpc.ToolServiceServicer):
         self._host = host
         self._settings = settings
         self._active = 0
+        self._idle = asyncio.Event()
+        self._idle.set()
 
     @streaming
     async def Execute(
         self, requests: AsyncIterator[tool_pb2.ExecuteRequest]
     ) -> AsyncGenerator[tool_pb2.ExecuteResponse, None]:
         """Executes the calls of one completion."""
-        self._active += 1
-        COMPLETIONS.set(self._active)
+        self._count(+1)
         try:
             if self._active > self._settings.max_completions:
                 raise ServiceError(
@@ -42,8 +43,17 @@ class ToolServicer(tool_pb2_grpc.ToolServiceServicer):
                 async for response in responses:
                     yield response
         finally:
-            self._active -= 1
-            COMPLETIONS.set(self._active)
+            self._count(-1)
+
+    async def idle(self, seconds: float) -> None:
+        """Waits until every completion has freed what it held, for a time."""
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(self._idle.wait(), seconds)
+
+    def _count(self, change: int) -> None:
+        self._active += change
+        COMPLETIONS.set(self._active)
+        (self._idle.clear if self._active else self._idle.set)()
 
     async def _execute(
         self, requests: AsyncIterator[tool_pb2.ExecuteRequest]

@@ -3,6 +3,8 @@
 Knows nothing of threads, event loops or gRPC; `thread` drives it.
 """
 
+import time
+
 import structlog
 import torch
 from tokenizers import Tokenizer
@@ -102,7 +104,9 @@ class Engine:
     def _veto(self, id_: int) -> list[Output]:
         if self._sequences[id_].state is not State.RUNNING:
             return []
-        return self._end_turn(self._sequences[id_], "veto")
+        held = self._turns[id_].stops.close()
+        text: list[Output] = [Decoded(id_, (), held)] if held else []
+        return text + self._end_turn(self._sequences[id_], "veto")
 
     def _release(self, id_: int) -> None:
         self._scheduler.remove(self._sequences.pop(id_))
@@ -112,7 +116,10 @@ class Engine:
     def _run(self, sequences: list[Sequence], count: int) -> list[Output]:
         outputs = self._began(sequences)
         try:
+            began = time.perf_counter()
             logits = self._runner.run(sequences, count)
+            if count > 1:
+                self._scheduler.observe_chunk(count, time.perf_counter() - began)
         except Exception:
             log.exception("forward pass failed", sequences=len(sequences), count=count)
             return outputs + [self._fail(sequence, "the model's forward pass failed") for sequence in sequences]
@@ -137,6 +144,9 @@ class Engine:
             text, ended = turn.take(token)
         except InvalidGrammarError as error:
             return [self._fail(sequence, f"the grammar could not be followed: {error}")]
+        except Exception:  # whatever one sequence does to itself, the others go on
+            log.exception("choosing a token failed", sequence=sequence.id)
+            return [self._fail(sequence, "choosing a token failed")]
         sequence.tokens.append(token)
         if ended is None and len(sequence.tokens) >= sequence.limit:
             text, ended = text + turn.stops.close(), "length"

@@ -2,7 +2,8 @@
 
 The pool of a layer is `[tokens, kv_heads, head_dim]`. A forward pass names, for the tokens it runs, the rows that they
 are written to, and for each sequence the rows that it reads; no row moves when a sequence joins, leaves or is parked.
-The pool is allocated once; an operating system backs its memory when a page is first written.
+The pool is allocated once, as zeros, because what is masked is still multiplied; memory is taken when a page is first
+written.
 """
 
 import torch
@@ -17,8 +18,8 @@ class KVPool:
 
     def __init__(self, config: PretrainedConfig, pages: int, dtype: torch.dtype) -> None:
         shape = (config.num_hidden_layers, pages * PAGE_TOKENS, *_head_shape(config))
-        self.keys = torch.empty(shape, dtype=dtype)
-        self.values = torch.empty(shape, dtype=dtype)
+        self.keys = torch.zeros(shape, dtype=dtype)
+        self.values = torch.zeros(shape, dtype=dtype)
 
 
 def token_bytes(config: PretrainedConfig, dtype: torch.dtype) -> int:

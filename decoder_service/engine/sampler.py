@@ -7,6 +7,8 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
+GREEDY_BELOW = 1e-4  # a temperature that leaves one token, and whose quotients leave what a float can hold
+
 
 @dataclass(frozen=True, slots=True)
 class Sampling:
@@ -42,9 +44,9 @@ class Sampler:
         if mask is not None:
             allowed = torch.from_numpy(mask.allowed())
             logits = logits[: len(allowed)].masked_fill(~allowed[: len(logits)], float("-inf"))
-        if self._sampling.temperature == 0:
+        if self._sampling.temperature < GREEDY_BELOW:
             return int(logits.argmax())
-        return self._draw(logits / self._sampling.temperature)
+        return self._draw((logits - logits.max()) / self._sampling.temperature)
 
     def _draw(self, logits: torch.Tensor) -> int:
         if 0 < self._sampling.top_k < len(logits):

@@ -5,6 +5,7 @@
 * A returning sequence goes before a new one; within each queue, first come, first served.
 * Where pages lack, parked sequences give theirs up, the longest parked first, then returning ones from the queue's end.
   What they lose is computed again when they return.
+* A chunk is as long as a machine runs in a tenth of a second, so that a cancel does not wait for it either.
 * One step holds one chunk of one prompt and one token of every sequence that decodes, so that a long prompt delays the
   others by one chunk at most.
 """
@@ -14,6 +15,10 @@ from dataclasses import dataclass
 
 from decoder_service.engine.pages import PageBudget, pages_for
 from decoder_service.engine.sequence import Sequence, State
+
+FIRST_CHUNK = 64
+LEAST_CHUNK = 16
+CHUNK_SECONDS = 0.1
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +39,8 @@ class Scheduler:
     def __init__(self, budget: PageBudget, max_running: int, prefill_chunk: int) -> None:
         self._budget = budget
         self._max_running = max_running
-        self._prefill_chunk = prefill_chunk
+        self._most_chunk = prefill_chunk
+        self._prefill_chunk = min(prefill_chunk, FIRST_CHUNK)
         self._waiting: deque[Sequence] = deque()
         self._returning: deque[Sequence] = deque()
         self._running: list[Sequence] = []
@@ -81,6 +87,13 @@ class Scheduler:
         queue.remove(sequence)
         self._evict(sequence)
         sequence.state = State.FINISHED
+
+    def observe_chunk(self, tokens: int, seconds: float) -> None:
+        """Learns how long a chunk took, and keeps the next ones near `CHUNK_SECONDS`."""
+        if seconds > CHUNK_SECONDS:
+            self._prefill_chunk = max(min(LEAST_CHUNK, self._most_chunk), self._prefill_chunk // 2)
+        elif seconds < CHUNK_SECONDS / 4 and tokens == self._prefill_chunk:
+            self._prefill_chunk = min(self._most_chunk, self._prefill_chunk * 2)
 
     def plan(self) -> Plan:
         """Admits whom it can, then says what the next step runs. Empty when there is nothing to do."""

@@ -46,8 +46,8 @@ def load(name: str, dtype: str) -> LoadedModel:
         raise ModelNotFoundError(f"{name}: {str(error).splitlines()[0]}") from error
     except ValueError as error:
         raise UnsupportedModelError(f"{name}: {str(error).splitlines()[0]}") from error
-    _refuse_unsupported(name, model, tokenizer)
     end_tokens = _end_tokens(model, tokenizer)
+    _refuse_unsupported(name, model, tokenizer, end_tokens)
     return LoadedModel(
         name=name,
         model=model.eval(),
@@ -65,7 +65,11 @@ def _dtype(name: str) -> torch.dtype:
     return {"float32": torch.float32, "bfloat16": torch.bfloat16}[name]
 
 
-def _refuse_unsupported(name: str, model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> None:
+def _refuse_unsupported(
+    name: str, model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, end_tokens: frozenset[int]
+) -> None:
+    if not end_tokens:
+        raise UnsupportedModelError(f"{name}: neither the model nor its tokenizer names a token that ends a turn")
     if not hasattr(tokenizer, "backend_tokenizer"):
         raise UnsupportedModelError(f"{name}: its tokenizer has no fast implementation")
     kinds = set(getattr(model.config, "layer_types", None) or ["full_attention"])

@@ -34,7 +34,7 @@ class GrammarCompiler:
         """Compiles a JSON schema; its sentences are compact JSON. Raises InvalidGrammarError."""
         try:
             return self._compile(LLMatcher.grammar_from_json_schema(json.loads(schema), overrides=_COMPACT))
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             raise InvalidGrammarError(str(error)) from error
 
     def _compile(self, grammar: str) -> "Grammar":

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from jinja2 import TemplateError
+from tokenizers import Tokenizer
 from transformers import PreTrainedTokenizerBase
 
 _PLACEHOLDER = "CONVEYOR-ASSISTANT-TURN"
@@ -43,6 +44,7 @@ class ChatTemplate:
 
     def __init__(self, tokenizer: PreTrainedTokenizerBase) -> None:
         self._tokenizer = tokenizer
+        self._backend: Tokenizer = tokenizer.backend_tokenizer
         self._template = str(tokenizer.chat_template or _PLAIN_TEMPLATE)
         self._control = _control_tokens(tokenizer)
         self.lists_tools = "tools" in self._template
@@ -91,7 +93,8 @@ class ChatTemplate:
         )
 
     def _encode(self, text: str) -> list[int]:
-        return list(self._tokenizer(text, add_special_tokens=False)["input_ids"])
+        # Not through transformers: a call of its tokenizer changes it for a moment, and threads share it.
+        return list(self._backend.encode(text, add_special_tokens=False).ids)
 
     def _message(self, role: str, content: str) -> dict[str, str]:
         return {"role": role, "content": self._inert(content)}

@@ -14,7 +14,7 @@ from google.rpc import code_pb2, error_details_pb2, status_pb2
 from grpc_status import rpc_status
 
 DOMAIN = "conveyor"
-MESSAGE_CHARS = 1000  # a status travels in trailing metadata, which peers refuse beyond 8 KB
+MESSAGE_BYTES = 1000  # a status travels in trailing metadata, escaped and twice; peers refuse more than 8 KB of it
 UNEXPECTED = "The service failed in an unexpected way; its log has the details under this request id."
 
 
@@ -99,9 +99,14 @@ def to_status(error: ServiceError, request_id: str) -> grpc.Status:
         packed.append(any_pb2.Any())
         packed[-1].Pack(detail)
     number: int = code_pb2.Code.Value(error.code.name)
-    message = error.message if len(error.message) <= MESSAGE_CHARS else f"{error.message[:MESSAGE_CHARS]}…"
+    message = _cut(error.message)
     status: grpc.Status = rpc_status.to_status(status_pb2.Status(code=number, message=message, details=packed))
     return status
+
+
+def _cut(message: str) -> str:
+    data = message.encode("utf-8", "replace")
+    return data.decode() if len(data) <= MESSAGE_BYTES else f"{data[:MESSAGE_BYTES].decode(errors='ignore')}…"
 
 
 # CANCELLED is missing: who cancels a call himself sees asyncio's CancelledError, so it is a peer that dropped the call.

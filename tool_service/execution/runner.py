@@ -18,7 +18,7 @@ from tool_service.execution.events import (
 from tool_service.execution.running_call import RunningCall
 from tool_service.formats import events as parsed
 from tool_service.formats.format import EndReason, Format
-from tool_service.interface.session import Session
+from tool_service.interface.session import SessionState
 from tool_service.interface.tool import Tool
 
 
@@ -58,7 +58,7 @@ class Runner:
         self._limits = limits
         self._slots = slots
         self._out = emit
-        self._session = Session()
+        self._session = SessionState()
         self._ids = itertools.count(1)
         self._begin_turn()
 

@@ -13,7 +13,7 @@ import contextlib
 import inspect
 import json
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from typing import Any
 
 import pydantic_core
@@ -29,15 +29,20 @@ from tool_service.execution.events import (
     TurnVetoed,
     UnitFinished,
 )
+from tool_service.execution.threads import start_thread
 from tool_service.formats.json_lexer import JsonValue
 from tool_service.interface.call import Call
-from tool_service.interface.meter import Meter
+from tool_service.interface.meter import Meter, Unit
 from tool_service.interface.reject import Reject
 from tool_service.interface.schema import InvalidArgumentError
-from tool_service.interface.session import Session
+from tool_service.interface.session import Session, SessionState
 from tool_service.interface.tool import Tool
 
 log = structlog.get_logger()
+
+VETOING = ("REJECTED", "INVALID_ARGUMENTS")
+VETO_CHARS = 500
+CANCEL_SECONDS = 0.5  # how long a tool may take to stop
 
 
 class RunningCall:
@@ -50,7 +55,7 @@ class RunningCall:
         offset: int,
         *,
         slots: asyncio.Semaphore,
-        session: Session,
+        session: SessionState,
         max_result_chars: int,
         timeout: float,
         emit: Callable[[Event], None],
@@ -59,18 +64,19 @@ class RunningCall:
         self.tool = tool
         self._offset = offset
         self._slots = slots
-        self._session = session
         self._timeout = timeout
-        self._output = _Output(call_id, max_result_chars, emit)
+        self._finished = asyncio.Event()
+        self._output = _Output(call_id, max_result_chars, self._finished.is_set, emit)
         self._emit = emit
-        self._meter = Meter(timeout, lambda unit: emit(UnitFinished(call_id, unit)), self._on_timeout)
+        self._meter = Meter(timeout, self._on_unit, self._on_timeout)
+        self._session = Session(session, self._meter)
         self._call = Call(call_id, self._meter)
         self._arguments = Arguments(tool.signature, self._meter)
         self._arguments_json = ""
         self._refusal: Failure | None = None
         self._task: asyncio.Task[None] | None = None
+        self._thread: asyncio.Future[Any] | None = None
         self._launched = False
-        self._finished = asyncio.Event()
         self._queued = 0.0
 
     @property
@@ -128,10 +134,13 @@ class RunningCall:
         await self._finished.wait()
 
     async def cancel(self) -> None:
-        """Stops the tool; for a completion that is over."""
-        if self._task is not None:
-            self._task.cancel()
-            await asyncio.gather(self._task, return_exceptions=True)
+        """Stops the tool, for a completion that is over. One that does not let itself be stopped is left to itself."""
+        if self._task is None:
+            return
+        self._task.cancel()
+        _, stubborn = await asyncio.wait((self._task,), timeout=CANCEL_SECONDS)
+        if stubborn:
+            log.error("tool ignores its cancellation", tool=self.tool.name)
 
     def _check(self, step: Callable[[], None]) -> None:
         if self._refusal is None:
@@ -146,43 +155,52 @@ class RunningCall:
         self._refusal = failure
         if self._task is not None:
             self._task.cancel()
+            asyncio.get_running_loop().call_later(CANCEL_SECONDS, self._finish, failure)
+
+    def _on_unit(self, unit: Unit) -> None:
+        if not self.over:  # a tool that was given up may work on for a moment
+            self._emit(UnitFinished(self.id, unit))
 
     def _on_timeout(self) -> None:
         self._refuse(Failure("TIMEOUT", f"{self.tool.name} was stopped: it worked for more than {self._timeout:g} s."))
 
     def _on_done(self, task: asyncio.Task[None]) -> None:
         """A task that is cancelled before its first step never runs: its outcome is told here."""
-        if task.cancelled() and self._refusal is not None and not self._finished.is_set():
+        if task.cancelled() and self._refusal is not None:
             self._finish(self._refusal)
 
     async def _run(self) -> None:
         began = time.monotonic()
+        outcome: str | Failure
+        await self._slots.acquire()
         try:
-            async with self._slots:
-                self._queued = time.monotonic() - began
-                self._emit(CallStarted(self.id))
-                self._meter.begin("start", self._offset)
-                outcome: str | Failure = await self._invoke()
-                self._meter.end()
+            self._queued = time.monotonic() - began
+            self._emit(CallStarted(self.id))
+            self._meter.begin("start", self._offset)
+            outcome = await self._invoke()
+            self._meter.end()
             await self._call.until_sealed()  # a result counts only for a call that turned out to be whole and valid
         except Reject as error:
-            outcome = self._refusal = Failure("REJECTED", str(error) or "rejected")
+            outcome = self._refusal = self._refusal or Failure("REJECTED", str(error) or "rejected")
         except asyncio.CancelledError:
             if self._refusal is None:  # the whole completion is over
-                await self._end()
                 raise
             outcome = self._refusal
-        except (KeyboardInterrupt, GeneratorExit):
-            raise
-        except BaseException as error:  # also SystemExit: no tool ends the service
+        except BaseException as error:  # also SystemExit and KeyboardInterrupt: no tool ends the service
             log.info("tool raised", tool=self.tool.name, error=type(error).__name__)
             outcome = Failure("RAISED", f"{type(error).__name__}: {error}" if str(error) else type(error).__name__)
-        await self._end()
-        self._finish(outcome)
+        finally:
+            self._meter.end()
+            self._release_slot()
+            await self._call.abandon()
+        self._finish(self._refusal or outcome)
 
-    async def _end(self) -> None:
-        self._meter.end()
-        await self._call.abandon()
+    def _release_slot(self) -> None:
+        """Gives the place back; where a thread is still in it, only when that ends."""
+        if self._thread is None or self._thread.done():
+            self._slots.release()
+        else:
+            self._thread.add_done_callback(lambda _: self._slots.release())
 
     async def _invoke(self) -> str:
         function = self.tool.function
@@ -190,12 +208,12 @@ class RunningCall:
             async with contextlib.aclosing(function(**self._given())) as pieces:
                 async for piece in pieces:
                     self._output.write(_render(piece))
+                    await asyncio.sleep(0)  # a tool that yields without waiting lets others run all the same
             return self._output.text
         if inspect.iscoroutinefunction(function):
-            result: Awaitable[Any] = function(**self._given())
-        else:
-            result = asyncio.to_thread(function, **self._given())
-        return self._output.cut(_render(await result))
+            return self._output.cut(_render(await function(**self._given())))
+        self._thread = start_thread(function, self._given())
+        return self._output.cut(_render(await asyncio.shield(self._thread)))
 
     def _given(self) -> dict[str, Any]:
         injected = {Call: self._call, Session: self._session}
@@ -206,13 +224,15 @@ class RunningCall:
         }
 
     def _finish(self, outcome: str | Failure) -> None:
+        if self._finished.is_set():
+            return
         if isinstance(outcome, Failure):
-            if outcome.code in ("REJECTED", "INVALID_ARGUMENTS"):
-                self._emit(TurnVetoed(self.id, outcome.message))
-            outcome = Failure(
-                outcome.code, f"{self._output.text}{outcome.message}"
-            )  # the model reads what led up to it
-        timing = (self._meter.busy, self._meter.waiting, self._queued)
+            message = _whole(outcome.message)
+            if outcome.code in VETOING:
+                self._emit(TurnVetoed(self.id, message[:VETO_CHARS]))
+            # The model reads what led up to it.
+            outcome = Failure(outcome.code, f"{self._output.text}{self._output.cut(message)}")
+        timing = (self._meter.busy, self._meter.waiting, self._queued + self._meter.queued)
         self._emit(CallFinished(self.id, outcome, self._arguments_json, *timing))
         self._finished.set()
 
@@ -220,9 +240,10 @@ class RunningCall:
 class _Output:
     """Streamed output of one call, at most `limit` characters of it."""
 
-    def __init__(self, call_id: str, limit: int, emit: Callable[[Event], None]) -> None:
+    def __init__(self, call_id: str, limit: int, closed: Callable[[], bool], emit: Callable[[Event], None]) -> None:
         self._call_id = call_id
         self._limit = limit
+        self._closed = closed
         self._emit = emit
         self._pieces: list[str] = []
         self._length = 0
@@ -233,7 +254,7 @@ class _Output:
         return "".join(self._pieces)
 
     def write(self, text: str) -> None:
-        if not text or self._length > self._limit:
+        if not text or self._length > self._limit or self._closed():
             return
         piece = self.cut(text, self._limit - self._length)
         self._length += len(text)
@@ -248,5 +269,10 @@ class _Output:
 def _render(value: Any) -> str:
     """What a tool gave, as text for the model: text as it is, anything else as JSON."""
     if isinstance(value, str):
-        return value
+        return _whole(value)
     return "" if value is None else pydantic_core.to_json(value, fallback=str).decode()
+
+
+def _whole(text: str) -> str:
+    """Text without lone surrogates, which no message can carry."""
+    return text.encode("utf-8", "replace").decode()

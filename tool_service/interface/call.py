@@ -11,6 +11,8 @@ Undo = Callable[[], Awaitable[object] | None]
 
 log = structlog.get_logger()
 
+UNDO_SECONDS = 10.0  # for each of them
+
 
 class Call:
     """Handed to a tool that asks for it with a parameter annotated `Call`.
@@ -43,13 +45,16 @@ class Call:
             self._sealed.set_result(Sealed(None, offset, "sealed"))
 
     async def abandon(self) -> None:
-        """Undoes what the tool prepared, unless the call was sealed. For the runner."""
-        if self._sealed.done():
-            return
+        """Undoes what the tool prepared, unless the call was sealed. Goes on when it is cancelled. For the runner."""
+        if self._undos and not self._sealed.done():
+            await asyncio.shield(asyncio.create_task(self._undo_all()))
+
+    async def _undo_all(self) -> None:
         while self._undos:
             try:
                 pending = self._undos.pop()()
                 if pending is not None:
-                    await pending
+                    async with asyncio.timeout(UNDO_SECONDS):
+                        await pending
             except Exception:
                 log.exception("undo failed", call=self.id)

@@ -45,6 +45,7 @@ class Meter:
         self._waiting_since = 0.0
         self.busy = 0.0
         self.waiting = 0.0
+        self.queued = 0.0
 
     def begin(self, label: str, offset: int) -> None:
         """A unit begins."""
@@ -71,6 +72,17 @@ class Meter:
             return sealed
         finally:
             self._resume(sealed.label if sealed else "interrupted", sealed.offset if sealed else 0)
+
+    async def queue(self, place: Awaitable[object]) -> None:
+        """Waits for something that another call has, off the clock; then the same unit goes on."""
+        label, offset = (self._unit[0], self._unit[1]) if self._unit else ("queued", 0)
+        self.end()
+        began = time.monotonic()
+        try:
+            await place
+        finally:
+            self.queued += time.monotonic() - began
+            self.begin(label, offset)
 
     def _pause(self) -> None:
         self._waiters += 1

@@ -7,6 +7,8 @@ from typing import Any, Protocol, TypeVar
 
 import structlog
 
+from tool_service.interface.meter import Meter
+
 log = structlog.get_logger()
 
 
@@ -19,38 +21,60 @@ class Closable(Protocol):
 
 
 R = TypeVar("R", bound=Closable)
+Factory = Callable[[], Awaitable[Any]]
+
+
+class SessionState:
+    """What the calls of one completion share: a resource and a lock for each factory."""
+
+    def __init__(self) -> None:
+        self.resources: dict[Factory, Closable] = {}
+        self._locks: dict[Factory, asyncio.Lock] = {}
+
+    def lock(self, factory: Factory) -> asyncio.Lock:
+        """The lock of a factory's resource."""
+        return self._locks.setdefault(factory, asyncio.Lock())
+
+    async def close(self, factory: Factory) -> None:
+        """Closes a resource, if there is one."""
+        resource = self.resources.pop(factory, None)
+        try:
+            if resource is not None:
+                await resource.aclose()
+        except Exception:
+            log.exception("closing failed", resource=type(resource).__name__)
+
+    async def aclose(self) -> None:
+        """Closes every resource."""
+        for factory in tuple(self.resources):
+            await self.close(factory)
 
 
 class Session:
     """Handed to a tool that asks for it with a parameter annotated `Session`."""
 
-    def __init__(self) -> None:
-        self._resources: dict[Callable[[], Awaitable[Any]], Closable] = {}
-        self._locks: dict[Callable[[], Awaitable[Any]], asyncio.Lock] = {}
+    def __init__(self, state: SessionState, meter: Meter) -> None:
+        self._state = state
+        self._meter = meter
 
     @asynccontextmanager
     async def exclusive(self, factory: Callable[[], Awaitable[R]]) -> AsyncIterator[R]:
         """The completion's resource of this factory, one caller at a time in the order of their asking.
 
         A block that is left by an exception leaves a resource in an unknown state, so it is closed; the next caller
-        gets a fresh one.
+        gets a fresh one. Waiting for one's turn is not working time.
         """
-        async with self._locks.setdefault(factory, asyncio.Lock()):
-            if factory not in self._resources:
-                self._resources[factory] = await factory()
-            try:
-                yield self._resources[factory]  # type: ignore[misc]
-            except BaseException:
-                await self._close(self._resources.pop(factory))
-                raise
-
-    async def aclose(self) -> None:
-        """Closes every resource."""
-        while self._resources:
-            await self._close(self._resources.popitem()[1])
-
-    async def _close(self, resource: Closable) -> None:
+        lock = self._state.lock(factory)
+        if lock.locked():
+            await self._meter.queue(lock.acquire())
+        else:
+            await lock.acquire()
         try:
-            await resource.aclose()
-        except Exception:
-            log.exception("closing failed", resource=type(resource).__name__)
+            resource = self._state.resources.get(factory) or await factory()
+            self._state.resources[factory] = resource
+            yield resource  # type: ignore[misc]  # what this factory made
+        except BaseException:
+            await self._state.close(factory)
+            raise
+        finally:
+            lock.release()

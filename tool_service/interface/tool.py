@@ -36,9 +36,13 @@ class Tool:
 
     @property
     def starts_early(self) -> bool:
-        """Whether it may run before its call is sealed: it can wait for its inputs, and does no harm or knows when to
-        wait."""
-        waits = all(parameter.kind != "plain" for parameter in self.signature.parameters.values())
+        """Whether it may run before its call is sealed.
+
+        It must be able to wait for its inputs, and do no harm or know when to wait.
+        """
+        waits = _is_async(self.function) and all(
+            parameter.kind != "plain" for parameter in self.signature.parameters.values()
+        )
         return waits and (self.effect.harmless or Call in self.signature.injected.values())
 
 
@@ -81,9 +85,13 @@ def _make(function: Callable[..., Any], name: str, effect: Effect, timeout: floa
     if not signature.description:
         raise InvalidToolError(f"{name}: has no docstring; a model reads it to know what the tool does")
     made = Tool(name, function, signature, effect, timeout, concurrency)
-    if not inspect.iscoroutinefunction(function) and not inspect.isasyncgenfunction(function):
+    if not _is_async(function):
         _refuse_waiting(made)
     return made
+
+
+def _is_async(function: Callable[..., Any]) -> bool:
+    return inspect.iscoroutinefunction(function) or inspect.isasyncgenfunction(function)
 
 
 def _refuse_waiting(made: Tool) -> None:
