@@ -5,7 +5,7 @@ from typing import Annotated, Any, ClassVar
 from pydantic import BeforeValidator, Field
 from pydantic_settings import NoDecode, SettingsConfigDict
 
-from protos.rpc.settings import ServiceSettings
+from protos.rpc.settings import Address, HttpAddress, ServiceSettings
 
 
 def _split(value: Any) -> Any:
@@ -22,8 +22,8 @@ class ToolSettings(ServiceSettings):
     model_config = SettingsConfigDict(env_prefix="CONVEYOR_TOOLS_")
     section: ClassVar[str] = "tools"
 
-    address: str = Field("127.0.0.1:50053", description="where to listen")
-    metrics_address: str = Field("127.0.0.1:8082", description="where to serve /metrics; empty: nowhere")
+    address: Address = Field("127.0.0.1:50053", description="where to listen")
+    metrics_address: HttpAddress = Field("127.0.0.1:8082", description="where to serve /metrics; empty: nowhere")
     modules: Names = Field([], description="Python files or modules whose tools are added")
     only: Names = Field([], description="names of the tools to offer; empty: all")
     search_folder: str = Field(

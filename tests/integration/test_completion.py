@@ -214,3 +214,24 @@ async def test_a_schema_shapes_the_answer(model: LoadedModel) -> None:
     async with running_stack(model) as stack:
         answer = await stack.complete(asking("Is water wet?", response_json_schema=schema))
     assert answer.text in ('{"ok": true}', '{"ok": false}')
+
+
+async def test_a_result_too_long_for_the_context_is_cut_and_read(model: LoadedModel) -> None:
+    code = "```python\nprint(list(range(2000)))\n```"
+    async with running_stack(model, context_length=1024) as stack:
+        answer = await stack.complete(coding(code, max_turns=2, max_tokens=40))
+    usage = [event.turn_decoded.usage for event in answer.of("turn_decoded")]
+    assert len(usage) == 2
+    assert usage[0].prompt_tokens + 300 < usage[1].prompt_tokens < 1024 - usage[1].completion_tokens
+
+
+async def test_cancelling_while_the_prompt_is_computed_frees_the_sequence(model: LoadedModel) -> None:
+    async with running_stack(model) as stack:
+        call = stack.client.Complete(asking("word " * 4000), timeout=60)
+        assert (await call.read()).WhichOneof("event") == "turn_started"
+        began = time.monotonic()
+        call.cancel()
+        async with asyncio.timeout(5):
+            while stack.decoder.engine.counts()["running"]:  # noqa: ASYNC110 - the engine's thread tells nobody
+                await asyncio.sleep(0.002)
+    print(f"freed in {(time.monotonic() - began) * 1000:.0f} ms")

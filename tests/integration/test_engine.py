@@ -220,3 +220,27 @@ async def test_an_engine_that_breaks_tells_everybody(model: LoadedModel) -> None
     assert engine.failed.is_set()
     with pytest.raises(SequenceFailedError):
         engine.begin([1], Sampling(), TurnSpec(max_tokens=1))
+
+
+async def test_a_hardly_positive_temperature_is_greedy_and_harms_no_neighbour(
+    model: LoadedModel, engine: EngineThread
+) -> None:
+    prompt = prompt_of(model, "Hi")
+    handles = [
+        engine.begin(prompt, Sampling(temperature=heat, seed=1), TurnSpec(max_tokens=4)) for heat in (0, 1e-40, 1e-3)
+    ]
+    answers = [tokens_of(await outputs_of(handle)) for handle in handles]
+    assert answers[0] == answers[1] == answers[2]
+
+
+async def test_a_sequence_whose_token_cannot_be_chosen_fails_alone(model: LoadedModel, engine: EngineThread) -> None:
+    class Broken:
+        def allowed(self) -> None:
+            raise RuntimeError("broken")
+
+    prompt = prompt_of(model, "Hi")
+    neighbour = engine.begin(prompt, Sampling(), TurnSpec(max_tokens=6))
+    broken = engine.begin(prompt, Sampling(), TurnSpec(max_tokens=6, grammar=Broken()))  # type: ignore[arg-type]
+    with pytest.raises(SequenceFailedError):
+        await outputs_of(broken)
+    assert ended(await outputs_of(neighbour)).completion_tokens == 6

@@ -172,7 +172,9 @@ class RunningCall:
     async def _run(self) -> None:
         began = time.monotonic()
         outcome: str | Failure
-        await self._slots.acquire()
+        if not await self._take_slot():
+            self._finish(Failure("TIMEOUT", f"{self.tool.name} had no free place for {self._timeout:g} s."))
+            return
         try:
             self._queued = time.monotonic() - began
             self._emit(CallStarted(self.id))
@@ -194,6 +196,13 @@ class RunningCall:
             self._release_slot()
             await self._call.abandon()
         self._finish(self._refusal or outcome)
+
+    async def _take_slot(self) -> bool:
+        try:
+            async with asyncio.timeout(self._timeout):
+                return await self._slots.acquire()
+        except TimeoutError:
+            return False
 
     def _release_slot(self) -> None:
         """Gives the place back; where a thread is still in it, only when that ends."""

@@ -166,3 +166,18 @@ def test_removing_twice_is_harmless() -> None:
     scheduler.remove(sequence)
     scheduler.remove(sequence)
     assert scheduler.counts() == {"waiting": 0, "running": 0, "parked": 0, "returning": 0}
+
+
+def test_chunks_follow_the_pace_of_the_machine() -> None:
+    scheduler = Scheduler(PageBudget(PAGES), max_running=4, prefill_chunk=100)
+    scheduler.add(Sequence(1, [0] * 150, 160))
+
+    def chunk() -> int:
+        return scheduler.plan().chunk
+
+    assert chunk() == 64
+    scheduler.observe_chunk(64, seconds=0.01)
+    assert chunk() == 100
+    for _ in range(9):
+        scheduler.observe_chunk(chunk(), seconds=1.0)
+    assert chunk() == 16

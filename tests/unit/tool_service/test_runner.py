@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import threading
 from collections.abc import AsyncIterator, Callable
 
 import pytest
@@ -425,3 +426,176 @@ async def test_a_result_counts_only_for_a_call_that_is_sealed_and_nothing_follow
     await end(runner)
     assert log.failure().code == "INVALID_ARGUMENTS"
     assert [type(event) for event in log.events[-2:]] == [ev.CallFinished, ev.TurnFinished]
+
+
+async def test_a_tool_that_ignores_its_cancellation_is_given_up() -> None:
+    free = asyncio.Event()
+
+    @tool(timeout=0.05)
+    async def stubborn() -> str:
+        """Never stop."""
+        while not free.is_set():
+            try:
+                await free.wait()
+            except asyncio.CancelledError:
+                continue
+        return "too late"
+
+    log = Log()
+    runner = start(log, stubborn)
+    runner.text(written("stubborn"))
+    await end(runner)
+    assert log.failure().code == "TIMEOUT"
+    async with asyncio.timeout(BOUND):
+        await runner.aclose()
+    count = len(log.events)
+    free.set()
+    await asyncio.sleep(0.01)
+    assert len(log.events) == count
+
+
+async def test_a_plain_function_that_hangs_takes_no_place_from_other_tools() -> None:
+    gate = threading.Event()
+
+    @tool(timeout=0.05)
+    def hang() -> str:
+        """Hang."""
+        gate.wait(BOUND)
+        return ""
+
+    log = Log()
+    runner = start(log, hang, plain)
+    runner.text(written("hang") * 40 + written("plain", text="a"))
+    try:
+        await end(runner)
+    finally:
+        gate.set()
+    outcomes = {event.call_id: event.outcome for event in log.of(ev.CallFinished)}
+    assert outcomes.pop("call_41") == "a"
+    assert {outcome.code for outcome in outcomes.values() if isinstance(outcome, ev.Failure)} == {"TIMEOUT"}
+
+
+async def test_a_tool_that_yields_without_waiting_is_stopped_too() -> None:
+    @tool(timeout=0.05)
+    async def endless() -> AsyncIterator[str]:
+        """Yield for ever."""
+        while True:
+            yield "x"
+
+    log = Log()
+    runner = start(log, endless, limits=Limits(max_result_chars=10))
+    runner.text(written("endless"))
+    await end(runner)
+    assert log.failure().code == "TIMEOUT"
+
+
+@pytest.mark.parametrize("error", [KeyboardInterrupt, GeneratorExit, SystemExit])
+@pytest.mark.parametrize("plainly", [True, False])
+async def test_no_exception_of_a_tool_ends_more_than_its_call(error: type[BaseException], plainly: bool) -> None:
+    def leave() -> str:
+        """Leave."""
+        raise error
+
+    async def leave_async() -> str:
+        """Leave."""
+        raise error
+
+    log = Log()
+    runner = start(log, tool(name="leave")(leave if plainly else leave_async))
+    runner.text(written("leave"))
+    await end(runner)
+    assert log.failure().code == "RAISED"
+
+
+async def test_text_that_no_message_can_carry_is_made_whole() -> None:
+    @tool
+    async def names() -> str:
+        """Name files."""
+        return "caf\udce9.txt"
+
+    @tool
+    async def fails() -> str:
+        """Fail."""
+        raise ValueError("caf\udce9.txt" + "x" * 1000)
+
+    log = Log()
+    runner = start(log, names, fails, limits=Limits(max_result_chars=100))
+    runner.text(written("names") + written("fails"))
+    await end(runner)
+    assert log.finished(0).outcome == "caf?.txt"
+    assert log.failure(1).message.startswith("ValueError: caf?.txtxxx")
+    assert len(log.failure(1).message) < 200
+
+
+async def test_waiting_for_another_calls_resource_is_not_work() -> None:
+    class Thing:
+        async def aclose(self) -> None: ...
+
+    async def make() -> Thing:
+        return Thing()
+
+    @tool(timeout=1)
+    async def use(session: Session) -> str:
+        """Use the thing."""
+        async with session.exclusive(make):
+            await asyncio.sleep(0.2)
+        return "used"
+
+    log = Log()
+    runner = start(log, use, mode=Mode.PARALLEL)
+    runner.text(written("use") * 8)  # longer in all than the timeout of one
+    await end(runner)
+    assert [event.outcome for event in log.of(ev.CallFinished)] == ["used"] * 8
+    assert max(event.busy for event in log.of(ev.CallFinished)) < 1
+    assert log.finished(7).queued > log.finished(0).queued
+
+
+async def test_every_undo_runs_though_the_completion_is_cancelled_meanwhile() -> None:
+    undone: list[int] = []
+    undoing, gate = asyncio.Event(), asyncio.Event()
+
+    @tool(effect=Effect.WRITE)
+    async def write(call: Call) -> str:
+        """Write."""
+
+        async def slowly() -> None:
+            undoing.set()
+            await gate.wait()
+            undone.append(2)
+
+        call.on_abandon(lambda: undone.append(1))
+        call.on_abandon(slowly)
+        await call.sealed()
+        return "written"
+
+    log = Log()
+    runner = start(log, write)
+    runner.text('<tool_call>\n{"name": "write"')
+    await log.until(is_started)
+    ending = asyncio.create_task(runner.end_turn("length"))
+    async with asyncio.timeout(BOUND):
+        await undoing.wait()
+        ending.cancel()
+        closing = asyncio.create_task(runner.aclose())
+        await asyncio.sleep(0)
+        gate.set()
+        await closing
+        while len(undone) < 2:  # noqa: ASYNC110 - the undoing task is nobody's to wait for
+            await asyncio.sleep(0.001)
+    assert undone == [2, 1]
+
+
+async def test_a_plain_function_without_parameters_runs_only_when_its_call_is_sealed() -> None:
+    ran = []
+
+    @tool
+    def now() -> str:
+        """Tell the time."""
+        ran.append(True)
+        return "now"
+
+    log = Log()
+    runner = start(log, now)
+    runner.text('<tool_call>\n{"name": "now"')
+    await end(runner, "length")
+    assert (log.failure().code, ran) == ("INCOMPLETE", [])
