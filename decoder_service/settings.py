@@ -6,7 +6,7 @@ from pydantic import Field
 from pydantic_settings import SettingsConfigDict
 
 from decoder_service.models.store import DEFAULT
-from protos.rpc.settings import ServiceSettings
+from protos.rpc.settings import Address, HttpAddress, ServiceSettings
 
 
 class DecoderSettings(ServiceSettings):
@@ -15,9 +15,9 @@ class DecoderSettings(ServiceSettings):
     model_config = SettingsConfigDict(env_prefix="CONVEYOR_DECODER_")
     section: ClassVar[str] = "decoder"
 
-    address: str = Field("127.0.0.1:50052", description="where to listen")
+    address: Address = Field("127.0.0.1:50052", description="where to listen")
     tools_address: str = Field("127.0.0.1:50053", description="where the tool service is")
-    metrics_address: str = Field("127.0.0.1:8081", description="where to serve /metrics; empty: nowhere")
+    metrics_address: HttpAddress = Field("127.0.0.1:8081", description="where to serve /metrics; empty: nowhere")
     model: str = Field(DEFAULT, description="catalogue name, directory that from_pretrained reads, or hub name")
     dtype: str = Field("auto", pattern="^(auto|float32|bfloat16)$", description="of weights and activations")
     threads: int = Field(0, ge=0, le=1024, description="threads of a forward pass; 0: all cores but one, for the tools")

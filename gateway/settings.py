@@ -5,10 +5,7 @@ from typing import ClassVar
 from pydantic import Field
 from pydantic_settings import SettingsConfigDict
 
-from protos.rpc.settings import ServiceSettings
-
-_ADDRESS = r"^(unix:.+|.*:\d{1,5})$"
-_HTTP_ADDRESS = r"^(.*:\d{1,5})?$"
+from protos.rpc.settings import Address, HttpAddress, ServiceSettings
 
 
 class GatewaySettings(ServiceSettings):
@@ -17,8 +14,8 @@ class GatewaySettings(ServiceSettings):
     model_config = SettingsConfigDict(env_prefix="CONVEYOR_GATEWAY_")
     section: ClassVar[str] = "gateway"
 
-    address: str = Field("127.0.0.1:50051", pattern=_ADDRESS, description="where gRPC listens, host:port")
-    http_address: str = Field("127.0.0.1:8080", pattern=_HTTP_ADDRESS, description="where HTTP listens; empty: nowhere")
+    address: Address = Field("127.0.0.1:50051", description="where gRPC listens, host:port")
+    http_address: HttpAddress = Field("127.0.0.1:8080", description="where HTTP listens; empty: nowhere")
     decoder_address: str = Field("127.0.0.1:50052", min_length=1, description="the decoder, host:port or a gRPC target")
     tools_address: str = Field(
         "127.0.0.1:50053", min_length=1, description="the tool service, host:port or a gRPC target"

@@ -2,9 +2,11 @@
 
 import argparse
 import json
+import signal
 import sys
 
 from decoder_service.models import store
+from protos.rpc.settings import cache_folder
 
 
 def main(arguments: list[str]) -> int:
@@ -14,17 +16,27 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("name", nargs="?", default=store.DEFAULT)
     parser.add_argument("--json", action="store_true", help="print JSON")
     options = parser.parse_args(arguments)
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))  # unwinds, so that nothing half made stays
     try:
         return {"list": _list, "pull": _pull, "remove": _remove}[options.command](options.name, options.json)
     except store.ModelNotFoundError as error:
         print(f"error: {error}", file=sys.stderr)
-        return 1
+        if options.name not in store.CATALOGUE:
+            print("`conveyor models list` shows what there is.", file=sys.stderr)
+    except OSError as error:
+        print(f"error: {error}", file=sys.stderr)
+        print(f"Is {cache_folder()} a folder to write to? CONVEYOR_CACHE names another one.", file=sys.stderr)
+    except KeyboardInterrupt:
+        print("cancelled", file=sys.stderr)
+        return 128 + signal.SIGINT
+    return 1
 
 
 def _list(_: str, as_json: bool) -> int:
     rows = [
         {
             "name": name,
+            "default": name == store.DEFAULT,
             "title": model.title,
             "licence": model.licence,
             "ready": store.is_ready(name),

@@ -18,10 +18,12 @@ from gateway.cli.options import (
     JsonOption,
     Mode,
     TimeoutOption,
+    fits,
     names,
     reachable,
+    utf8,
 )
-from gateway.cli.run import plain_console, run
+from gateway.cli.run import plain_console, run, say
 from gateway.cli.show import JsonLines, Show, Silent, follow, show_on
 from protos.conveyor.gateway.v1 import gateway_pb2 as pb
 
@@ -34,31 +36,57 @@ _MODES = {
 
 
 def ask(
-    prompt: Annotated[str, typer.Argument(help="what to ask; - reads it from standard input")],
-    tools: Annotated[str, typer.Option(metavar="NAME,…", help="tools that may be called, separated by commas")] = "",
+    prompt: Annotated[
+        str, typer.Argument(metavar="QUESTION", callback=utf8, help="what to ask; - reads it from standard input")
+    ],
+    tools: Annotated[
+        str, typer.Option(metavar="NAME,…", callback=utf8, help="tools that may be called, separated by commas")
+    ] = "",
     call_format: Annotated[
         str | None,
-        typer.Option("--format", help="how the model writes calls [default: code_block for python alone, else json]"),
+        typer.Option(
+            "--format",
+            metavar="NAME",
+            callback=utf8,
+            help="how the model writes calls [default: code_block for python alone, else json]",
+        ),
     ] = None,
     mode: Annotated[Mode, typer.Option(help="when calls run")] = Mode.PARTIAL,
     choice: Annotated[
-        str, typer.Option(help="auto, none, required, or the name of a tool that must be called")
+        str,
+        typer.Option(
+            metavar="CHOICE", callback=utf8, help="auto, none, required, or the name of a tool that must be called"
+        ),
     ] = "auto",
-    max_tokens: Annotated[int, typer.Option(help="most tokens over all turns; 0 leaves it to the service")] = 0,
-    max_turns: Annotated[int, typer.Option(help="most turns; 0 leaves it to the service")] = 0,
-    temperature: Annotated[float, typer.Option(help="0 is greedy")] = 0.0,
+    max_tokens: Annotated[
+        int,
+        typer.Option(metavar="COUNT", callback=fits(32), help="most tokens over all turns; 0 leaves it to the service"),
+    ] = 0,
+    max_turns: Annotated[
+        int, typer.Option(metavar="COUNT", callback=fits(32), help="most turns; 0 leaves it to the service")
+    ] = 0,
+    temperature: Annotated[float, typer.Option(metavar="NUMBER", help="0 is greedy")] = 0.0,
     top_p: Annotated[
-        float, typer.Option(help="keep the likeliest tokens with this probability together; 0 keeps all")
+        float,
+        typer.Option(metavar="SHARE", help="keep the likeliest tokens with this probability together; 0 keeps all"),
     ] = 0.0,
-    top_k: Annotated[int, typer.Option(help="keep this many of the likeliest tokens; 0 keeps all")] = 0,
-    seed: Annotated[int | None, typer.Option(help="makes sampling repeatable")] = None,
-    system: Annotated[str, typer.Option(help="what the model is told first")] = "",
-    stop: Annotated[list[str] | None, typer.Option(help="ends a turn; may be given several times")] = None,
+    top_k: Annotated[
+        int,
+        typer.Option(metavar="COUNT", callback=fits(32), help="keep this many of the likeliest tokens; 0 keeps all"),
+    ] = 0,
+    seed: Annotated[
+        int | None, typer.Option(metavar="NUMBER", callback=fits(64), help="makes sampling repeatable")
+    ] = None,
+    system: Annotated[str, typer.Option(metavar="TEXT", callback=utf8, help="what the model is told first")] = "",
+    stop: Annotated[
+        list[str] | None, typer.Option(metavar="TEXT", callback=utf8, help="ends a turn; may be given several times")
+    ] = None,
     replay: Annotated[
         Path | None,
         typer.Option(
             exists=True,
             dir_okay=False,
+            metavar="FILE",
             help="have the model say this: plain text, a JSON list of turns, or the output of ask --json",
         ),
     ] = None,
@@ -71,14 +99,17 @@ def ask(
     debug: DebugOption = False,
 ) -> None:
     """Ask the model, and watch its tools run while it still writes."""
+    if as_json and json_stream:
+        raise typer.BadParameter("--json and --json-stream exclude each other")
     request = pb.CompleteRequest(
-        messages=_messages(system, sys.stdin.read() if prompt == "-" else prompt),
+        messages=_messages(system, _standard_input() if prompt == "-" else prompt),
         tool_use=tool_use(names(tools), call_format, mode, choice),
         sampling=pb.Sampling(temperature=temperature, top_p=top_p, top_k=top_k, seed=seed),
         limits=pb.Limits(max_tokens=max_tokens, max_turns=max_turns, stop=stop or []),
         replay=[] if replay is None else _replay(replay),
     )
-    run(_ask(Peer("gateway", reachable(gateway), "--gateway"), request, timeout, as_json, json_stream), debug=debug)
+    peer = Peer("gateway", reachable(gateway), "--gateway")
+    run(_ask(peer, request, timeout, as_json, json_stream), debug=debug, as_json=as_json)
 
 
 def tool_use(tools: tuple[str, ...], call_format: str | None, mode: Mode, choice: str) -> pb.ToolUse | None:
@@ -98,7 +129,8 @@ async def _ask(
     if as_json:
         print(json.dumps(live.to_json()))
     elif not json_stream and live.finished is not None:
-        plain_console(stderr=True).print(Text(ledger_line(live.finished.ledger), style="bold"), soft_wrap=True)
+        serial = request.tool_use.mode == pb.MODE_SERIAL
+        say(plain_console(stderr=True), Text(ledger_line(live.finished, serial=serial), style="bold"))
     return 0
 
 
@@ -106,6 +138,13 @@ def _show(as_json: bool, json_stream: bool) -> Show:
     if as_json:
         return Silent()
     return JsonLines(sys.stdout) if json_stream else show_on(plain_console(), "text", notes=sys.stderr)
+
+
+def _standard_input() -> str:
+    try:
+        return sys.stdin.buffer.read().decode("utf-8")
+    except UnicodeDecodeError as error:
+        raise typer.BadParameter(f"standard input is not UTF-8: {error}") from None
 
 
 def _messages(system: str, prompt: str) -> list[pb.Message]:

@@ -22,12 +22,13 @@ from gateway.cli.ask import tool_use
 from gateway.cli.client import complete
 from gateway.cli.demo_prompts import PROMPTS, DemoPrompt
 from gateway.cli.failure import Failure, Peer, show_failure
-from gateway.cli.live import Live, ledger_line
+from gateway.cli.live import Live, has_tool_work, ledger_line, share
 from gateway.cli.message_json import seconds
+from gateway.cli.models import make_ready
 from gateway.cli.options import DebugOption, Mode
 from gateway.cli.plan import Plan
 from gateway.cli.processes import Services, free_addresses
-from gateway.cli.run import plain_console, run
+from gateway.cli.run import plain_console, run, say
 from gateway.cli.show import follow, show_on
 from gateway.cli.up import ConfigOption, ModelOption, VerboseOption, progress, services_of
 from protos.conveyor.gateway.v1 import gateway_pb2 as pb
@@ -92,7 +93,9 @@ def demo(
     output: Annotated[
         str, typer.Option("--json", metavar="FILE", help="where the figures go; - is standard output")
     ] = "demo.json",
-    trials: Annotated[int, typer.Option(min=1, help="how often each text is replayed in each mode")] = 1,
+    trials: Annotated[
+        int, typer.Option(min=1, metavar="COUNT", help="how often each text is replayed in each mode")
+    ] = 1,
     model: ModelOption = None,
     config: ConfigOption = None,
     verbose: VerboseOption = False,
@@ -103,10 +106,13 @@ def demo(
     plan = Plan({**flags, **({("decoder", "model"): model} if model else {})}, str(config or ""))
     services = services_of(plan, "demo", verbose=verbose)
     peer = Peer("gateway", flags["gateway", "address"], "--gateway")
-    run(_demo(services, peer, trials, output, plain_console(stderr=output == "-")), debug=debug)
+    console = plain_console(stderr=output == "-")
+    run(_demo(services, plan.value("decoder", "model"), peer, trials, output, console), debug=debug)
 
 
-async def _demo(services: Services, peer: Peer, trials: int, output: str, console: Console) -> int:
+async def _demo(services: Services, model: str | None, peer: Peer, trials: int, output: str, console: Console) -> int:
+    if status := await make_ready(model):
+        return status
     console.print(f"logs: {services.logs}", soft_wrap=True)
     async with services:
         with progress(console, verbose=services.echoes) as report:
@@ -114,7 +120,7 @@ async def _demo(services: Services, peer: Peer, trials: int, output: str, consol
         comparisons = await compare(peer, trials, console)
     console.print(results_table(comparisons))
     for caveat in caveats(comparisons):
-        console.print(caveat, soft_wrap=True)
+        say(console, caveat)
     _write(output, {"trials": trials, "prompts": [comparison.to_json() for comparison in comparisons]}, console)
     return int(any(comparison.failure is not None for comparison in comparisons))
 
@@ -158,7 +164,8 @@ async def _complete(peer: Peer, request: pb.CompleteRequest, title: str, console
     console.print(Rule(Text(title), align="left", style="dim"))
     live = await follow(complete(peer, request, _TIMEOUT_SECONDS), show_on(console, title))
     if live.finished is not None:
-        console.print(Text(ledger_line(live.finished.ledger), style="bold"), soft_wrap=True)
+        serial = request.tool_use.mode == pb.MODE_SERIAL
+        say(console, Text(ledger_line(live.finished, serial=serial), style="bold"))
     return live
 
 
@@ -166,7 +173,7 @@ def results_table(comparisons: list[Comparison]) -> Table:
     """The figures for people."""
     table = Table(title="Completion latency", caption=_CAPTION, caption_justify="left")
     table.add_column("prompt")
-    for heading in ("serial", "partial", "saved", "hidden", "of the ideal"):
+    for heading in ("serial", "partial", "saved", "hidden", "of ideal"):
         table.add_column(heading, justify="right")
     for comparison in comparisons:
         medians = comparison.medians()
@@ -216,9 +223,9 @@ def _token_seconds(live: Live) -> float | None:
 
 
 def _attained(live: Live) -> float | None:
-    if live.finished is None or not live.finished.ledger.HasField("attained"):
+    if live.finished is None or not has_tool_work(live.finished.ledger):
         return None
-    return live.finished.ledger.attained
+    return live.finished.ledger.attained if live.finished.ledger.HasField("attained") else None
 
 
 def _seconds(value: float | None) -> str:
@@ -226,4 +233,4 @@ def _seconds(value: float | None) -> str:
 
 
 def _share(value: float | None) -> str:
-    return "–" if value is None else f"{value:.0%}"
+    return "–" if value is None else share(value)

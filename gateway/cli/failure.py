@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import grpc
 from rich.console import Console
@@ -48,29 +49,55 @@ class Peer:
 
 
 class Failure(Exception):
-    """Ends a command with exit code 1. `details` are lines to show after the cause, such as the end of a log."""
+    """Ends a command with exit code 1. `details` are lines to show after the cause, such as the end of a log.
 
-    def __init__(self, cause: str, remedy: str, request_id: str = "", details: Sequence[str] = ()) -> None:
+    Programs are told `reason`, a word to switch on, and `message`, by default the cause.
+    """
+
+    def __init__(
+        self,
+        cause: str,
+        remedy: str,
+        request_id: str = "",
+        details: Sequence[str] = (),
+        *,
+        reason: str = Reason.INTERNAL,
+        message: str = "",
+    ) -> None:
         super().__init__(cause)
         self.cause = cause
         self.remedy = remedy
         self.request_id = request_id
         self.details = tuple(details)
+        self.reason = reason
+        self.message = message or cause
+
+    def to_json(self) -> dict[str, Any]:
+        """The failure as data."""
+        return {
+            "reason": str(self.reason),
+            "message": self.message,
+            "remedy": self.remedy,
+            "request_id": self.request_id,
+        }
 
 
-def failure_of(error: grpc.aio.AioRpcError, peer: Peer, request_id: str) -> Failure:
-    """Explains the failed call of `peer`. `request_id` is the one that was sent along."""
+def failure_of(error: grpc.aio.AioRpcError, peer: Peer, request_id: str, *, begun: bool = False) -> Failure:
+    """Explains the failed call of `peer`. `request_id` is the one that was sent along; `begun`: answers had come."""
     told = request_id_of(error)
-    if not told and error.code() is grpc.StatusCode.UNAVAILABLE:
-        return _unreachable(peer, request_id, answers="unhealthy" in (error.details() or ""))
-    if not told and error.code() is grpc.StatusCode.UNIMPLEMENTED:
-        remedy = f"Is {peer.option} right? Another service or version listens there."
-        return Failure(f"{peer.address} does not answer as the {peer.name}", remedy, request_id)
+    if not told and (transport := _of_transport(error, peer, request_id, begun)) is not None:
+        return transport
     service_error = from_rpc_error(error, Reason.INTERNAL)
     remedy = REMEDIES[service_error.reason]
     if service_error.retry_seconds is not None:
         remedy = f"Try again in {service_error.retry_seconds:g} s."
-    return Failure(str(service_error), remedy, told or request_id)
+    return Failure(
+        str(service_error),
+        remedy,
+        told or request_id,
+        reason=service_error.reason,
+        message=service_error.message,
+    )
 
 
 def show_failure(failure: Failure, console: Console) -> None:
@@ -83,11 +110,39 @@ def show_failure(failure: Failure, console: Console) -> None:
         console.print(Text(f"request id: {one_line(failure.request_id)}", style="dim"), soft_wrap=True)
 
 
+def _of_transport(error: grpc.aio.AioRpcError, peer: Peer, request_id: str, begun: bool) -> Failure | None:
+    """The failure where no service has told one; None where the status says enough."""
+    code, details = error.code(), error.details() or ""
+    if code is grpc.StatusCode.DEADLINE_EXCEEDED:
+        return _late(request_id)
+    if begun and (code is grpc.StatusCode.UNAVAILABLE or details == "Stream removed"):
+        return _gone(peer, request_id)
+    if code is grpc.StatusCode.UNAVAILABLE:
+        return _unreachable(peer, request_id, answers="unhealthy" in details)
+    if code is grpc.StatusCode.UNIMPLEMENTED:
+        remedy = f"Is {peer.option} right? Another service or version listens there."
+        cause = f"{peer.address} does not answer as the {peer.name}"
+        return Failure(cause, remedy, request_id, reason=code.name)
+    return None
+
+
+def _gone(peer: Peer, request_id: str) -> Failure:
+    remedy = "Does it still run? Its log says why it went; start the services with `conveyor up` and try again."
+    cause = f"the {peer.name} at {peer.address} went away in the middle of the request"
+    return Failure(cause, remedy, request_id, reason=grpc.StatusCode.UNAVAILABLE.name)
+
+
+def _late(request_id: str) -> Failure:
+    reason, message = Reason.DEADLINE_EXCEEDED, "the request was not done in the time that it was given"
+    return Failure(f"{reason}: {message}", REMEDIES[reason], request_id, reason=reason, message=message)
+
+
 def _unreachable(peer: Peer, request_id: str, *, answers: bool) -> Failure:
+    reason = grpc.StatusCode.UNAVAILABLE.name
     if answers:  # its health does not say SERVING, so gRPC sends it no calls
         remedy = "Wait until `conveyor up` says ready; the service's log says what it waits for."
-        return Failure(f"the {peer.name} at {peer.address} is not ready", remedy, request_id)
+        return Failure(f"the {peer.name} at {peer.address} is not ready", remedy, request_id, reason=reason)
     remedy = (
         f"Start the services with `conveyor up`, wait until it says ready, or say where they are with {peer.option}."
     )
-    return Failure(f"no {peer.name} answers at {peer.address}", remedy, request_id)
+    return Failure(f"no {peer.name} answers at {peer.address}", remedy, request_id, reason=reason)

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
+from google.protobuf import duration_pb2
 from rich.console import Console, ConsoleOptions, Group, RenderableType, RenderResult
 from rich.panel import Panel
 from rich.rule import Rule
@@ -18,12 +19,15 @@ from rich.text import Text
 
 from gateway.cli.message_json import seconds, to_data, word
 from gateway.cli.sanitise import Sanitiser, one_line, printable
+from protos.conveyor.gateway.v1 import gateway_pb2 as pb
 from protos.conveyor.gateway.v1.gateway_pb2 import CallFinished, CompleteResponse, Finished, Ledger, TurnDecoded
 
 _OUTPUT_LINES = 4
 _FRAME_LINES = 2
 _FRAME_COLUMNS = 4
 _LINE_WIDTH = 200
+_LEAST_TOOL_SECONDS = 0.01  # less is nothing to speak of
+_STOPPED = {pb.FINISH_REASON_LENGTH: "stopped: token limit", pb.FINISH_REASON_TURNS: "stopped: turn limit"}
 
 
 class Phase(enum.StrEnum):
@@ -85,22 +89,23 @@ class Call:
     opened_at: float
     phase: Phase = Phase.OPENED
     started_at: float | None = None
-    ended_at: float | None = None
     arguments: Written = field(default_factory=Written)
     output: Written = field(default_factory=Written)
     outcome: CallFinished | None = None
 
     def elapsed(self, now: float) -> float:
-        """Seconds since its tool began to run or, before that, since its name was read."""
-        begun = self.opened_at if self.started_at is None else self.started_at
-        return max(0.0, (now if self.ended_at is None else self.ended_at) - begun)
+        """Seconds since its tool began to run or, before that, since its name was read; in the end, those it worked."""
+        if self.outcome is not None:
+            return seconds(self.outcome.busy)
+        return max(0.0, now - (self.opened_at if self.started_at is None else self.started_at))
 
     def last_words(self) -> str:
         """The newest thing to show: the outcome, else output, else the arguments as far as they are written."""
         if self.outcome is not None and self.outcome.HasField("error"):
             return printable(self.outcome.error.message)
-        result = printable(self.outcome.result) if self.outcome is not None else ""
-        return result or self.output.shown or self.arguments.shown
+        if self.outcome is not None:
+            return printable(self.outcome.result) or self.output.shown or "(no output)"
+        return self.output.shown or self.arguments.shown
 
     def error_code(self) -> str:
         """Why it failed, in a word; empty where it did not."""
@@ -206,22 +211,47 @@ class Live:
             case "call_output":
                 call.output.add(response.call_output.text)
             case "call_finished":
-                call.outcome, call.ended_at = response.call_finished, self.at
+                call.outcome = response.call_finished
                 call.phase = Phase.FAILED if response.call_finished.HasField("error") else Phase.FINISHED
                 call.output.close()
 
 
-def ledger_line(ledger: Ledger) -> str:
-    """Where the time went, in one line."""
-    attained = f"{ledger.attained:.0%} of the ideal attained" if ledger.HasField("attained") else "nothing to save"
-    parts = (
-        f"completion {seconds(ledger.completion):.2f} s",
-        f"decode {seconds(ledger.decode):.2f} s",
-        f"tools {seconds(ledger.tool):.2f} s",
-        f"hidden {seconds(ledger.hidden):.2f} s",
-        attained,
-    )
+def ledger_line(finished: Finished, *, serial: bool = False) -> str:
+    """Where the time went, in one line that fits 80 columns unless it says why the model was stopped.
+
+    Where calls were to run after their turn, `serial`, the ideal is left out.
+    """
+    ledger = finished.ledger
+    parts = [f"{name} {_short(getattr(ledger, field))}" for name, field in _spans(ledger)]
+    if not has_tool_work(ledger):
+        parts.append("nothing to hide")
+    elif ledger.HasField("attained") and not serial:
+        parts.append(f"{share(ledger.attained)} of ideal")
+    if finished.finish_reason in _STOPPED:
+        parts.append(_STOPPED[finished.finish_reason])
     return " · ".join(parts)
+
+
+def has_tool_work(ledger: Ledger) -> bool:
+    """Whether tools worked long enough for hiding it to mean something."""
+    return seconds(ledger.tool) >= _LEAST_TOOL_SECONDS
+
+
+def share(value: float) -> str:
+    """A share in per cent, without a sign where it is nothing."""
+    return f"{round(value * 100) or 0}%"
+
+
+def _spans(ledger: Ledger) -> Iterator[tuple[str, str]]:
+    yield from (("completion", "completion"), ("decode", "decode"), ("tools", "tool"))
+    if has_tool_work(ledger):
+        yield "hidden", "hidden"
+
+
+def _short(duration: duration_pb2.Duration) -> str:
+    """Seconds in at most four characters up to a few hours, so that a line of them keeps its width."""
+    value = seconds(duration)
+    return f"{value:.{2 if value < 9.995 else 1 if value < 99.95 else 0}f} s"
 
 
 def _call_view(call: Call, now: float) -> Iterator[RenderableType]:
@@ -229,7 +259,7 @@ def _call_view(call: Call, now: float) -> Iterator[RenderableType]:
         (call.label, "bold"),
         " ",
         (f"{call.phase} {call.error_code()}".strip(), _STYLES[call.phase]),
-        (f" {call.elapsed(now):.1f} s", "dim"),
+        (f" {call.elapsed(now):.{1 if call.outcome is None else 2}f} s", "dim"),
         no_wrap=True,
     )
     for line in call.last_words().rstrip().split("\n")[-_OUTPUT_LINES:]:

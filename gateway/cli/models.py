@@ -1,11 +1,16 @@
 """`conveyor models`: hands over to the decoder's own command, which may be installed or not."""
 
+import asyncio
 import importlib.util
+import json
 import signal
 import subprocess
 import sys
+from asyncio.subprocess import DEVNULL, PIPE, Process
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -14,6 +19,7 @@ from gateway.cli.options import JsonOption
 from gateway.cli.run import plain_console
 
 _MODULE = "decoder_service.models"
+_STOP_SECONDS = 5.0
 
 models = typer.Typer(name="models", help="List the models, or fetch and prepare one.", no_args_is_help=True)
 
@@ -26,11 +32,59 @@ def list_command(as_json: JsonOption = False) -> None:
 
 @models.command("pull")
 def pull_command(
-    name: Annotated[str | None, typer.Argument(help="the model; the default model where left out")] = None,
+    name: Annotated[
+        str | None, typer.Argument(metavar="NAME", help="the model; the default model where left out")
+    ] = None,
     as_json: JsonOption = False,
 ) -> None:
     """Fetch a model and prepare it, so that the decoder starts at once."""
     raise typer.Exit(_hand_over(["pull", *([name] if name else [])], as_json))
+
+
+async def make_ready(name: str | None) -> int:
+    """Prepares a model that is known but not here, None for the default one, with its progress on standard error.
+
+    Returns the exit status, 0 where there was nothing to do. Models that the catalogue does not know are the decoder's
+    own affair.
+    """
+    row = next((row for row in await _catalogue() if (row["default"] if name is None else row["name"] == name)), None)
+    if row is None or row["ready"]:
+        return 0
+    async with _running("pull", str(row["name"]), output=DEVNULL, errors=None) as process:
+        return await process.wait()
+
+
+async def _catalogue() -> list[dict[str, Any]]:
+    """What the decoder knows of its models; nothing where there is no decoder to ask."""
+    if not _is_installed():
+        return []
+    async with _running("list", "--json", output=PIPE, errors=DEVNULL) as process:
+        output, _ = await process.communicate()
+    return list(json.loads(output)) if process.returncode == 0 else []
+
+
+@asynccontextmanager
+async def _running(*arguments: str, output: int, errors: int | None) -> AsyncIterator[Process]:
+    """The decoder's command in a process group of its own, so that Ctrl-C reaches only us; ended with the context."""
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", _MODULE, *arguments), stdin=DEVNULL, stdout=output, stderr=errors, process_group=0
+    )
+    try:
+        yield process
+    finally:
+        if process.returncode is None:
+            await _end(process)
+
+
+async def _end(process: Process) -> None:
+    with suppress(ProcessLookupError):
+        process.terminate()
+    try:
+        async with asyncio.timeout(_STOP_SECONDS):
+            await process.wait()
+    finally:
+        with suppress(ProcessLookupError):
+            process.kill()
 
 
 def _hand_over(arguments: list[str], as_json: bool) -> int:

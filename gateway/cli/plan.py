@@ -10,11 +10,13 @@ import sys
 import tomllib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import combinations
 from pathlib import Path
 from typing import Any
 
 from gateway.cli.options import GATEWAY_ADDRESS, TOOLS_ADDRESS, reachable
 from gateway.cli.processes import Service
+from protos.rpc.settings import check_address, check_http_address
 
 MODULES = {"tools": "tool_service", "decoder": "decoder_service", "gateway": "gateway"}
 DEFAULTS = {
@@ -27,6 +29,7 @@ DEFAULTS = {
 }
 _LISTENING = tuple(DEFAULTS)
 _GRACE_SECONDS = 10.0
+_EVERYWHERE = {"", "0.0.0.0", "[::]"}
 
 Flags = dict[tuple[str, str], str]
 
@@ -40,7 +43,8 @@ class Plan:
     environment: Mapping[str, str] = field(default_factory=lambda: os.environ)
 
     def services(self) -> list[Service]:
-        """The three services, tools first. Raises ValueError where the file or a number is wrong."""
+        """The three services, tools first. Raises ValueError where the file, an address or a number is wrong."""
+        self._check_addresses()
         return [self._service(section) for section in MODULES]
 
     def listening(self) -> dict[tuple[str, str], str]:
@@ -54,6 +58,13 @@ class Plan:
         variable = f"CONVEYOR_{section}_{name}".upper()
         found = (self.flags.get((section, key)), self.environment.get(variable), self._table(section).get(name))
         return next((str(value) for value in found if value is not None), DEFAULTS.get((section, key)))
+
+    def _check_addresses(self) -> None:
+        for section, key in _LISTENING:
+            _check_address(section, key, self.value(section, key) or "")
+        for (one, address), (other, same) in combinations(self.listening().items(), 2):
+            if _clash(address, same):
+                raise ValueError(f"{_named(*one)} and {_named(*other)} are both {same}; give each its own")
 
     def _service(self, section: str) -> Service:
         arguments = [part for key, value in self._flags_of(section).items() for part in (f"--{key}", value)]
@@ -82,6 +93,32 @@ class Plan:
         except (OSError, tomllib.TOMLDecodeError) as error:
             raise ValueError(f"{path}: {error}") from error
         return table if isinstance(table, dict) else {}
+
+
+def _check_address(section: str, key: str, value: str) -> None:
+    called = key == "address"
+    try:
+        (check_address if called else check_http_address)(value)
+    except ValueError as error:
+        raise ValueError(f"{_named(section, key)} = {value!r} {error}") from None
+    if called and _host_and_port(value)[1] == "0":
+        raise ValueError(f"{_named(section, key)} = {value!r} must name a port, so that the others can find it")
+
+
+def _clash(one: str, other: str) -> bool:
+    """Whether two cannot listen on these addresses at once."""
+    (host, port), (other_host, other_port) = _host_and_port(one), _host_and_port(other)
+    hosts = {host, other_host}
+    return port == other_port != "0" and (len(hosts) == 1 or ("unix" not in hosts and bool(hosts & _EVERYWHERE)))
+
+
+def _host_and_port(address: str) -> tuple[str, str]:
+    host, _, port = address.rpartition(":") if not address.startswith("unix:") else address.partition(":")
+    return {"localhost": "127.0.0.1"}.get(host, host), port if host == "unix" else str(int(port))
+
+
+def _named(section: str, key: str) -> str:
+    return f"{section}.{key}"
 
 
 def parse_flags(arguments: Sequence[str]) -> Flags:

@@ -7,6 +7,7 @@ late. A cancel of the stop, which is what a second Ctrl-C becomes, goes to SIGKI
 
 import asyncio
 import enum
+import errno
 import os
 import signal
 import socket
@@ -170,21 +171,26 @@ def free_addresses(count: int) -> list[str]:
 
 
 def is_taken(address: str) -> bool:
-    """Whether another process listens on `address`; one that means nothing here is left to the service to refuse."""
+    """Whether another process listens on `address`."""
+    return bind_error(address) == errno.EADDRINUSE
+
+
+def bind_error(address: str) -> int:
+    """Why nobody can listen on `address`, as an errno; 0 where one can, and where only the service itself can tell."""
     host, _, port = address.rpartition(":")
     try:
         family, kind, protocol, _, target = socket.getaddrinfo(
             host.strip("[]") or None, int(port), type=socket.SOCK_STREAM
         )[0]
     except (OSError, ValueError):
-        return False
+        return 0
     with socket.socket(family, kind, protocol) as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             probe.bind(target)
-        except OSError:
-            return True
-    return False
+        except OSError as error:
+            return error.errno or 0
+    return 0
 
 
 async def _launch(service: Service, log: Path) -> _Child:

@@ -1,6 +1,7 @@
 """Runs a command: signals cancel it, failures are explained, and both become exit codes."""
 
 import asyncio
+import json
 import os
 import signal
 import sys
@@ -14,6 +15,7 @@ from rich.console import Console
 from rich.text import Text
 
 from gateway.cli.failure import Failure, show_failure
+from gateway.cli.sanitise import printable
 
 Result = TypeVar("Result")
 
@@ -32,17 +34,29 @@ def plain_console(*, stderr: bool = False) -> Console:
     return Console(stderr=stderr, markup=False, emoji=False, highlight=False)
 
 
+def say(console: Console, text: str | Text) -> None:
+    """Prints a paragraph: wrapped between words on a terminal, one line elsewhere."""
+    console.print(text, soft_wrap=not console.is_terminal)
+
+
 def run(
-    main: Coroutine[Any, Any, int], *, debug: bool, on_interrupt: Callable[[Interrupted], int] | None = None
+    main: Coroutine[Any, Any, int],
+    *,
+    debug: bool,
+    as_json: bool = False,
+    on_interrupt: Callable[[Interrupted], int] | None = None,
 ) -> NoReturn:
     """Runs `main` and exits with the code that it returns.
 
-    A signal cancels it; `on_interrupt` then chooses the exit code, by default 130 after a short line.
+    A signal cancels it; `on_interrupt` then chooses the exit code, by default 130 after a short line. With `as_json` a
+    failure is an object on standard output too.
     """
-    raise typer.Exit(_status(main, debug, on_interrupt or _say_cancelled))
+    raise typer.Exit(_status(main, debug, as_json, on_interrupt or _say_cancelled))
 
 
-def _status(main: Coroutine[Any, Any, int], debug: bool, on_interrupt: Callable[[Interrupted], int]) -> int:
+def _status(
+    main: Coroutine[Any, Any, int], debug: bool, as_json: bool, on_interrupt: Callable[[Interrupted], int]
+) -> int:
     try:
         return asyncio.run(_supervise(main))
     except Interrupted as interrupted:
@@ -52,8 +66,11 @@ def _status(main: Coroutine[Any, Any, int], debug: bool, on_interrupt: Callable[
         return 1
     except Exception as error:
         if debug:
-            traceback.print_exc()
-        show_failure(_explained(error), plain_console(stderr=True))
+            print(printable(traceback.format_exc()), end="", file=sys.stderr)
+        failure = _explained(error)
+        if as_json:
+            print(json.dumps({"error": failure.to_json()}), flush=True)
+        show_failure(failure, plain_console(stderr=True))
         return 1
 
 

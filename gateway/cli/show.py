@@ -154,9 +154,8 @@ class Panes(Silent):
         self._drawing.cancel()
         with suppress(asyncio.CancelledError):
             await self._drawing
-        self._screen.vertical_overflow = "visible"
-        self._screen.update(self._live.view(self._live.at, title=self._title), refresh=True)
-        self._screen.stop()
+        self._screen.update(self._live.view(self._live.at, title=self._title))
+        self._screen.stop()  # draws it, the part above the terminal included
 
     def event(self, live: Live, response: CompleteResponse) -> None:
         """Remembers the state for the next drawing."""

@@ -11,15 +11,33 @@ from rich.table import Table
 from rich.text import Text
 
 from gateway.cli.client import execute, list_tools
-from gateway.cli.failure import Failure, Peer
+from gateway.cli.failure import Failure, Peer, show_failure
 from gateway.cli.message_json import seconds, to_data, word
-from gateway.cli.options import TOOLS_ADDRESS, DebugOption, JsonOption, TimeoutOption, ToolsAddressOption, reachable
-from gateway.cli.run import plain_console, run
-from gateway.cli.sanitise import Sanitiser, one_line, printable
+from gateway.cli.options import (
+    TOOLS_ADDRESS,
+    DebugOption,
+    JsonOption,
+    TimeoutOption,
+    ToolsAddressOption,
+    reachable,
+    utf8,
+)
+from gateway.cli.run import plain_console, run, say
+from gateway.cli.sanitise import Sanitiser, gist, one_line, printable
 from protos.conveyor.tool.v1 import tool_pb2 as pb
+from protos.rpc.context import new_request_id
 
 _LIST_SECONDS = 10.0
 _CALL_FORMAT = "json"
+_CORRECT = "Correct --arguments; `conveyor tools list --json` shows the schema."
+_REMEDIES = {
+    "INVALID_ARGUMENTS": _CORRECT,
+    "MALFORMED": _CORRECT,
+    "UNKNOWN_TOOL": "`conveyor tools list` shows what there is.",
+    "REJECTED": "The tool refused what it was given; correct --arguments.",
+    "RAISED": "The tool itself failed: is it what it was given with --arguments, or a mistake in the tool?",
+    "TIMEOUT": "Give it less to do; `conveyor tools list` shows how long the tool may work.",
+}
 
 tools = typer.Typer(name="tools", help="List the tools, or call one.", no_args_is_help=True)
 
@@ -32,13 +50,13 @@ def list_command(
     debug: DebugOption = False,
 ) -> None:
     """List the tools and the formats in which a model can call them."""
-    run(_list(_peer(tools_address), timeout or _LIST_SECONDS, as_json), debug=debug)
+    run(_list(_peer(tools_address), timeout or _LIST_SECONDS, as_json), debug=debug, as_json=as_json)
 
 
 @tools.command("call")
 def call_command(
-    name: Annotated[str, typer.Argument(help="the tool")],
-    arguments: Annotated[str, typer.Option(metavar="JSON", help="its arguments, a JSON object")] = "{}",
+    name: Annotated[str, typer.Argument(metavar="NAME", callback=utf8, help="the tool")],
+    arguments: Annotated[str, typer.Option(metavar="JSON", callback=utf8, help="its arguments, a JSON object")] = "{}",
     tools_address: ToolsAddressOption = TOOLS_ADDRESS,
     timeout: TimeoutOption = None,
     as_json: JsonOption = False,
@@ -47,7 +65,7 @@ def call_command(
     """Call a tool as a model would: its output on standard error as it comes, its result on standard output."""
     check_arguments(arguments)
     text = f'{{"name": {json.dumps(name)}, "arguments": {arguments}}}'
-    run(_call(_peer(tools_address), name, text, timeout, as_json), debug=debug)
+    run(_call(_peer(tools_address), name, text, timeout, as_json), debug=debug, as_json=as_json)
 
 
 def check_arguments(text: str) -> None:
@@ -100,17 +118,33 @@ def _formats_table(response: pb.ListToolsResponse) -> Table:
 
 
 async def _call(peer: Peer, name: str, text: str, timeout_seconds: float | None, as_json: bool) -> int:
-    responses = execute(peer, _turn(name, text), timeout_seconds)
+    request_id = new_request_id()
+    responses = execute(peer, _turn(name, text), request_id, timeout_seconds)
     output, finished = await _follow(responses, quiet=as_json)
     if finished is None:
-        raise Failure(f"the text was not read as a call of {name}", "Is it in `conveyor tools list`?")
+        cause = f"the text was not read as a call of {name}"
+        raise Failure(cause, "Is it in `conveyor tools list`?", request_id, reason="MALFORMED")
+    failure = _failure(name, finished.error, request_id) if finished.HasField("error") else None
     if as_json:
-        print(json.dumps(_outcome(name, output, finished)))
-    elif not finished.HasField("error"):
+        print(json.dumps(_outcome(name, output, finished, failure)), flush=True)
+    elif failure is None:
         _print_result(output, finished)
-    if finished.HasField("error") and not as_json:
-        raise Failure(f"{name}: {finished.error.code}: {finished.error.message}", _remedy(finished.error.code))
-    return 1 if finished.HasField("error") else 0
+    if failure is not None:
+        show_failure(failure, plain_console(stderr=True))
+    return 0 if failure is None else 1
+
+
+def _failure(name: str, error: pb.ToolError, request_id: str) -> Failure:
+    """The cause is what matters of the message; where that has more lines, such as a traceback's, they follow."""
+    lines = error.message.rstrip().split("\n")
+    return Failure(
+        f"{name}: {error.code}: {gist(error.message, 1000)}",
+        _REMEDIES.get(error.code, "Correct what the tool was given with --arguments."),
+        request_id,
+        lines if len(lines) > 1 else (),
+        reason=error.code,
+        message=error.message,
+    )
 
 
 def _turn(name: str, text: str) -> list[pb.ExecuteRequest]:
@@ -148,23 +182,13 @@ def _print_result(output: str, finished: pb.CallFinished) -> None:
     timing = finished.timing
     parts = (("busy", timing.busy), ("waiting", timing.waiting), ("queued", timing.queued))
     line = " · ".join(f"{name} {seconds(duration):.3f} s" for name, duration in parts)
-    plain_console(stderr=True).print(Text(line, style="bold"), soft_wrap=True)
+    say(plain_console(stderr=True), Text(line, style="bold"))
 
 
-def _outcome(name: str, output: str, finished: pb.CallFinished) -> dict[str, Any]:
+def _outcome(name: str, output: str, finished: pb.CallFinished, failure: Failure | None) -> dict[str, Any]:
     data: dict[str, Any] = {"name": name, "arguments": json.loads(finished.arguments_json or "null"), "output": output}
-    data |= {"error": to_data(finished.error)} if finished.HasField("error") else {"result": finished.result}
+    data |= {"result": finished.result} if failure is None else {"error": failure.to_json()}
     return data | to_data(finished.timing)
-
-
-def _remedy(code: str) -> str:
-    if code in ("INVALID_ARGUMENTS", "MALFORMED"):
-        return "Correct --arguments; `conveyor tools list --json` shows the schema."
-    return (
-        "`conveyor tools list` shows what there is."
-        if code == "UNKNOWN_TOOL"
-        else "The tool said so; correct what it was given."
-    )
 
 
 def _peer(tools_address: str) -> Peer:

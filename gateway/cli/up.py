@@ -1,8 +1,10 @@
 """`conveyor up`: runs the three services until it is told to stop."""
 
 import asyncio
+import errno
 import json
 import os
+import shlex
 import sys
 import tempfile
 import time
@@ -16,9 +18,10 @@ from rich.console import Console
 from rich.text import Text
 
 from gateway.cli.failure import Failure
-from gateway.cli.options import ADDRESS_METAVAR, DebugOption, JsonOption, reachable
+from gateway.cli.models import make_ready
+from gateway.cli.options import ADDRESS_METAVAR, GATEWAY_ADDRESS, DebugOption, JsonOption, reachable
 from gateway.cli.plan import Flags, Plan, parse_flags
-from gateway.cli.processes import Report, Services, State, is_taken
+from gateway.cli.processes import Report, Services, State, bind_error
 from gateway.cli.run import INTERRUPTED_STATUS, Interrupted, plain_console, run
 from gateway.cli.show import is_live
 from protos.rpc.settings import cache_folder
@@ -124,7 +127,9 @@ def _plan(arguments: list[str], options: Flags, config: Path | None) -> Plan:
 
 
 async def _up(plan: Plan, services: Services, as_json: bool) -> int:
-    _refuse_taken(plan)
+    _refuse_unusable(plan)
+    if status := await make_ready(plan.value("decoder", "model")):
+        return status
     console = plain_console(stderr=as_json)
     console.print(f"logs: {services.logs}", soft_wrap=True)
     async with services:
@@ -139,13 +144,15 @@ async def _up(plan: Plan, services: Services, as_json: bool) -> int:
     return 1
 
 
-def _refuse_taken(plan: Plan) -> None:
+def _refuse_unusable(plan: Plan) -> None:
     for (section, key), address in plan.listening().items():
-        if is_taken(address):
-            remedy = (
-                f"Is it `conveyor up` that runs already? Else choose another one: --{section}.{key} {ADDRESS_METAVAR}"
-            )
+        number, option = bind_error(address), f"--{section}.{key} {ADDRESS_METAVAR}"
+        if number == errno.EADDRINUSE:
+            remedy = f"Is it `conveyor up` that runs already? Else choose another one: {option}"
             raise Failure(f"{address} is taken by another process", remedy)
+        if number == errno.EADDRNOTAVAIL:
+            remedy = f"Choose one that is, such as 127.0.0.1, or 0.0.0.0 for all of them: {option}"
+            raise Failure(f"{address} is not an address of this machine", remedy)
 
 
 def _announce(plan: Plan, services: Services, console: Console, as_json: bool) -> None:
@@ -159,12 +166,20 @@ def _announce(plan: Plan, services: Services, console: Console, as_json: bool) -
     for name, label in _ANNOUNCED.items():
         if name in addresses:
             console.print(f"  {label}{addresses[name]}", soft_wrap=True)
-    console.print('ready; try: conveyor ask "Compute 6 * 7." --tools calculator', soft_wrap=True)
+    console.print(f"ready; try: {example(addresses['gateway address'])}", soft_wrap=True)
+
+
+def example(gateway: str) -> str:
+    """A command to try that works as it stands."""
+    where = "" if gateway == GATEWAY_ADDRESS else f" --gateway {shlex.quote(gateway)}"
+    return f'conveyor ask "What is 12*7?" --tools calculator --choice calculator{where}'
 
 
 def _stopped(interrupted: Interrupted, services: Services) -> int:
+    errors = plain_console(stderr=True)
     if interrupted.forced:
+        errors.print("\nstopped at once" if errors.is_terminal else "stopped at once")
         return INTERRUPTED_STATUS
     for name in services.killed:
-        plain_console(stderr=True).print(f"the {name} service did not stop in time and was killed", soft_wrap=True)
+        errors.print(f"the {name} service did not stop in time and was killed", soft_wrap=True)
     return 1 if services.killed else 0

@@ -11,12 +11,14 @@ disguise. A list is written with commas on the command line and in the environme
 """
 
 import os
+import re
 import sys
 import tomllib
 from pathlib import Path
-from typing import Any, ClassVar, Self
+from typing import Annotated, Any, ClassVar, Self
 
-from pydantic import Field, ValidationError
+from pydantic import AfterValidator, Field, ValidationError
+from pydantic_core import PydanticCustomError
 from pydantic_settings import (
     BaseSettings,
     CliSettingsSource,
@@ -27,6 +29,32 @@ from pydantic_settings import (
 
 SECTIONS = ("gateway", "decoder", "tools")
 SHARED_ENVIRONMENT = ("CONVEYOR_CONFIG", "CONVEYOR_CACHE")
+
+_HOST_PORT = re.compile(r"(?:\[[^\s\[\]]+\]|[^\s:\[\]]*):(\d{1,5})", re.ASCII)
+_PORT = "must be host:port with a port from 0 to 65535"
+
+
+def check_address(text: str) -> str:
+    """Gives `text` back where gRPC can listen there; raises a ValueError that says what is wanted."""
+    if _is_host_port(text) or re.fullmatch(r"unix:\S+", text):
+        return text
+    raise PydanticCustomError("address", f"{_PORT}, or unix:PATH")
+
+
+def check_http_address(text: str) -> str:
+    """Gives `text` back where HTTP can listen there, or where it is empty: nowhere. Raises as `check_address`."""
+    if not text or _is_host_port(text):
+        return text
+    raise PydanticCustomError("address", f"{_PORT}, or empty")
+
+
+def _is_host_port(text: str) -> bool:
+    found = _HOST_PORT.fullmatch(text)
+    return found is not None and int(found[1]) <= 65535
+
+
+Address = Annotated[str, AfterValidator(check_address)]
+HttpAddress = Annotated[str, AfterValidator(check_http_address)]
 
 
 class ServiceSettings(BaseSettings):

@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import io
 import json
+import os
 import signal
 import sys
 from collections.abc import AsyncIterator, Callable
@@ -13,8 +14,10 @@ import grpc
 import pytest
 from google.protobuf import duration_pb2
 from rich.console import Console
+from typer.testing import CliRunner
 
 from gateway.cli import demo
+from gateway.cli.app import app
 from gateway.cli.demo_prompts import PROMPTS
 from gateway.cli.failure import Peer
 from gateway.cli.options import Mode
@@ -49,7 +52,7 @@ def turn(text: str) -> list[pb.CompleteResponse]:
 
 
 def finished(completion: float, decode: float) -> pb.CompleteResponse:
-    ledger = pb.Ledger(completion=at(completion), decode=at(decode), hidden=at(0.25), attained=0.9)
+    ledger = pb.Ledger(completion=at(completion), decode=at(decode), tool=at(0.25), hidden=at(0.25), attained=0.9)
     usage = pb.Usage(completion_tokens=2)
     return pb.CompleteResponse(finished=pb.Finished(request_id="r1", ledger=ledger, usage=usage))
 
@@ -126,7 +129,7 @@ async def test_text_goes_to_standard_output_and_calls_and_ledger_beside_it(gatew
         "[python] opened",
         "[python] started",
         "[python] finished in 0.20 s: 1",
-        "completion 1.00 s · decode 0.50 s · tools 0.00 s · hidden 0.25 s · 90% of the ideal attained",
+        "completion 1.00 s · decode 0.50 s · tools 0.25 s · hidden 0.25 s · 90% of ideal",
     ]
 
 
@@ -176,7 +179,13 @@ async def test_a_refusal_is_cause_remedy_and_request_id(gateway):
     gateway.refuse = lambda request: ServiceError(Reason.PROMPT_TOO_LONG, "9 tokens are too many \x1b[31m")
     status, output, errors = await conveyor("ask", "Hi", "--json", "--gateway", gateway.address)
     cause, remedy, request_id = errors.splitlines()
-    assert (status, output) == (1, "")
+    assert status == 1
+    assert json.loads(output)["error"] == {
+        "reason": "PROMPT_TOO_LONG",
+        "message": "9 tokens are too many \x1b[31m",
+        "remedy": remedy,
+        "request_id": request_id.removeprefix("request id: "),
+    }
     assert cause == "error: PROMPT_TOO_LONG: 9 tokens are too many"
     assert remedy.startswith("Shorten it")
     assert request_id.startswith("request id: ")
@@ -241,12 +250,36 @@ async def test_a_timeout_says_so(gateway):
         ("--temperature", "hot"),
         ("--replay", "/nowhere"),
         ("--no-such-option",),
+        ("--max-tokens", "99999999999999"),
+        ("--max-turns", "2147483648"),
+        ("--top-k", "-2147483649"),
+        ("--seed", "99999999999999999999999"),
+        ("--system", os.fsdecode(b"\xff")),
+        ("--stop", "a", "--stop", os.fsdecode(b"\xfe")),
+        ("--timeout", "inf"),
+        ("--timeout", "nan"),
+        ("--timeout", "1e30"),
+        ("--gateway", "127.0.0.1:99999"),
+        ("--json", "--json-stream"),
     ],
 )
 async def test_wrong_usage_exits_2(wrong):
     status, output, errors = await conveyor("ask", "Hi", *wrong)
     assert (status, output) == (2, "")
     assert errors
+    assert "Traceback" not in errors
+
+
+async def test_a_question_that_is_not_text_exits_2():
+    status, output, errors = await conveyor("ask", os.fsdecode(b"\xff\xfe"))
+    assert (status, output) == (2, "")
+    assert "not UTF-8" in errors
+
+
+def test_a_question_on_standard_input_that_is_not_text_exits_2():
+    result = CliRunner().invoke(app, ["ask", "-"], input=b"\xff\xfe")
+    assert result.exit_code == 2
+    assert "standard input is not UTF-8" in result.stderr
 
 
 async def compared(gateway: FakeGateway, trials: int) -> tuple[list[demo.Comparison], str]:

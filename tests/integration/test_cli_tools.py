@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import os
 import sys
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -60,7 +61,7 @@ class FakeToolService(tool_pb2_grpc.ToolServiceServicer):
             timing=pb.Timing(busy=duration_pb2.Duration(nanos=250_000_000)),
         )
         if call["arguments"].get("fail"):
-            finished.error.CopyFrom(pb.ToolError(code="RAISED", message="boom \x1b[31m"))
+            finished.error.CopyFrom(pb.ToolError(code="RAISED", message="Traceback:\nboom \x1b[31m"))
         else:
             finished.result = f"got {call['arguments']}\x1b[31m"
         return [
@@ -139,10 +140,14 @@ async def test_a_tool_that_fails_exits_1(service):
     arguments = ("tools", "call", "echo", "--arguments", '{"fail": true}', "--tools-address", service.address)
     status, output, errors = await conveyor(*arguments)
     assert (status, output) == (1, "")
-    assert "error: echo: RAISED: boom\n" in errors
-    status, output, _ = await conveyor(*arguments, "--json")
+    assert "error: echo: RAISED: boom\n  | Traceback:\n  | boom \n" in errors
+    assert "request id: " in errors
+    status, output, errors = await conveyor(*arguments, "--json")
     assert status == 1
-    assert json.loads(output)["error"]["code"] == "RAISED"
+    error = json.loads(output)["error"]
+    assert (error["reason"], error["message"]) == ("RAISED", "Traceback:\nboom \x1b[31m")
+    assert error["remedy"] in errors
+    assert f"request id: {error['request_id']}\n" in errors
 
 
 async def test_an_unknown_tool_is_refused_with_what_to_do(service):
@@ -160,6 +165,18 @@ async def test_bad_arguments_exit_2_with_the_place(arguments, said):
     status, output, errors = await conveyor("tools", "call", "echo", "--arguments", arguments)
     assert (status, output) == (2, "")
     assert said in " ".join(errors.split())
+
+
+async def test_a_tool_whose_name_is_not_text_exits_2():
+    status, _, errors = await conveyor("tools", "call", os.fsdecode(b"\xff"))
+    assert status == 2
+    assert "not UTF-8" in errors
+
+
+async def test_a_refusal_for_programs(service):
+    status, output, _ = await conveyor("tools", "call", "nope", "--json", "--tools-address", service.address)
+    assert status == 1
+    assert json.loads(output)["error"]["reason"] == "UNKNOWN_TOOL"
 
 
 async def test_nobody_at_the_address():

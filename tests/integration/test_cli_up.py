@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
+from decoder_service.models.__main__ import main as pull_models
 from gateway.cli.app import app
 from gateway.cli.processes import free_addresses
 
@@ -23,6 +24,7 @@ MODULES = ("tool_service", "decoder_service", "gateway")
 def folder(tmp_path: Path) -> Path:
     for module in MODULES:
         behave(tmp_path, module, "serve")
+    (tmp_path / "decoder_service" / "models.py").write_text("print([])")  # else the real one would convert a model
     return tmp_path
 
 
@@ -113,6 +115,7 @@ async def test_a_second_signal_kills_at_once(folder):
         pass
     process.send_signal(signal.SIGINT)
     assert await asyncio.wait_for(process.wait(), 10) == 130
+    assert await process.stderr.read() == b"stopped at once\n"
 
 
 async def test_verbose_shows_the_logs(folder):
@@ -148,6 +151,62 @@ async def test_models_are_the_decoders_affair(folder):
     output, _ = await process.communicate()
     assert process.returncode == 4
     assert output.decode() == "['pull', 'tiny', '--json']\n"
+
+
+MODELS = """
+import json, sys
+print(sys.argv[1:], file=sys.stderr)
+names = ("small", "here")
+print(json.dumps([{"name": name, "default": name == "small", "ready": name == "here"} for name in names]))
+sys.exit(STATUS if sys.argv[1] == "pull" else 0)
+"""
+
+
+@pytest.mark.parametrize(
+    ("chosen", "pulled"), [((), True), (("--model", "here"), False), (("--model", "hub/x"), False)]
+)
+async def test_a_model_that_is_not_ready_is_prepared_first(folder, chosen, pulled):
+    (folder / "decoder_service" / "models.py").write_text(MODELS.replace("STATUS", "0"))
+    process = await start(folder, "up", "--json", *chosen, *addresses())
+    assert "gateway_address" in json.loads(await first_line(process))
+    process.send_signal(signal.SIGINT)
+    _, errors = await process.communicate()
+    assert ("['pull', 'small']" in errors.decode()) is pulled
+
+
+async def test_where_the_model_cannot_be_prepared_nothing_starts(folder):
+    (folder / "decoder_service" / "models.py").write_text(MODELS.replace("STATUS", "4"))
+    process = await start(folder, "up", *addresses())
+    output, _ = await process.communicate()
+    assert (process.returncode, output) == (4, b"")
+
+
+async def test_pulling_where_nothing_can_be_written_says_what_to_do():
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "decoder_service.models", "pull"),
+        cwd=ROOT,
+        env={"PATH": "/usr/bin:/bin", "CONVEYOR_CACHE": "/dev/null/nope"},
+        stderr=PIPE,
+    )
+    _, errors = await process.communicate()
+    assert process.returncode == 1
+    assert errors.startswith(b"error: ")
+    assert b"CONVEYOR_CACHE" in errors
+    assert b"Traceback" not in errors
+
+
+def test_pulling_an_unknown_model_says_where_to_look(capsys):
+    assert pull_models(["pull", "nosuchthing"]) == 1
+    assert "`conveyor models list` shows what there is." in capsys.readouterr().err
+
+
+def test_pulling_can_be_interrupted(capsys, monkeypatch):
+    def interrupted(_: str) -> Path:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("decoder_service.models.store.pull", interrupted)
+    assert pull_models(["pull"]) == 130
+    assert capsys.readouterr().err == "cancelled\n"
 
 
 def test_without_the_decoder_models_says_so(monkeypatch):

@@ -16,6 +16,9 @@ def test_flags_beat_environment_beats_file(tmp_path, monkeypatch):
     ("flag", "value"),
     [
         ("--address", "nowhere"),
+        ("--address", "127.0.0.1:65536"),
+        ("--address", ""),
+        ("--http-address", "unix:/run/http"),
         ("--http-address", "nowhere"),
         ("--decoder-address", ""),
         ("--default-deadline-seconds", "0"),

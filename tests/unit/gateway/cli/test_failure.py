@@ -58,7 +58,28 @@ def test_somebody_else_there():
 def test_our_own_deadline():
     failure = failure_of(rpc_error(grpc.StatusCode.DEADLINE_EXCEEDED, "Deadline Exceeded"), PEER, "mine")
     assert "--timeout" in failure.remedy
+    assert failure.cause == "DEADLINE_EXCEEDED: the request was not done in the time that it was given"
     assert failure.request_id == "mine"
+
+
+@pytest.mark.parametrize(
+    ("code", "details"), [(grpc.StatusCode.UNAVAILABLE, "reset"), (grpc.StatusCode.UNKNOWN, "Stream removed")]
+)
+def test_one_that_goes_away_in_the_middle(code, details):
+    failure = failure_of(rpc_error(code, details), PEER, "mine", begun=True)
+    assert failure.cause == "the gateway at 127.0.0.1:50051 went away in the middle of the request"
+    assert failure.to_json()["reason"] == "UNAVAILABLE"
+
+
+def test_a_failure_as_data():
+    failure = failure_of(told(ServiceError(Reason.EMPTY_PROMPT, "why")), PEER, "mine")
+    remedy = REMEDIES[Reason.EMPTY_PROMPT]
+    assert failure.to_json() == {
+        "reason": "EMPTY_PROMPT",
+        "message": "why",
+        "remedy": remedy,
+        "request_id": "abc123",
+    }
 
 
 def test_a_failure_is_cause_details_remedy_and_id_with_nothing_rendered():

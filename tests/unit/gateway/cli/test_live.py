@@ -1,10 +1,11 @@
 import io
 
+import pytest
 from google.protobuf import duration_pb2
 from rich.console import Console
 
-from gateway.cli.live import Live, Phase, ledger_line
-from gateway.cli.show import JsonLines, Lines
+from gateway.cli.live import Live, Phase, ledger_line, share
+from gateway.cli.show import JsonLines, Lines, Panes
 from protos.conveyor.gateway.v1 import gateway_pb2 as pb
 
 
@@ -126,7 +127,8 @@ def test_elapsed_runs_while_the_call_does():
     (running,) = after(*EVENTS[:4]).calls.values()
     assert running.elapsed(0.8) == 0.5
     (finished,) = after(*EVENTS).calls.values()
-    assert finished.elapsed(100.0) == 1.0
+    assert finished.elapsed(100.0) == 0.5
+    assert "python finished 0.50 s" in drawn(after(*EVENTS))
 
 
 def test_a_failed_call_keeps_its_error_and_has_no_arguments():
@@ -183,10 +185,45 @@ def test_events_of_unknown_kinds_or_calls_change_nothing():
 
 
 def test_the_ledger_in_one_line():
-    assert ledger_line(LEDGER) == (
-        "completion 2.00 s · decode 1.50 s · tools 1.00 s · hidden 0.80 s · 89% of the ideal attained"
-    )
-    assert ledger_line(pb.Ledger()).endswith("nothing to save")
+    line = "completion 2.00 s · decode 1.50 s · tools 1.00 s · hidden 0.80 s"
+    finished = pb.Finished(finish_reason=pb.FINISH_REASON_STOP, ledger=LEDGER)
+    assert ledger_line(finished) == f"{line} · 89% of ideal"
+    assert ledger_line(finished, serial=True) == line
+
+
+def test_the_ledgers_line_says_so_where_tools_hardly_worked():
+    ledger = pb.Ledger(completion=at(2), decode=at(2), tool=at(0.0099), hidden=at(0), attained=0.0)
+    line = "completion 2.00 s · decode 2.00 s · tools 0.01 s · nothing to hide"
+    assert ledger_line(pb.Finished(ledger=ledger)) == line
+
+
+def test_the_ledgers_line_says_why_the_model_was_stopped():
+    for reason, word in ((pb.FINISH_REASON_LENGTH, "token limit"), (pb.FINISH_REASON_TURNS, "turn limit")):
+        assert ledger_line(pb.Finished(ledger=LEDGER, finish_reason=reason)).endswith(f" · stopped: {word}")
+
+
+@pytest.mark.parametrize("value", [0.0, 9.994, 9.996, 99.94, 99.96, 3600.0])
+def test_the_ledgers_line_fits_a_terminal(value):
+    ledger = pb.Ledger(completion=at(value), decode=at(value), tool=at(max(value, 1)), hidden=at(value), attained=1.0)
+    assert len(ledger_line(pb.Finished(ledger=ledger))) <= 80
+
+
+def test_nothing_has_no_sign():
+    assert [share(value) for value in (-0.001, 0.0, 0.5, -0.25)] == ["0%", "0%", "50%", "-25%"]
+
+
+def test_a_tool_without_output_says_so_in_the_end():
+    silent = event(1.3, call_finished=pb.CallFinished(call_id="c1", busy=at(0.5)))
+    (call,) = after(*EVENTS[:4], EVENTS[5], silent).calls.values()
+    assert call.last_words() == "(no output)"
+
+
+async def test_the_last_drawing_is_drawn_once_however_high_it_is():
+    console = Console(file=io.StringIO(), width=60, height=10, force_terminal=True, _environ={"TERM": "xterm"})
+    long = event(0.2, text_delta=pb.TextDelta(text="\n".join(f"line {n}." for n in range(40))))
+    async with Panes(console) as panes:
+        panes.event(after(EVENTS[0], long), long)
+    assert console.file.getvalue().count("line 0.") == 1  # type: ignore[attr-defined]
 
 
 async def lines_of(text: io.StringIO, notes: io.StringIO) -> None:

@@ -1,3 +1,5 @@
+import re
+
 import pytest
 
 from gateway.cli.plan import Plan, parse_flags
@@ -51,6 +53,27 @@ def test_an_emptied_address_is_passed_on_and_not_listened_on():
     plan = Plan({("gateway", "http-address"): ""}, "", {})
     assert flags(commands(plan)["gateway"])["--http-address"] == ""
     assert ("gateway", "http-address") not in plan.listening()
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "said"),
+    [
+        (("decoder", "address"), "nowhere", "decoder.address = 'nowhere' must be host:port with a port from 0"),
+        (("tools", "address"), "127.0.0.1:65536", "port from 0 to 65535, or unix:PATH"),
+        (("tools", "address"), "", "tools.address = ''"),
+        (("tools", "address"), "127.0.0.1:0", "must name a port"),
+        (("gateway", "http-address"), "unix:/run/http", "or empty"),
+        (("gateway", "http-address"), "localhost:50053", "gateway.http-address and tools.address are both"),
+        (("tools", "metrics-address"), "0.0.0.0:50052", "decoder.address and tools.metrics-address are both"),
+    ],
+)
+def test_addresses_are_checked_before_anything_starts(key, value, said):
+    with pytest.raises(ValueError, match=re.escape(said)):
+        Plan({key: value}, "", {}).services()
+
+
+def test_any_free_port_will_do_where_nobody_calls():
+    assert Plan({("gateway", "http-address"): "127.0.0.1:0", ("tools", "metrics-address"): ":0"}, "", {}).services()
 
 
 def test_a_broken_file_is_named(tmp_path):

@@ -1,4 +1,5 @@
 import asyncio
+import errno
 import io
 import json
 import os
@@ -10,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from gateway.cli.failure import Failure
-from gateway.cli.processes import Service, Services, State, free_addresses, is_taken
+from gateway.cli.processes import Service, Services, State, bind_error, free_addresses, is_taken
 
 STAND_IN = str(Path(__file__).with_name("stand_in.py"))
 
@@ -148,3 +149,8 @@ def test_an_address_is_taken_while_somebody_listens():
         assert is_taken(f"127.0.0.1:{server.getsockname()[1]}")
     assert not is_taken(free_addresses(1)[0])
     assert not is_taken("unix:/run/conveyor")
+
+
+def test_an_address_of_another_machine_is_not_taken():
+    assert bind_error("192.0.2.1:50051") == errno.EADDRNOTAVAIL
+    assert not is_taken("192.0.2.1:50051")
