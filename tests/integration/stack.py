@@ -1,5 +1,6 @@
 """The three real services on loopback, in one event loop, with the real model."""
 
+import asyncio
 import contextlib
 import os
 from collections.abc import AsyncIterator, Iterable
@@ -99,6 +100,9 @@ async def running_stack(
         )
         await gateway.start()
         stack.push_async_callback(gateway.stop, 0)
+        async with asyncio.timeout(10):
+            while not gateway.readiness.ready:  # noqa: ASYNC110 - it tells its health service, not us
+                await asyncio.sleep(0.005)
         client = await stack.enter_async_context(grpc.aio.insecure_channel(f"127.0.0.1:{gateway.port}"))
         yield Stack(gateway_pb2_grpc.GatewayServiceStub(client), decoder)
 

@@ -4,6 +4,7 @@ Run as `python stand_in.py [serve|load|stubborn|crash] --address HOST:PORT [--KE
 """
 
 import json
+import os
 import signal
 import subprocess
 import sys
@@ -48,7 +49,9 @@ def main() -> None:
     log("ready")
     stop.wait()
     log("drained")
-    server.stop(0).wait()
+    server.stop(0).wait(1)
+    sys.stdout.flush()
+    os._exit(0)  # a thread that serves a watch may be slow to end
 
 
 main()
