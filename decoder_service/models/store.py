@@ -78,12 +78,9 @@ def folder_of(name: str) -> Path:
 def is_ready(name: str) -> bool:
     """Whether a catalogue model's files are there and of the size they were written with. Cheap."""
     folder = folder_of(name)
-    return (
-        all(
-            (folder / file).is_file() and (folder / file).stat().st_size == size
-            for file, (size, _) in _manifest(folder)
-        )
-        and (folder / MANIFEST).is_file()
+    files = _manifest(folder)
+    return bool(files) and all(
+        (folder / file).is_file() and (folder / file).stat().st_size == size for file, (size, _) in files
     )
 
 
@@ -101,7 +98,7 @@ def pull(name: str) -> Path:
     if name not in CATALOGUE:
         raise ModelNotFoundError(f"no model {name!r} in the catalogue; there are {', '.join(CATALOGUE)}")
     folder = folder_of(name)
-    if is_ready(name) and is_intact(name):
+    if is_intact(name):
         return folder
     folder.parent.mkdir(parents=True, exist_ok=True)
     with (

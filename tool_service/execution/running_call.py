@@ -80,11 +80,6 @@ class RunningCall:
         self._queued = 0.0
 
     @property
-    def launched(self) -> bool:
-        """Whether the mode has started it."""
-        return self._launched
-
-    @property
     def refused(self) -> bool:
         """Whether it is known that it cannot succeed."""
         return self._refusal is not None

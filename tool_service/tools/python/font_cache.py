@@ -14,6 +14,8 @@ import sys
 import tempfile
 from pathlib import Path
 
+from protos.rpc.settings import cache_folder
+
 MAKE_SECONDS = 120.0
 MAKE_IT = "import matplotlib.pyplot"
 PATTERN = "fontlist-*.json"
@@ -23,8 +25,7 @@ _log = logging.getLogger(__name__)
 
 def default_font_cache() -> Path:
     """`$CONVEYOR_CACHE/matplotlib/VERSION`, or the same under `~/.cache/conveyor`."""
-    root = os.environ.get("CONVEYOR_CACHE") or Path("~/.cache/conveyor").expanduser()
-    return Path(root) / "matplotlib" / _version()
+    return cache_folder() / "matplotlib" / _version()
 
 
 async def warm_up(folder: Path | None = None) -> bool:
