@@ -61,6 +61,15 @@ SIMPLE = [
     '"""A docstring."""\n',
     "del x\n",
 ]
+NESTED = [  # PEP 701 and 750, which not every Python that runs these tests reads
+    "s = f'{a:%Y}'\n",
+    "s = f'{'a'}' + f'{f'{b}'}' + f'{'#'}'\n",
+    "s = f'{a # ')\n  }'\n",
+    "s = rf'\\{a}{{' f'\\N{LEFT CURLY BRACKET}' F'\\'{d['(']:{'>'}{5}}\\''\n",
+    's = f"""{"""}"""}\n{a:\n}"""\n',
+    "s = t'{'a'}'\n",
+    "s = leaf'x' or f''\n",
+]
 COMPOUND = [
     "if x:\n    pass\n",
     "if x: pass\nelse: pass\n",
@@ -100,7 +109,7 @@ def text_of(program: list[tuple[str, str]]) -> str:
     return "".join(gap + statement for gap, statement in program)
 
 
-@pytest.mark.parametrize("statement", SIMPLE)
+@pytest.mark.parametrize("statement", SIMPLE + NESTED)
 def test_a_simple_statement_is_handed_over_with_its_newline(statement: str) -> None:
     assert fed(statement) == [statement]
     assert fed(statement[:-1]) == []
@@ -174,6 +183,27 @@ def test_a_decorator_waits_for_what_it_decorates() -> None:
 def test_broken_code_is_handed_over_all_the_same(text: str, statements: list[str]) -> None:
     for pieces in cuts(text):
         assert split(*pieces) == statements
+
+
+MARGINS = [
+    ("if x:\n  y\n\\\nelse:\n  z\nw", ["if x:\n  y\n\\\nelse:\n  z\n", "w"]),
+    ("if x:\n  y\n\\\nz = 1\n", ["if x:\n  y\n", "\\\nz = 1\n"]),
+    ("if x:\n  y\n  \\\nz = 1\nw", ["if x:\n  y\n  \\\nz = 1\n", "w"]),
+    ("if x:\n  y\n  \fz = 1\n", ["if x:\n  y\n  \f", "z = 1\n"]),
+    ("if x:\n  y\n\f  z = 1\nw", ["if x:\n  y\n\f  z = 1\n", "w"]),
+]
+
+
+@pytest.mark.parametrize(("text", "statements"), MARGINS)
+def test_margins_with_backslashes_and_form_feeds(text: str, statements: list[str]) -> None:
+    for pieces in cuts(text):
+        assert split(*pieces) == statements
+
+
+def test_a_lone_carriage_return_ends_a_line() -> None:
+    text = "x = 1\ry = 2\r# it's\rz = '''\r'''\rif x:\r  y\rw = 1\r\nv\r"
+    for pieces in cuts(text):
+        assert split(*pieces) == ["x = 1\r", "y = 2\r", "# it's\rz = '''\r'''\r", "if x:\r  y\r", "w = 1\r\n", "v\r"]
 
 
 def test_windows_line_ends_are_white_space() -> None:
