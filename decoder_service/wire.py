@@ -24,7 +24,12 @@ def from_tool_event(response: tool_pb2.ExecuteResponse) -> dict[str, Message]:
             }
         case "arguments_delta":
             delta = response.arguments_delta
-            return {"arguments_delta": decoder_pb2.ArgumentsDelta(call_id=delta.call_id, text=delta.text)}
+            piece = delta.WhichOneof("piece") or "text"
+            return {
+                "arguments_delta": decoder_pb2.ArgumentsDelta(
+                    call_id=delta.call_id, argument=delta.argument, **{piece: getattr(delta, piece)}
+                )
+            }
         case "call_started":
             return {"call_started": decoder_pb2.CallStarted(call_id=response.call_started.call_id)}
         case "unit_finished":

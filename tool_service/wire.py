@@ -106,7 +106,10 @@ def event_message(event: events.Event) -> tool_pb2.ExecuteResponse:
             response.call_opened.call_id, response.call_opened.name = event.call_id, event.name
             response.call_opened.text_offset = event.offset
         case events.ArgumentsDelta():
-            response.arguments_delta.call_id, response.arguments_delta.text = event.call_id, event.text
+            delta = tool_pb2.ArgumentsDelta(
+                call_id=event.call_id, argument=event.argument, text=event.text, value_json=event.value_json
+            )
+            response.arguments_delta.CopyFrom(delta)
         case events.CallStarted():
             response.call_started.call_id = event.call_id
         case events.UnitFinished():

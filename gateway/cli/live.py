@@ -20,7 +20,14 @@ from rich.text import Text
 from gateway.cli.message_json import seconds, to_data, word
 from gateway.cli.sanitise import Sanitiser, one_line, printable
 from protos.conveyor.gateway.v1 import gateway_pb2 as pb
-from protos.conveyor.gateway.v1.gateway_pb2 import CallFinished, CompleteResponse, Finished, Ledger, TurnDecoded
+from protos.conveyor.gateway.v1.gateway_pb2 import (
+    ArgumentsDelta,
+    CallFinished,
+    CompleteResponse,
+    Finished,
+    Ledger,
+    TurnDecoded,
+)
 
 _OUTPUT_LINES = 4
 _FRAME_LINES = 2
@@ -92,6 +99,12 @@ class Call:
     arguments: Written = field(default_factory=Written)
     output: Written = field(default_factory=Written)
     outcome: CallFinished | None = None
+
+    def add_argument(self, delta: ArgumentsDelta) -> None:
+        """More of an argument, as far as it is written."""
+        if not delta.text:  # it begins
+            self.arguments.add(f"{', ' if self.arguments.raw else ''}{delta.argument}=")
+        self.arguments.add(delta.text or delta.value_json)
 
     def elapsed(self, now: float) -> float:
         """Seconds since its tool began to run or, before that, since its name was read; in the end, those it worked."""
@@ -205,7 +218,7 @@ class Live:
             return
         match kind:
             case "arguments_delta":
-                call.arguments.add(response.arguments_delta.text)
+                call.add_argument(response.arguments_delta)
             case "call_started":
                 call.phase, call.started_at = Phase.RUNNING, self.at
             case "call_output":

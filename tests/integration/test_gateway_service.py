@@ -40,7 +40,7 @@ TURN = [
     at(0.0, turn_started=decoder_pb2.TurnStarted()),
     at(0.5, text_delta=decoder_pb2.TextDelta(text="search('a')", token_ids=[1, 2])),
     at(0.5, call_opened=decoder_pb2.CallOpened(call_id="c", name="search", text_offset=7)),
-    at(0.5, arguments_delta=decoder_pb2.ArgumentsDelta(call_id="c", text="'a'")),
+    at(0.5, arguments_delta=decoder_pb2.ArgumentsDelta(call_id="c", argument="x", value_json="1")),
     at(0.5, call_started=decoder_pb2.CallStarted(call_id="c")),
     at(1.0, text_delta=decoder_pb2.TextDelta(text=" more")),
     at(1.0, turn_decoded=decoder_pb2.TurnDecoded(finish_reason=1)),

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from tool_service.formats.json_lexer import JsonValue
+from tool_service.formats.events import JsonValue
 from tool_service.interface.inputs import Arg, Stream
 from tool_service.interface.meter import Meter
 from tool_service.interface.schema import InvalidArgumentError, Signature

@@ -16,10 +16,12 @@ class CallOpened:
 
 @dataclass(frozen=True, slots=True)
 class ArgumentsDelta:
-    """More of a call's arguments as the model wrote them."""
+    """More of one argument of a call: more of a string, or the whole of another value."""
 
     call_id: str
-    text: str
+    argument: str
+    text: str | None = None
+    value_json: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,6 +3,7 @@
 import asyncio
 import enum
 import itertools
+import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
@@ -54,6 +55,7 @@ class Runner:
     ) -> None:
         self._format = format_
         self._tools = tools
+        self._parameters = {name: tool.signature.json_schema for name, tool in tools.items()}
         self._mode = mode
         self._limits = limits
         self._slots = slots
@@ -86,7 +88,7 @@ class Runner:
         await self._session.aclose()
 
     def _begin_turn(self) -> None:
-        self._parser = self._format.parser(frozenset(self._tools))
+        self._parser = self._format.parser(self._parameters)
         self._calls: dict[int, RunningCall] = {}
         self._opened = 0
         self._offset = 0
@@ -96,7 +98,7 @@ class Runner:
     def _handle(self, events: list[parsed.Event]) -> None:
         for event in events:
             match event:
-                case parsed.Text():
+                case parsed.Text() | parsed.Reasoning():
                     pass
                 case parsed.CallOpened():
                     self._open(event)
@@ -132,13 +134,15 @@ class Runner:
 
     def _pass_on(self, call: RunningCall, event: parsed.Event) -> None:
         match event:
-            case parsed.ArgumentsDelta():
-                self._out(ArgumentsDelta(call.id, event.text))
             case parsed.ArgumentOpened():
+                self._out(ArgumentsDelta(call.id, event.name, text=""))
                 call.open_argument(event.name)
             case parsed.StringDelta():
+                self._out(ArgumentsDelta(call.id, event.name, text=event.text))
                 call.push(event.name, event.text, self._offset)
             case parsed.ArgumentSealed():
+                if not isinstance(event.value, str):
+                    self._out(ArgumentsDelta(call.id, event.name, value_json=json.dumps(event.value)))
                 call.seal_argument(event.name, event.value, self._offset)
             case parsed.CallSealed():
                 call.seal(event.arguments, self._offset)

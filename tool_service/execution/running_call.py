@@ -30,7 +30,7 @@ from tool_service.execution.events import (
     UnitFinished,
 )
 from tool_service.execution.threads import start_thread
-from tool_service.formats.json_lexer import JsonValue
+from tool_service.formats.events import JsonValue
 from tool_service.interface.call import Call
 from tool_service.interface.meter import Meter, Unit
 from tool_service.interface.reject import Reject

@@ -2,17 +2,18 @@
 
 The life of a call in a turn's text, by its `call` number (0, 1, … in order of appearance):
 
-    CallOpened ─▶ ( ArgumentsDelta | ArgumentOpened | StringDelta | ArgumentSealed )* ─▶ CallSealed | CallMalformed
+    CallOpened ─▶ ( ArgumentOpened ─▶ StringDelta* ─▶ ArgumentSealed | ArgumentSealed )* ─▶ CallSealed | CallMalformed
 
 `CallOpened` comes when the name is sealed, so everything that stood before the name (some formats write the arguments
 first) is said after it. A string argument says `ArgumentOpened`, its `StringDelta`s and `ArgumentSealed`; any other
-value only `ArgumentSealed`. `ArgumentsDelta` carries the arguments' raw text for whoever wants to watch it. A call that
-the turn's end finds open is `CallMalformed` with `incomplete`, unless its format lets the end close it.
+value only `ArgumentSealed`. A call that the turn's end finds open is `CallMalformed` with `incomplete`, unless its
+format lets the end close it.
 """
 
 from dataclasses import dataclass
+from typing import TypeAlias
 
-from tool_service.formats.json_lexer import JsonValue
+JsonValue: TypeAlias = "dict[str, JsonValue] | list[JsonValue] | str | int | float | bool | None"
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,19 +24,18 @@ class Text:
 
 
 @dataclass(frozen=True, slots=True)
+class Reasoning:
+    """Text that the model thinks to itself. Nothing in it is a call."""
+
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
 class CallOpened:
     """The call's name is sealed."""
 
     call: int
     name: str
-
-
-@dataclass(frozen=True, slots=True)
-class ArgumentsDelta:
-    """More of the arguments as the model wrote them."""
-
-    call: int
-    text: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,4 +81,4 @@ class CallMalformed:
     incomplete: bool = False
 
 
-Event = Text | CallOpened | ArgumentsDelta | ArgumentOpened | StringDelta | ArgumentSealed | CallSealed | CallMalformed
+Event = Text | Reasoning | CallOpened | ArgumentOpened | StringDelta | ArgumentSealed | CallSealed | CallMalformed

@@ -8,12 +8,14 @@ from tool_service.formats.events import Event
 
 EndReason = Literal["stop", "length", "veto"]
 
+# The parameters of the tools that may be called: by each tool's name a JSON schema of type object.
+Tools = Mapping[str, Mapping[str, Any]]
+
 
 class Parser(Protocol):
     """A sans-IO parser of one turn. Its work is proportional to the new text.
 
-    However the text was cut, the events are the same, but for how `Text`, `StringDelta` and `ArgumentsDelta` are cut,
-    and where between the other events of its call an `ArgumentsDelta` stands.
+    However the text was cut, the events are the same, but for how `Text`, `Reasoning` and `StringDelta` are cut.
     """
 
     def feed(self, text: str) -> list[Event]:
@@ -46,14 +48,15 @@ class TurnStop:
 class Format:
     """A way of writing calls.
 
-    `parser` takes the names of the tools that may be called. `instructions` tells a model how to call these tools.
-    `grammar` gives a Lark grammar (llguidance's dialect) whose sentences are turns with exactly one valid call of one
-    of these tools. `template_native` says that a chat template that lists tools already tells the model this format.
+    `parser` takes the tools that may be called. `instructions` tells a model how to call these tools. `grammar` gives a
+    Lark grammar (llguidance's dialect) whose sentences are turns with exactly one valid call of one of these tools.
+    `template_native` says that a chat template that lists tools already tells the model this format. `example` is a
+    turn with one call, for people.
     """
 
     name: str
     description: str
-    parser: Callable[[frozenset[str]], Parser]
+    parser: Callable[[Tools], Parser]
     instructions: Callable[[Sequence[ToolSchema]], str]
     grammar: Callable[[Sequence[ToolSchema]], str]
     template_native: bool = True

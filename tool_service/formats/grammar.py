@@ -1,7 +1,7 @@
-"""What the grammars of the JSON formats have in common."""
+"""What the formats' grammars have in common."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from tool_service.formats.format import ToolSchema
@@ -10,7 +10,54 @@ from tool_service.formats.format import ToolSchema
 _ONE_SPELLING = {"whitespace_flexible": False, "item_separator": ", ", "key_separator": ": "}
 
 
-def call_schema(tool: ToolSchema) -> dict[str, Any]:
+Grammar = Callable[[Sequence[ToolSchema]], str]
+
+
+def marked_grammar(before: str, after: str, key: str = "arguments") -> Grammar:
+    """The grammar of formats that write a call as one JSON object between these texts."""
+
+    def grammar(tools: Sequence[ToolSchema]) -> str:
+        return f"start: {_joined(json.dumps(before), 'call', json.dumps(after))}\n{call_rules(tools, key)}"
+
+    return grammar
+
+
+def named_grammar(before: str, after: str) -> Grammar:
+    """The grammar of formats that write NAME in the text before the arguments' object."""
+
+    def rule(tool: ToolSchema) -> str:
+        texts = (json.dumps(text.replace("NAME", tool.name), ensure_ascii=False) for text in (before, after))
+        opening, closing = texts
+        return _joined(opening, f"%json {json.dumps(arguments_schema(tool))}", closing)
+
+    return lambda tools: f"start: call\n{alternatives(tools, rule)}"
+
+
+def _joined(*parts: str) -> str:
+    """Parts of a rule, one after the other, without the empty strings."""
+    return " ".join(part for part in parts if part != '""')
+
+
+def alternatives(tools: Sequence[ToolSchema], rule: Callable[[ToolSchema], str]) -> str:
+    """The Lark rule `call`: one of the tools' calls. Raises `ValueError` if there are none."""
+    if not tools:
+        raise ValueError("a grammar needs at least one tool")
+    names = " | ".join(f"call_{index}" for index in range(len(tools)))
+    return "\n".join([f"call: {names}", *(f"call_{index}: {rule(tool)}" for index, tool in enumerate(tools)), ""])
+
+
+def arguments_schema(tool: ToolSchema) -> dict[str, Any]:
+    """The JSON schema of a tool's arguments, in one spelling."""
+    return {"x-guidance": _ONE_SPELLING, "additionalProperties": False, **tool.parameters}
+
+
+def one_spelling(schema: Any, tool: ToolSchema) -> dict[str, Any]:
+    """The schema of one of a tool's parameters, complete with its definitions."""
+    given = schema if isinstance(schema, Mapping) else {}
+    return {"x-guidance": _ONE_SPELLING, "$defs": tool.parameters.get("$defs", {}), **given}
+
+
+def call_schema(tool: ToolSchema, key: str = "arguments") -> dict[str, Any]:
     """The JSON schema of a call: an object with the tool's name and its arguments, in that order."""
     parameters = {"additionalProperties": False, **tool.parameters}
     definitions = parameters.pop("$defs", {})  # a reference starts from the root
@@ -18,16 +65,12 @@ def call_schema(tool: ToolSchema) -> dict[str, Any]:
         "x-guidance": _ONE_SPELLING,
         "$defs": definitions,
         "type": "object",
-        "properties": {"name": {"const": tool.name}, "arguments": parameters},
-        "required": ["name", "arguments"],
+        "properties": {"name": {"const": tool.name}, key: parameters},
+        "required": ["name", key],
         "additionalProperties": False,
     }
 
 
-def call_rules(tools: Sequence[ToolSchema]) -> str:
+def call_rules(tools: Sequence[ToolSchema], key: str = "arguments") -> str:
     """The Lark rule `call`: a call of one of the tools. Raises `ValueError` if there are none."""
-    if not tools:
-        raise ValueError("a grammar needs at least one tool")
-    alternatives = " | ".join(f"call_{index}" for index in range(len(tools)))
-    rules = [f"call_{index}: %json {json.dumps(call_schema(tool))}" for index, tool in enumerate(tools)]
-    return "\n".join([f"call: {alternatives}", *rules, ""])
+    return alternatives(tools, lambda tool: f"%json {json.dumps(call_schema(tool, key))}")

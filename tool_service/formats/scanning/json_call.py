@@ -1,164 +1,235 @@
 """Calls written as JSON objects, `{"name": …, "arguments": {…}}`, and their way into events.
 
-    JsonLexer ─tokens─▶ CallReader (one call or an array of calls) ─▶ JsonCall (one call) ─▶ Arguments ─▶ events
+    JsonLexer ─tokens─▶ JsonCallReader (one call or an array of them) ─▶ _CallSink (one call) ─▶ ArgumentsSink ─▶ Call
 
 `arguments` may be called `parameters`, may come before the name (then it is kept and said once the name is sealed), may
-be left out or null, and may be a string that holds the object as JSON. Other keys are read over. An object that is no
-call gives its text back unchanged, from its first character on.
+be left out or null, and may be a string that holds the object as JSON. The call may stand in OpenAI's envelope,
+`{"type": "function", "function": {…}}`. Other keys are read over. An object that is no call gives its text back
+unchanged, from its first character on.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable
 from enum import Enum, auto
 
-from tool_service.formats.events import (
-    ArgumentOpened,
-    ArgumentsDelta,
-    ArgumentSealed,
-    CallMalformed,
-    CallOpened,
-    CallSealed,
-    Event,
-    StringDelta,
-    Text,
-)
-from tool_service.formats.json_lexer import (
-    ArrayClosed,
-    ArrayOpened,
-    JsonError,
-    JsonLexer,
-    JsonValue,
-    KeySealed,
-    ObjectClosed,
-    ObjectOpened,
-    ScalarSealed,
-    StringGrown,
-    StringOpened,
-    StringSealed,
-    Token,
-    ValueBuilder,
-)
+from tool_service.formats.events import JsonValue
+from tool_service.formats.scanning.json_lexer import JsonLexer
+from tool_service.formats.scanning.turn import INCOMPLETE, MAX_CHARACTERS, NOT_AN_OBJECT, Call, Turn
 
-MAX_CALLS = 64
 ARGUMENT_KEYS = frozenset({"arguments", "parameters"})
-CALL_KEYS = ARGUMENT_KEYS | {"name", "id", "type", "call_id", "index"}
+ENVELOPE = "function"
+CALL_KEYS = ARGUMENT_KEYS | {"name", "id", "type", "call_id", "index", ENVELOPE}
 
-INCOMPLETE = "the text ended inside the call"
-TOO_MANY = f"more than {MAX_CALLS} calls in one turn"
-NOT_AN_OBJECT = "the arguments are not an object"
+MAX_HELD = 8 * MAX_CHARACTERS  # of arguments before a name, in which a character may be written as six
+
 GIVEN_TWICE = "the arguments are given twice"
+NOT_JSON = "the call is not JSON: "
 
 
-class CallNumbers:
-    """Hands out a turn's call numbers."""
+class ArgumentsSink:
+    """Takes the tokens of one arguments object, from behind its `{` on, and calls `done` behind its `}`."""
 
-    def __init__(self) -> None:
-        self.given = 0
-
-    def take(self) -> int:
-        """The next number. From `MAX_CALLS` on, the call that gets it must not run."""
-        self.given += 1
-        return self.given - 1
-
-
-class Arguments:
-    """Turns the tokens of one arguments object into values and events."""
-
-    def __init__(self) -> None:
-        self.values: dict[str, JsonValue] = {}
-        self.complete = False
-        self._builder: ValueBuilder | None = None
+    def __init__(self, call: Call, done: Callable[[], None]) -> None:
+        self._call = call
+        self._done = done
         self._name = ""
-        self._opened = False
+        self._depth = 0  # of an argument that is an object or array
+        self._open: list[dict[str, JsonValue] | list[JsonValue]] = []  # the containers around the next part
+        self._keys: list[str] = []
 
-    def take(self, token: Token, call: int) -> Event | None:
-        """Takes the next token. An object must come first; the caller sees to that."""
-        if self._builder is not None:
-            return self._take_part(self._builder, token, call)
-        match token:
-            case KeySealed(name=name):
-                self._name = name
-            case StringOpened():
-                return ArgumentOpened(call, self._name)
-            case StringGrown(text=text):
-                return StringDelta(call, self._name, text)
-            case StringSealed(value=value) | ScalarSealed(value=value):
-                return self._seal(value, call)
-            case ObjectOpened() if not self._opened:
-                self._opened = True
-            case ObjectOpened() | ArrayOpened():
-                self._builder = ValueBuilder()
-                self._builder.take(token)
-            case ObjectClosed():
-                self.complete = True
-            case ArrayClosed() | JsonError():
-                pass
-        return None
+    def open_object(self) -> None:
+        """An argument, or a part of one, is an object."""
+        self._open_container({})
 
-    def _take_part(self, builder: ValueBuilder, token: Token, call: int) -> Event | None:
-        builder.take(token)
-        if not builder.complete:
-            return None
-        self._builder = None
-        return self._seal(builder.value, call)
+    def open_array(self) -> None:
+        """An argument, or a part of one, is an array."""
+        self._open_container([])
 
-    def _seal(self, value: JsonValue, call: int) -> Event:
-        self.values[self._name] = value
-        return ArgumentSealed(call, self._name, value)
+    def close_object(self) -> None:
+        """An object ends: an argument's part, or the arguments."""
+        if self._depth:
+            self._close_container()
+        else:
+            self._done()
 
-    def replay(self, call: int) -> Iterator[Event]:
-        """The events of the values so far."""
-        for name, value in self.values.items():
-            if isinstance(value, str):
-                yield ArgumentOpened(call, name)
-                if value:
-                    yield StringDelta(call, name, value)
-            yield ArgumentSealed(call, name, value)
+    def close_array(self) -> None:
+        """An array ends."""
+        self._close_container()
+
+    def key(self, name: str) -> None:
+        """An argument's name, or a key in an argument."""
+        if not self._depth:
+            self._name = name
+        elif not self._call.failure:
+            self._call.charge(len(name))
+            self._keys.append(name)
+
+    def open_string(self) -> None:
+        """A string begins."""
+        if not self._depth:
+            self._call.open_string(self._name)
+
+    def grow_string(self, text: str) -> None:
+        """More of it."""
+        if self._depth:
+            self._call.charge(len(text))
+        else:
+            self._call.grow(text)
+
+    def seal_string(self, value: str) -> None:
+        """It is complete."""
+        if self._depth:
+            self._put(value)
+        else:
+            self._call.seal_string(value)
+
+    def scalar(self, value: int | float | bool | None, characters: int) -> None:
+        """A number, boolean or null."""
+        if self._depth:
+            self._call.charge(characters)
+            self._put(value)
+        else:
+            self._call.seal_value(self._name, value, characters)
+
+    def spoil(self, reason: str) -> None:
+        """The call can't run."""
+        self._call.malform(NOT_JSON + reason)
+
+    def _open_container(self, container: dict[str, JsonValue] | list[JsonValue]) -> None:
+        self._depth += 1
+        self._call.charge(1)
+        if not self._call.failure:
+            self._open.append(container)
+
+    def _close_container(self) -> None:
+        self._depth -= 1
+        if self._call.failure:
+            self._open.clear()
+        elif self._depth:
+            self._put(self._open.pop())
+        else:
+            self._call.seal_value(self._name, self._open.pop(), 0)
+
+    def _put(self, value: JsonValue) -> None:
+        if self._call.failure:
+            return
+        container = self._open[-1]
+        if isinstance(container, list):
+            container.append(value)
+        else:
+            container[self._keys.pop()] = value
+
+
+class ArgumentsReader:
+    """Reads the JSON text of one arguments object into a call. `text` must begin with its `{`, after white space."""
+
+    def __init__(self, call: Call) -> None:
+        self.complete = False
+        self._call = call
+        self._lexer = JsonLexer(_First(self._begin, self._refuse))
+
+    @property
+    def ended(self) -> bool:
+        """Whether it reads no more: complete, or wrong, and then the call is malformed."""
+        return self._lexer.ended
+
+    def feed(self, text: str, pos: int = 0) -> int:
+        """Reads on from `pos`; gives the index of the first character that is not the object's."""
+        pos = self._lexer.feed(text, pos)
+        if self._lexer.failed:
+            self._call.malform(NOT_JSON + self._lexer.failure)
+        return pos
+
+    def _begin(self) -> None:
+        self._lexer.sink = ArgumentsSink(self._call, self._finish)
+
+    def _refuse(self, is_null: bool) -> None:
+        if not is_null:
+            self._call.malform(NOT_AN_OBJECT)
+
+    def _finish(self) -> None:
+        self.complete = True
+
+
+class _Ignore:
+    """A sink for values that don't matter; it knows when one is over."""
+
+    def __init__(self) -> None:
+        self.depth = 0
+
+    def open_object(self) -> None:
+        self.depth += 1
+
+    def close_object(self) -> None:
+        self.depth -= 1
+
+    open_array = open_object
+    close_array = close_object
+
+    def key(self, name: str) -> None:
+        pass
+
+    def open_string(self) -> None:
+        pass
+
+    def grow_string(self, text: str) -> None:
+        pass
+
+    def seal_string(self, value: str) -> None:
+        pass
+
+    def scalar(self, value: int | float | bool | None, characters: int) -> None:
+        pass
+
+    def spoil(self, reason: str) -> None:
+        pass
+
+
+class _First(_Ignore):
+    """Waits for a value's first token: an object begins, or something else stands there."""
+
+    def __init__(self, begin: Callable[[], None], refuse: Callable[[bool], None]) -> None:
+        super().__init__()
+        self._begin, self._refuse = begin, refuse
+
+    def open_object(self) -> None:
+        if self.depth == 0:
+            self._begin()
+        self.depth += 1
+
+    def open_array(self) -> None:
+        self._other(is_null=False)
+        self.depth += 1
+
+    def open_string(self) -> None:
+        self._other(is_null=False)
+
+    def scalar(self, value: int | float | bool | None, characters: int) -> None:
+        self._other(is_null=value is None)
+
+    def _other(self, *, is_null: bool) -> None:
+        if self.depth == 0:
+            self._refuse(is_null)
 
 
 class EncodedArguments:
     """Reads a string that holds the arguments object as JSON. A blank string and `null` stand for no arguments."""
 
-    def __init__(self, arguments: Arguments) -> None:
-        self._arguments = arguments
-        self._lexer = JsonLexer()
-        self._start = 0  # of the object in the text at hand
-        self._opened = False
-        self._empty = True
-        self.failure = ""
+    def __init__(self, call: Call) -> None:
+        self._call = call
+        self._reader = ArgumentsReader(call)
+        self._blank = True
 
-    def feed(self, text: str, call: int) -> tuple[str, list[Event]]:
-        """Takes more of the string; gives what of it is the object's text, and its events."""
-        if self.failure:
-            return "", []
-        tokens, end = ([], 0) if self._lexer.done else self._lexer.feed(text)
-        self._start = 0
-        self._empty = self._empty and text.isspace()
-        events = [event for token in tokens if (event := self._take(token, call)) is not None]
-        if self._lexer.done and text[end:].strip(" \t\r\n"):
-            self._fail("the arguments' object is followed by more text")
-        return text[self._start : end] if self._opened else "", events
-
-    def _take(self, token: Token, call: int) -> Event | None:
-        if isinstance(token, JsonError):
-            self._fail(token.reason)
-        elif self._opened:
-            return self._arguments.take(token, call)
-        elif isinstance(token, ObjectOpened):
-            self._opened, self._start = True, token.end - 1
-            self._arguments.take(token, call)
-        elif isinstance(token, ScalarSealed) and token.value is None:
-            self._empty = True
-        else:
-            self._fail(NOT_AN_OBJECT)
-        return None
-
-    def _fail(self, reason: str) -> None:
-        self.failure = self.failure or reason
+    def feed(self, text: str) -> None:
+        """Takes more of the string."""
+        end = 0 if self._reader.ended else self._reader.feed(text)
+        self._blank = self._blank and text.isspace()
+        if self._reader.ended and text[end:].strip(" \t\r\n"):
+            self._call.malform("the arguments' object is followed by more text")
 
     def close(self) -> None:
         """Takes the end of the string."""
-        if not self._empty and not self._arguments.complete:
-            self._fail("the arguments' object is not complete")
+        if not self._blank and not self._reader.ended:
+            self._call.malform("the arguments' object is not complete")
 
 
 class Verdict(Enum):
@@ -169,163 +240,121 @@ class Verdict(Enum):
     NO_CALL = auto()
 
 
-class JsonCall:
-    """Reads the tokens of one call object, from behind its `{` on.
+class _CallSink(_Ignore):
+    """Takes the tokens of one call object, from behind its `{` on. `known`: see `JsonCallReader`."""
 
-    Without `known`, any name opens a call. With it the object must look like a call: no foreign key may come before the
-    call is opened, and a name that is not known opens it only together with arguments.
-    """
-
-    def __init__(self, numbers: CallNumbers, known: frozenset[str] | None) -> None:
+    def __init__(self, turn: Turn, known: frozenset[str] | None, owner: "JsonCallReader") -> None:
+        super().__init__()
+        self.call = Call(turn)
         self.verdict = Verdict.UNDECIDED
-        self.complete = False
-        self._numbers, self._known = numbers, known
-        self._number = 0
+        self._known = known
+        self._owner = owner
+        self._level = 0  # the depth at which the call's keys stand
         self._name = ""
         self._key = ""
-        self._depth = 1
-        self._failure = ""
-        self._arguments = Arguments()
         self._arguments_seen = False
-        self._reading: EncodedArguments | Arguments | None = None
-        self._raw_start = 0  # of the arguments' text in the text at hand
-        self._raw_kept: list[str] = []
+        self._encoded: EncodedArguments | None = None
 
-    def resume(self, start: int) -> None:
-        """New text is at hand; it begins at `start`."""
-        self._raw_start = start
+    def open_object(self) -> None:
+        if self.depth == self._level and self._key in ARGUMENT_KEYS:
+            self._key = ""
+            self._owner.read_arguments(ArgumentsSink(self.call, self._end_arguments))
+            return
+        if self.depth == self._level and self._key == "name":
+            self._refuse()
+        if self.depth == 0 and self._key == ENVELOPE and not self._name and not self._arguments_seen:
+            self._level = 1
+        self.depth += 1
 
-    def pause(self, text: str, end: int, out: list[Event]) -> None:
-        """The text at hand is read up to `end`."""
-        if self._reading is self._arguments:
-            self._say_raw(text[self._raw_start : end], out)
+    def open_array(self) -> None:
+        self._other()
+        self.depth += 1
 
-    def abort(self, reason: str, out: list[Event], *, incomplete: bool = False) -> None:
-        """The call's text is wrong, or ends here."""
-        if not self._failure:
-            self._failure = reason
-            out.append(CallMalformed(self._number, reason, incomplete))
+    close_array = _Ignore.close_object
 
-    def take(self, token: Token, text: str, out: list[Event]) -> None:
-        """Takes the next token."""
-        if self._depth > 1 or not isinstance(token, KeySealed | ObjectClosed):
-            self._take_value(token, text, out)
-        elif isinstance(token, KeySealed):
-            self._take_key(token.name, out)
-        else:
-            self._end(out)
+    def close_object(self) -> None:
+        self.depth -= 1
+        if self.depth < self._level:
+            self._level = self.depth
+        if self.depth < 0:
+            self._end()
 
-    def _take_key(self, key: str, out: list[Event]) -> None:
-        self._key = key
-        if key in ARGUMENT_KEYS:
-            self._take_arguments_key(out)
-        elif self._known is not None and self.verdict is Verdict.UNDECIDED and key not in CALL_KEYS:
-            self.verdict = Verdict.NO_CALL
+    def key(self, name: str) -> None:
+        self._key = name if self.depth == self._level else ""
+        if self._key in ARGUMENT_KEYS:
+            self._take_arguments_key()
+        elif self._known is not None and self.verdict is Verdict.UNDECIDED and self._key and name not in CALL_KEYS:
+            self._refuse()
 
-    def _take_arguments_key(self, out: list[Event]) -> None:
+    def open_string(self) -> None:
+        if self._key in ARGUMENT_KEYS:
+            self._encoded = EncodedArguments(self.call)
+
+    def grow_string(self, text: str) -> None:
+        if self._encoded is not None:
+            self._encoded.feed(text)
+
+    def seal_string(self, value: str) -> None:
+        if self._encoded is not None:
+            self._encoded.close()
+            self._encoded = None
+        elif self._key == "name" and self.depth == self._level:
+            self._take_name(value)
+        self._key = ""
+
+    def scalar(self, value: int | float | bool | None, characters: int) -> None:
+        if value is not None or self._key not in ARGUMENT_KEYS:
+            self._other()
+
+    def spoil(self, reason: str) -> None:
+        if self._key == "name":
+            self._refuse()
+        self.call.malform(NOT_JSON + reason)
+
+    def _end_arguments(self) -> None:
+        self._owner.end_arguments(self)
+
+    def _other(self) -> None:
+        """A value that is no object and no string."""
+        if self.depth != self._level:
+            return
+        if self._key == "name":
+            self._refuse()
+        elif self._key in ARGUMENT_KEYS:
+            self.call.malform(NOT_AN_OBJECT)
+        self._key = ""
+
+    def _take_arguments_key(self) -> None:
         if self._arguments_seen:
             self._key = ""
-            self._fail(GIVEN_TWICE, out)
+            self.call.malform(GIVEN_TWICE)
         self._arguments_seen = True
         if self._name and self.verdict is Verdict.UNDECIDED:
-            self._open(out)
+            self._open()
 
-    def _take_value(self, token: Token, text: str, out: list[Event]) -> None:
-        first = self._depth == 1
-        self._depth += depth_change(token)
-        if self._key == "name":
-            self._take_name(token, out)
-        elif self._reading is not None:
-            self._take_arguments(token, text, out)
-        elif self._key in ARGUMENT_KEYS and first:
-            self._start_arguments(token, out)
-
-    def _take_name(self, token: Token, out: list[Event]) -> None:
-        if isinstance(token, StringOpened | StringGrown):
+    def _take_name(self, name: str) -> None:
+        self._name = name
+        if not name:
+            self._refuse()
+        elif self.verdict is not Verdict.UNDECIDED:
             return
-        if not isinstance(token, StringSealed) or not token.value:
-            self.verdict = Verdict.NO_CALL
-            return
-        self._name = token.value
-        if self._known is None or self._name in self._known or self._arguments_seen:
-            self._open(out)
+        elif self._known is None or name in self._known or self._arguments_seen:
+            self._open()
 
-    def _open(self, out: list[Event]) -> None:
+    def _open(self) -> None:
         self.verdict = Verdict.CALL
-        self._number = self._numbers.take()
-        out.append(CallOpened(self._number, self._name))
-        failure, self._failure = self._failure, ""
-        if failure or self._number >= MAX_CALLS:
-            self._fail(failure or TOO_MANY, out)
-            return
-        self._say_raw("".join(self._raw_kept), out)
-        self._raw_kept.clear()
-        out.extend(self._arguments.replay(self._number))
+        self._owner.accept()
+        self.call.open(self._name)
 
-    def _start_arguments(self, token: Token, out: list[Event]) -> None:
-        if isinstance(token, ObjectOpened):
-            self._reading, self._raw_start = self._arguments, token.end - 1
-            self._arguments.take(token, self._number)
-        elif isinstance(token, StringOpened):
-            self._reading = EncodedArguments(self._arguments)
-        elif not (isinstance(token, ScalarSealed) and token.value is None):
-            self._fail(NOT_AN_OBJECT, out)
-
-    def _take_arguments(self, token: Token, text: str, out: list[Event]) -> None:
-        if isinstance(self._reading, EncodedArguments):
-            self._take_encoded(self._reading, token, out)
-            return
-        event = self._arguments.take(token, self._number)
-        if event is not None:
-            self._say(event, out)
-        if self._arguments.complete:
-            self._say_raw(text[self._raw_start : token.end], out)
-            self._reading = None
-
-    def _take_encoded(self, encoded: EncodedArguments, token: Token, out: list[Event]) -> None:
-        if isinstance(token, StringGrown):
-            raw, events = encoded.feed(token.text, self._number)
-            self._say_raw(raw, out)
-            for event in events:
-                self._say(event, out)
-        elif isinstance(token, StringSealed):
-            encoded.close()
-            self._reading = None
-        if encoded.failure:
-            self._fail(encoded.failure, out)
-
-    def _end(self, out: list[Event]) -> None:
-        self.complete = True
+    def _refuse(self) -> None:
         if self.verdict is Verdict.UNDECIDED:
             self.verdict = Verdict.NO_CALL
-        elif not self._failure:
-            out.append(CallSealed(self._number, self._arguments.values))
+            self._owner.refuse()
 
-    def _say_raw(self, raw: str, out: list[Event]) -> None:
-        if self.verdict is not Verdict.CALL:
-            self._raw_kept.append(raw)
-        elif raw:
-            self._say(ArgumentsDelta(self._number, raw), out)
-
-    def _say(self, event: Event, out: list[Event]) -> None:
-        if self.verdict is Verdict.CALL and not self._failure:
-            out.append(event)
-
-    def _fail(self, reason: str, out: list[Event]) -> None:
-        if self.verdict is Verdict.CALL:
-            self.abort(reason, out)
-        else:
-            self._failure = self._failure or reason
-
-
-def depth_change(token: Token) -> int:
-    """How much deeper the next token is nested."""
-    match token:
-        case ObjectOpened() | ArrayOpened():
-            return 1
-        case ObjectClosed() | ArrayClosed():
-            return -1
-    return 0
+    def _end(self) -> None:
+        self._refuse()
+        self.call.seal()
+        self._owner.end_call()
 
 
 class _Raw(Enum):
@@ -336,115 +365,134 @@ class _Raw(Enum):
     DROP = auto()  # a call, and what stands between calls
 
 
-class CallReader:
-    """Reads one JSON value, a call object or an array of them, as events.
+class JsonCallReader(_Ignore):
+    """Reads one JSON value, a call object or an array of them.
 
-    `prefix` is the text before the value that belongs to it if it is a call, and is said as text if it is not. An array
-    is one of calls if its first item is a call; of the others, an object that is no call is said as text.
+    `prefix` is the text before the value that belongs to it if it is a call, and is said as text if it is not. Without
+    `known`, any name opens a call. With it an object must look like a call: no foreign key may come before the call is
+    opened, and a name that is not known opens it only together with arguments. An array is one of calls if its first
+    item is a call; of the others, an object that is no call is said as text.
     """
 
-    def __init__(self, numbers: CallNumbers, prefix: str = "", known: frozenset[str] | None = None) -> None:
+    def __init__(self, turn: Turn, prefix: str = "", known: frozenset[str] | None = None) -> None:
+        super().__init__()
         self.called = False
         self.cut_off = False
-        self._numbers, self._known = numbers, known
-        self._lexer = JsonLexer()
-        self._call: JsonCall | None = None
+        self._turn, self._known = turn, known
+        self._lexer = JsonLexer(self)
+        self._sink: _CallSink | None = None
         self._raw = _Raw.HOLD
         self._held = [prefix]
+        self._size = 0  # of what is held
+        self._text = ""
         self._mark = 0  # up to where the text at hand was held, said or dropped
-        self._depth = 0
         self._base = 0  # the depth at which calls stand
 
     @property
     def ended(self) -> bool:
         """Whether the value is complete or wrong; `cut_off` then says that it went wrong inside an opened call."""
-        return self._lexer.done or self._lexer.failed
+        return self._lexer.ended
 
     @property
     def failed(self) -> bool:
         """Whether the value is wrong."""
         return self._lexer.failed
 
-    def feed(self, text: str, start: int, out: list[Event]) -> int:
+    def feed(self, text: str, start: int) -> int:
         """Reads on from `start`; gives the index of the first character that is not the value's."""
-        self._mark = start
-        if self._call is not None:
-            self._call.resume(start)
-        tokens, end = self._lexer.feed(text, start)
-        for token in tokens:
-            self._take(token, text, out)
-        if self._call is not None:
-            self._call.pause(text, end, out)
-        self._spend(text, end, out)
+        self._text, self._mark = text, start
+        end = self._lexer.feed(text, start)
+        if self._raw is not _Raw.DROP:
+            self._spend(end)
+        if self._size > MAX_HELD:
+            self.refuse()
+        if self._lexer.failed:
+            self._break()
+        elif self._lexer.done and not self.called:
+            self._release()
         return end
 
-    def close(self, out: list[Event]) -> None:
+    def close(self) -> None:
         """Takes the end of the turn."""
-        if self._call is not None and self._call.verdict is Verdict.CALL:
-            self._call.abort(INCOMPLETE, out, incomplete=True)
-        self._release(out)
+        if self._sink is not None:
+            self._sink.call.malform(INCOMPLETE, incomplete=True)
+        self._release()
 
-    def _take(self, token: Token, text: str, out: list[Event]) -> None:
-        depth, self._depth = self._depth, self._depth + depth_change(token)
-        if isinstance(token, JsonError):
-            self._break(token, text, out)
-        elif self._call is not None:
-            self._take_in_call(self._call, token, text, out)
-        elif self._raw is _Raw.PASS:
-            self._pass(token, text, out)
-        elif isinstance(token, ArrayOpened) and depth == 0:
+    def open_object(self) -> None:
+        """At the base a call may begin; elsewhere it is a part of something else."""
+        if self.depth == self._base and self._raw is not _Raw.PASS:
+            if self.called:
+                self._mark, self._raw = self._lexer.position - 1, _Raw.HOLD
+            self._sink = _CallSink(self._turn, self._known, self)
+            self._lexer.sink = self._sink
+        else:
+            self._refuse_value()
+            self.depth += 1
+
+    def open_array(self) -> None:
+        """The array of calls, or something else."""
+        if self.depth == 0 and self._raw is _Raw.HOLD:
             self._base = 1
-        elif depth == self._base and isinstance(token, ObjectOpened):
-            self._begin_call(token, text, out)
-        elif not self.called:
-            self._refuse(token, text, out)
+        else:
+            self._refuse_value()
+        self.depth += 1
 
-    def _begin_call(self, token: Token, text: str, out: list[Event]) -> None:
-        self._call = JsonCall(self._numbers, self._known)
-        if self.called:
-            self._spend(text, token.end - 1, out)
-            self._raw = _Raw.HOLD
+    def open_string(self) -> None:
+        """No call."""
+        self._refuse_value()
 
-    def _take_in_call(self, call: JsonCall, token: Token, text: str, out: list[Event]) -> None:
-        call.take(token, text, out)
-        if call.verdict is Verdict.NO_CALL:
-            self._refuse(token, text, out)
-            self._pass(token, text, out)
-        elif call.verdict is Verdict.CALL and self._raw is _Raw.HOLD:
-            self._spend(text, token.end, out)
-            self._held.clear()
-            self._raw, self.called = _Raw.DROP, True
-        if call.complete:
-            self._call = None
+    def scalar(self, value: int | float | bool | None, characters: int) -> None:
+        """No call."""
+        self._refuse_value()
 
-    def _refuse(self, token: Token, text: str, out: list[Event]) -> None:
-        self._spend(text, token.end, out)
-        self._release(out)
-        self._call, self._raw = None, _Raw.PASS
+    def accept(self) -> None:
+        """The object at hand is a call."""
+        self._held.clear()
+        self._size = 0
+        self._raw, self.called = _Raw.DROP, True
 
-    def _pass(self, token: Token, text: str, out: list[Event]) -> None:
-        if self.called and self._depth == self._base:
-            self._spend(text, token.end, out)
+    def refuse(self) -> None:
+        """The object at hand is no call."""
+        self._spend(self._lexer.position)
+        self._release()
+        self._raw = _Raw.PASS
+
+    def read_arguments(self, sink: ArgumentsSink) -> None:
+        """The call's arguments object begins."""
+        self._lexer.sink = sink
+
+    def end_arguments(self, sink: _CallSink) -> None:
+        """It is over."""
+        self._lexer.sink = sink
+
+    def end_call(self) -> None:
+        """The object at hand is complete."""
+        if self.called and self._raw is _Raw.PASS:
+            self._spend(self._lexer.position)
             self._raw = _Raw.DROP
+        self._sink = None
+        self._lexer.sink = self
 
-    def _break(self, error: JsonError, text: str, out: list[Event]) -> None:
-        self._spend(text, error.end, out)
-        self._release(out)
-        if self._call is not None and self._call.verdict is Verdict.CALL:
-            self._call.pause(text, error.end, out)
-            self._call.abort(f"the call is not JSON: {error.reason}", out)
+    def _refuse_value(self) -> None:
+        if self._raw is _Raw.HOLD:
+            self.refuse()
+
+    def _break(self) -> None:
+        self._release()
+        if self._sink is not None and self._sink.verdict is Verdict.CALL:
+            self._sink.call.malform(NOT_JSON + self._lexer.failure)
             self.cut_off = True
-        self._call = None
+        self._sink = None
 
-    def _spend(self, text: str, end: int, out: list[Event]) -> None:
-        chunk, self._mark = text[self._mark : end], end
+    def _spend(self, end: int) -> None:
+        chunk, self._mark = self._text[self._mark : end], end
         if self._raw is _Raw.HOLD:
             self._held.append(chunk)
-        elif self._raw is _Raw.PASS and chunk:
-            out.append(Text(chunk))
+            self._size += len(chunk)
+        elif self._raw is _Raw.PASS:
+            self._turn.say(chunk)
 
-    def _release(self, out: list[Event]) -> None:
-        held = "".join(self._held)
+    def _release(self) -> None:
+        self._turn.say("".join(self._held))
         self._held.clear()
-        if held:
-            out.append(Text(held))
+        self._size = 0

@@ -1,7 +1,7 @@
 """A JSON lexer that is pushed text in pieces of any size and does work in proportion to the new text.
 
     state        a character leads to
-    VALUE        { ─▶ FIRST_KEY   [ ─▶ FIRST_ITEM   " ─▶ STRING   - 0…9 ─▶ NUMBER   t f n ─▶ LITERAL
+    VALUE        { ─▶ FIRST_KEY   [ ─▶ FIRST_ITEM   " ─▶ STRING   - 0…9 ─▶ NUMBER   a letter ─▶ LITERAL
     FIRST_ITEM   as VALUE, or ] closes the array
     FIRST_KEY    " ─▶ STRING (a key), or } closes the object
     NEXT_KEY     " ─▶ STRING (a key)
@@ -12,114 +12,75 @@
     LITERAL      its last letter seals it: ─▶ AFTER
     AFTER        , ─▶ NEXT_KEY or VALUE, or the closing bracket ─▶ AFTER
     DONE         the top-level value is complete; what follows it belongs to the caller
-    FAILED       a `JsonError` was said; nothing is read any more
+    FAILED       the text is not JSON; `failure` says why, and nothing is read any more
 
-White space is skipped between tokens. RFC 8259 is kept strictly, with these differences: raw line feeds, carriage
-returns and tabs are accepted in strings, because small models write them; duplicate keys, numbers that do not fit, lone
-surrogates, numbers of more than 1000 characters and nesting deeper than 128 are errors.
+White space is skipped between tokens. RFC 8259 is kept strictly, but for raw line feeds, carriage returns and tabs in
+strings, which small models write. What has JSON's shape but no value that may be used (duplicate keys, NaN, Infinity,
+numbers out of range or of more than 1000 digits, lone surrogates, control characters, nesting deeper than 128) *spoils*
+the value: the sink is told, and the lexer reads on, so that it is still known where the value ends.
 """
 
 import re
 from collections.abc import Callable
-from dataclasses import dataclass
 from enum import Enum, auto
 from math import isinf
-from typing import TypeAlias
+from typing import Protocol
 
-JsonValue: TypeAlias = "dict[str, JsonValue] | list[JsonValue] | str | int | float | bool | None"
+from tool_service.formats.events import JsonValue
+from tool_service.formats.scanning.turn import MAX_CHARACTERS, NO_CHARACTER
 
-MAX_CHARACTERS = 1 << 20
 MAX_DEPTH = 128
-MAX_NUMBER_CHARACTERS = 1000
+MAX_DIGITS = 1000
+MAX_NUMBER_CHARACTERS = MAX_DIGITS + 16  # a sign, a point, an exponent's mark
+
+TOO_DEEP = f"nested deeper than {MAX_DEPTH}"
+TWICE = "a key appears twice in an object"
+TOO_MANY_DIGITS = f"a number of more than {MAX_DIGITS} digits"
+NOT_FINITE = "a number out of range"
 
 
-@dataclass(frozen=True, slots=True)
-class ObjectOpened:
-    """A `{`. In every token `end` is the index in the fed text just behind it."""
+class Sink(Protocol):
+    """Takes the tokens of values, in order, as they are proved complete."""
 
-    end: int
+    def open_object(self) -> None:
+        """An object begins."""
+        ...
 
+    def close_object(self) -> None:
+        """It ends."""
+        ...
 
-@dataclass(frozen=True, slots=True)
-class ObjectClosed:
-    """A `}`."""
+    def open_array(self) -> None:
+        """An array begins."""
+        ...
 
-    end: int
+    def close_array(self) -> None:
+        """It ends."""
+        ...
 
+    def key(self, name: str) -> None:
+        """An object's key is complete."""
+        ...
 
-@dataclass(frozen=True, slots=True)
-class ArrayOpened:
-    """A `[`."""
+    def open_string(self) -> None:
+        """A string value begins."""
+        ...
 
-    end: int
+    def grow_string(self, text: str) -> None:
+        """More of the open string, decoded."""
+        ...
 
+    def seal_string(self, value: str) -> None:
+        """The open string is complete."""
+        ...
 
-@dataclass(frozen=True, slots=True)
-class ArrayClosed:
-    """A `]`."""
+    def scalar(self, value: int | float | bool | None, characters: int) -> None:
+        """A number, boolean or null is complete; it was written in so many characters."""
+        ...
 
-    end: int
-
-
-@dataclass(frozen=True, slots=True)
-class KeySealed:
-    """An object's key is complete."""
-
-    end: int
-    name: str
-
-
-@dataclass(frozen=True, slots=True)
-class StringOpened:
-    """A string value's opening quote."""
-
-    end: int
-
-
-@dataclass(frozen=True, slots=True)
-class StringGrown:
-    """More of the open string value, decoded. At most one per string in each feed."""
-
-    end: int
-    text: str
-
-
-@dataclass(frozen=True, slots=True)
-class StringSealed:
-    """A string value is complete."""
-
-    end: int
-    value: str
-
-
-@dataclass(frozen=True, slots=True)
-class ScalarSealed:
-    """A number, `true`, `false` or `null` is complete."""
-
-    end: int
-    value: int | float | bool | None
-
-
-@dataclass(frozen=True, slots=True)
-class JsonError:
-    """The text is not JSON; `end` is the index of the character that proved it. The last token."""
-
-    end: int
-    reason: str
-
-
-Token = (
-    ObjectOpened
-    | ObjectClosed
-    | ArrayOpened
-    | ArrayClosed
-    | KeySealed
-    | StringOpened
-    | StringGrown
-    | StringSealed
-    | ScalarSealed
-    | JsonError
-)
+    def spoil(self, reason: str) -> None:
+        """The value can't be used, though its text goes on."""
+        ...
 
 
 class _State(Enum):
@@ -142,24 +103,28 @@ _STRING_STOP = re.compile('["\\\\\x00-\x08\x0b\x0c\x0e-\x1f\ud800-\udfff]')
 _NUMBER_RUN = re.compile(r"[0-9+\-.eE]*")
 _NUMBER = re.compile(r"-?(?:0|[1-9][0-9]*)(\.[0-9]+)?([eE][+-]?[0-9]+)?")
 _SIMPLE_ESCAPES = {'"': '"', "\\": "\\", "/": "/", "b": "\b", "f": "\f", "n": "\n", "r": "\r", "t": "\t"}
-_LITERALS: dict[str, tuple[str, bool | None]] = {"t": ("true", True), "f": ("false", False), "n": ("null", None)}
+_LITERALS: dict[str, bool | None] = {"true": True, "false": False, "null": None}
+_NO_NUMBERS = ("NaN", "Infinity", "-Infinity")
+_WORDS = (*_LITERALS, *_NO_NUMBERS)
 _HEX_DIGITS = frozenset("0123456789abcdefABCDEF")
+_UNTRACKED: set[str] = set()  # stands for the keys of objects that are nested too deep
 
 
 class JsonLexer:
-    """Reads one JSON value. `feed` it text until `done` or `failed`.
+    """Reads one JSON value into `sink`. `feed` it text until `done` or `failed`. The sink may be changed at any token.
 
-    `max_characters` bounds the value as it is written; the character beyond is an error.
+    `position`: at a token, the index in the fed text just behind it.
     """
 
-    def __init__(self, max_characters: int = MAX_CHARACTERS) -> None:
-        self._room = max_characters
-        self._max_characters = max_characters
+    def __init__(self, sink: Sink) -> None:
+        self.sink = sink
+        self.position = 0
+        self.failure = ""
         self._state = _State.VALUE
-        self._tokens: list[Token] = []
         self._containers: list[set[str] | None] = []  # an object's keys so far, or None for an array
         self._in_key = False
         self._string: list[str] = []  # the open string, decoded
+        self._size = 0  # of what is in it
         self._grown = 0  # how many parts of it were said
         self._partial = ""  # the open escape, number or literal, as written
 
@@ -170,27 +135,32 @@ class JsonLexer:
 
     @property
     def failed(self) -> bool:
-        """Whether a `JsonError` was said."""
+        """Whether the text turned out not to be JSON."""
         return self._state is _State.FAILED
 
-    def feed(self, text: str, start: int = 0) -> tuple[list[Token], int]:
-        """Reads on from `start`; gives the new tokens and the index of the first character that is not the value's."""
-        tokens: list[Token] = []
-        self._tokens = tokens
-        pos, end = start, min(len(text), start + self._room)
-        while pos < end and self._state is not _State.DONE and self._state is not _State.FAILED:
+    @property
+    def ended(self) -> bool:
+        """Whether it reads no more."""
+        return self._state is _State.DONE or self._state is _State.FAILED
+
+    def feed(self, text: str, pos: int = 0) -> int:
+        """Reads on from `pos`; gives the index of the first character that is not the value's."""
+        end, done, failed = len(text), _State.DONE, _State.FAILED
+        while pos < end and self._state is not done and self._state is not failed:
             pos = _STEPS[self._state](self, text, pos, end)
-        self._room -= pos - start
-        self._say_growth(pos)
-        if pos == end < len(text) and not (self.done or self.failed):
-            self._fail(pos, f"longer than {self._max_characters} characters")
-        return tokens, pos
+        if self._grown != len(self._string):
+            self._say_growth(pos)
+        return pos
 
     def _fail(self, pos: int, reason: str) -> int:
         self._say_growth(pos)
-        self._tokens.append(JsonError(pos, reason))
-        self._state = _State.FAILED
+        self.position, self.failure, self._state = pos, reason, _State.FAILED
         return pos
+
+    def _spoil(self, pos: int, reason: str) -> None:
+        self._say_growth(pos)
+        self.position = pos
+        self.sink.spoil(reason)
 
     def _value(self, text: str, pos: int, end: int) -> int:
         pos = _skip_blanks(text, pos, end)
@@ -198,16 +168,18 @@ class JsonLexer:
             return pos
         char = text[pos]
         if char == '"':
-            self._tokens.append(StringOpened(pos + 1))
-            return self._open_string(pos, in_key=False)
+            self.position = pos + 1
+            self._open_string(in_key=False)
+            self.sink.open_string()
+            return pos + 1
         if char in "{[":
             return self._open_container(char, pos)
-        if char in _LITERALS:
+        if char in "tfnNI":
             self._partial, self._state = char, _State.LITERAL
             return pos + 1
         if char == "-" or "0" <= char <= "9":
-            self._partial, self._state = "", _State.NUMBER
-            return pos
+            self._partial, self._state = char, _State.NUMBER
+            return pos + 1
         return self._fail(pos, "a value was expected")
 
     def _first_item(self, text: str, pos: int, end: int) -> int:
@@ -228,7 +200,8 @@ class JsonLexer:
             return pos
         if text[pos] != '"':
             return self._fail(pos, "a key was expected")
-        return self._open_string(pos, in_key=True)
+        self._open_string(in_key=True)
+        return pos + 1
 
     def _colon(self, text: str, pos: int, end: int) -> int:
         pos = _skip_blanks(text, pos, end)
@@ -252,109 +225,142 @@ class JsonLexer:
         return self._fail(pos, "a comma or a closing bracket was expected")
 
     def _open_container(self, char: str, pos: int) -> int:
-        if len(self._containers) == MAX_DEPTH:
-            return self._fail(pos, f"nested deeper than {MAX_DEPTH}")
-        is_object = char == "{"
-        self._containers.append(set() if is_object else None)
-        self._tokens.append(ObjectOpened(pos + 1) if is_object else ArrayOpened(pos + 1))
-        self._state = _State.FIRST_KEY if is_object else _State.FIRST_ITEM
+        self.position, deep = pos + 1, len(self._containers) >= MAX_DEPTH
+        if deep:
+            self._spoil(pos + 1, TOO_DEEP)
+        if char == "{":
+            self._containers.append(_UNTRACKED if deep else set())
+            self._state = _State.FIRST_KEY
+            self.sink.open_object()
+        else:
+            self._containers.append(None)
+            self._state = _State.FIRST_ITEM
+            self.sink.open_array()
         return pos + 1
 
     def _close_container(self, pos: int) -> int:
         is_object = self._containers.pop() is not None
-        self._tokens.append(ObjectClosed(pos + 1) if is_object else ArrayClosed(pos + 1))
-        return self._seal(pos + 1)
-
-    def _seal(self, pos: int) -> int:
-        self._state = _State.AFTER if self._containers else _State.DONE
-        return pos
-
-    def _open_string(self, pos: int, *, in_key: bool) -> int:
-        self._in_key, self._string, self._grown = in_key, [], 0
-        self._state = _State.STRING
+        self._seal(pos + 1)
+        if is_object:
+            self.sink.close_object()
+        else:
+            self.sink.close_array()
         return pos + 1
+
+    def _seal(self, pos: int) -> None:
+        self.position = pos
+        self._state = _State.AFTER if self._containers else _State.DONE
+
+    def _open_string(self, *, in_key: bool) -> None:
+        self._in_key, self._string, self._size, self._grown = in_key, [], 0, 0
+        self._state = _State.STRING
 
     def _string_run(self, text: str, pos: int, end: int) -> int:
         stop = _STRING_STOP.search(text, pos, end)
         cut = stop.start() if stop else end
         if cut > pos:
-            self._string.append(text[pos:cut])
+            self._add(text[pos:cut])
         if stop is None:
             return end
         if stop[0] == '"':
             return self._close_string(cut)
         if stop[0] != "\\":
-            return self._fail(cut, "a control character or lone surrogate in a string")
+            self._spoil(cut, NO_CHARACTER)
+            return cut + 1
         if cut + 1 < end and text[cut + 1] in _SIMPLE_ESCAPES:
-            self._string.append(_SIMPLE_ESCAPES[text[cut + 1]])
+            self._add(_SIMPLE_ESCAPES[text[cut + 1]])
             return cut + 2
         self._partial, self._state = "\\", _State.ESCAPE
         return cut + 1
 
+    def _add(self, decoded: str) -> None:
+        """Adds to the open string. What is longer than any argument may be is said, but no longer kept."""
+        if self._size > MAX_CHARACTERS:
+            self._string, self._grown = [], 0
+        self._string.append(decoded)
+        self._size += len(decoded)
+
     def _escape(self, text: str, pos: int, end: int) -> int:
         escape = self._partial + text[pos]
+        if _is_lone(escape):
+            self._spoil(pos, NO_CHARACTER)
+            return self._leave_lone(escape, pos)
         if not _may_be_escape(escape):
             return self._fail(pos, "a wrong escape in a string")
         self._partial = escape
         decoded = _decode_escape(escape)
         if decoded:
-            self._string.append(decoded)
+            self._add(decoded)
             self._state = _State.STRING
         return pos + 1
+
+    def _leave_lone(self, escape: str, pos: int) -> int:
+        """Reads on behind a lone surrogate; a backslash that followed it begins the next escape."""
+        if len(escape) == 8:
+            self._partial = "\\"
+            return pos
+        self._partial, self._state = "", _State.STRING
+        return pos if len(escape) == 7 else pos + 1
 
     def _say_growth(self, pos: int) -> None:
         if self._in_key or self._grown == len(self._string):
             return
-        self._tokens.append(StringGrown(pos, "".join(self._string[self._grown :])))
-        self._grown = len(self._string)
+        grown, self._grown = self._grown, len(self._string)
+        self.position = pos
+        parts = self._string
+        self.sink.grow_string(parts[grown] if self._grown - grown == 1 else "".join(parts[grown:]))
 
     def _close_string(self, pos: int) -> int:
         if self._in_key:
             return self._close_key(pos)
         self._say_growth(pos)
-        self._tokens.append(StringSealed(pos + 1, "".join(self._string)))
-        self._string, self._grown = [], 0
-        return self._seal(pos + 1)
+        value, self._string, self._grown = "".join(self._string), [], 0
+        self._seal(pos + 1)
+        self.sink.seal_string(value)
+        return pos + 1
 
     def _close_key(self, pos: int) -> int:
         name, keys = "".join(self._string), self._containers[-1]
-        if keys is None or name in keys:
-            return self._fail(pos, "a key appears twice in an object")
-        keys.add(name)
-        self._tokens.append(KeySealed(pos + 1, name))
-        self._state = _State.COLON
+        self._string, self._grown = [], 0
+        if keys is not None and keys is not _UNTRACKED:
+            if name in keys:
+                self._spoil(pos + 1, TWICE)
+            keys.add(name)
+        self.position, self._state = pos + 1, _State.COLON
+        self.sink.key(name)
         return pos + 1
 
     def _number(self, text: str, pos: int, end: int) -> int:
-        room = MAX_NUMBER_CHARACTERS - len(self._partial)
-        run = _NUMBER_RUN.match(text, pos, min(end, pos + room))
+        if self._partial == "-" and text[pos] == "I":
+            self._state = _State.LITERAL
+            return pos
+        run = _NUMBER_RUN.match(text, pos, end)
         stop = run.end() if run else pos
-        self._partial += text[pos:stop]
-        if stop == end:
-            return stop
-        if _NUMBER_RUN.fullmatch(text, stop, stop + 1):
-            return self._fail(stop, f"a number of more than {MAX_NUMBER_CHARACTERS} characters")
-        return self._close_number(stop)
+        room = MAX_NUMBER_CHARACTERS + 1 - len(self._partial)
+        self._partial += text[pos : min(stop, pos + room)]
+        return stop if stop == end else self._close_number(stop)
 
     def _close_number(self, pos: int) -> int:
-        match = _NUMBER.fullmatch(self._partial)
-        if match is None:
+        written, value = self._partial, _read_number(self._partial)
+        if value is None and not _is_long(written):
             return self._fail(pos, "a wrong number")
-        value = float(self._partial) if match[1] or match[2] else int(self._partial)
-        if isinstance(value, float) and isinf(value):
-            return self._fail(pos, "a number out of range")
-        self._tokens.append(ScalarSealed(pos, value))
-        return self._seal(pos)
+        if value is None or _is_long(written) or (isinstance(value, float) and isinf(value)):
+            self._spoil(pos, TOO_MANY_DIGITS if _is_long(written) else NOT_FINITE)
+            value = 0
+        self._seal(pos)
+        self.sink.scalar(value, len(written))
+        return pos
 
     def _literal(self, text: str, pos: int, end: int) -> int:
-        word, value = _LITERALS[self._partial[0]]
-        if text[pos] != word[len(self._partial)]:
-            return self._fail(pos, "a value was expected")
         self._partial += text[pos]
-        if self._partial != word:
-            return pos + 1
-        self._tokens.append(ScalarSealed(pos + 1, value))
-        return self._seal(pos + 1)
+        if not any(word.startswith(self._partial) for word in _WORDS):
+            return self._fail(pos, "a value was expected")
+        if self._partial in _WORDS:
+            if self._partial in _NO_NUMBERS:
+                self._spoil(pos + 1, f"{self._partial} is no JSON value")
+            self._seal(pos + 1)
+            self.sink.scalar(_LITERALS.get(self._partial), len(self._partial))
+        return pos + 1
 
 
 _STEPS: dict[_State, Callable[[JsonLexer, str, int, int], int]] = {
@@ -376,23 +382,37 @@ def _skip_blanks(text: str, pos: int, end: int) -> int:
     return match.end() if match else pos
 
 
+def _is_long(number: str) -> bool:
+    return len(number) > MAX_NUMBER_CHARACTERS or sum(map(str.isdigit, number)) > MAX_DIGITS
+
+
+def _read_number(written: str) -> int | float | None:
+    """The number, or None for what is none or longer than was kept."""
+    match = _NUMBER.fullmatch(written)
+    if match is None or len(written) > MAX_NUMBER_CHARACTERS:
+        return None
+    return float(written) if match[1] or match[2] else int(written)
+
+
 def _may_be_escape(escape: str) -> bool:
     """Whether the last character of a backslash sequence fits those before it."""
     index, char = len(escape) - 1, escape[-1]
     if index == 1:
         return char == "u" or char in _SIMPLE_ESCAPES
-    if index == 6:
-        return char == "\\"
-    if index == 7:
-        return char == "u"
-    return char in _HEX_DIGITS and not _is_lone(escape)
+    return char in _HEX_DIGITS or index in (6, 7)
 
 
 def _is_lone(escape: str) -> bool:
-    """Whether the sixth or the twelfth character of a `\\u` sequence makes it a lone surrogate."""
+    """Whether the last character of a `\\u` sequence makes it a lone surrogate."""
     if len(escape) == 6:
-        return 0xDC00 <= int(escape[2:6], 16) <= 0xDFFF
-    return len(escape) == 12 and not 0xDC00 <= int(escape[8:12], 16) <= 0xDFFF
+        return _code(escape[2:6]) in range(0xDC00, 0xE000)
+    if len(escape) in (7, 8):
+        return escape[-1] != "\\u"[len(escape) - 7]
+    return len(escape) == 12 and _code(escape[8:12]) not in (*range(0xDC00, 0xE000), None)
+
+
+def _code(digits: str) -> int | None:
+    return int(digits, 16) if _HEX_DIGITS.issuperset(digits) else None
 
 
 def _decode_escape(escape: str) -> str:
@@ -409,7 +429,7 @@ def _decode_escape(escape: str) -> str:
 
 
 class ValueBuilder:
-    """Puts the tokens of one value together."""
+    """A sink that puts one value together; it is in `value` once `complete`."""
 
     def __init__(self) -> None:
         self._open: list[dict[str, JsonValue] | list[JsonValue]] = []
@@ -417,21 +437,41 @@ class ValueBuilder:
         self.complete = False
         self.value: JsonValue = None
 
-    def take(self, token: Token) -> None:
-        """Takes the next token; `value` is there once `complete`."""
-        match token:
-            case KeySealed(name=name):
-                self._keys.append(name)
-            case StringSealed(value=value) | ScalarSealed(value=value):
-                self._put(value)
-            case ObjectOpened():
-                self._open.append({})
-            case ArrayOpened():
-                self._open.append([])
-            case ObjectClosed() | ArrayClosed():
-                self._put(self._open.pop())
-            case StringOpened() | StringGrown() | JsonError():
-                pass
+    def open_object(self) -> None:
+        """An object begins."""
+        self._open.append({})
+
+    def open_array(self) -> None:
+        """An array begins."""
+        self._open.append([])
+
+    def close_object(self) -> None:
+        """It ends."""
+        self._put(self._open.pop())
+
+    close_array = close_object
+
+    def key(self, name: str) -> None:
+        """An object's key."""
+        self._keys.append(name)
+
+    def open_string(self) -> None:
+        """A string value begins."""
+
+    def grow_string(self, text: str) -> None:
+        """More of it."""
+
+    def seal_string(self, value: str) -> None:
+        """The whole of it."""
+        self._put(value)
+
+    def scalar(self, value: int | float | bool | None, characters: int) -> None:
+        """A number, boolean or null."""
+        self._put(value)
+
+    def spoil(self, reason: str) -> None:
+        """Raises ValueError."""
+        raise ValueError(reason)
 
     def _put(self, value: JsonValue) -> None:
         if not self._open:

@@ -25,17 +25,17 @@ _sym_db = _symbol_database.Default()
 from google.protobuf import duration_pb2 as google_dot_protobuf_dot_duration__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n(protos/conveyor/decoder/v1/decoder.proto\x12\x13\x63onveyor.decoder.v1\x1a\x1egoogle/protobuf/duration.proto\"\xfd\x01\n\x0fGenerateRequest\x12.\n\x08messages\x18\x01 \x03(\x0b\x32\x1c.conveyor.decoder.v1.Message\x12.\n\x08tool_use\x18\x02 \x01(\x0b\x32\x1c.conveyor.decoder.v1.ToolUse\x12/\n\x08sampling\x18\x03 \x01(\x0b\x32\x1d.conveyor.decoder.v1.Sampling\x12+\n\x06limits\x18\x04 \x01(\x0b\x32\x1b.conveyor.decoder.v1.Limits\x12\x0e\n\x06replay\x18\x05 \x03(\t\x12\x1c\n\x14response_json_schema\x18\x06 \x01(\t\"\xf5\x05\n\x10GenerateResponse\x12%\n\x02\x61t\x18\x01 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x38\n\x0cturn_started\x18\x02 \x01(\x0b\x32 .conveyor.decoder.v1.TurnStartedH\x00\x12\x34\n\ntext_delta\x18\x03 \x01(\x0b\x32\x1e.conveyor.decoder.v1.TextDeltaH\x00\x12\x36\n\x0b\x63\x61ll_opened\x18\x04 \x01(\x0b\x32\x1f.conveyor.decoder.v1.CallOpenedH\x00\x12>\n\x0f\x61rguments_delta\x18\x05 \x01(\x0b\x32#.conveyor.decoder.v1.ArgumentsDeltaH\x00\x12\x38\n\x0c\x63\x61ll_started\x18\x06 \x01(\x0b\x32 .conveyor.decoder.v1.CallStartedH\x00\x12:\n\runit_finished\x18\x07 \x01(\x0b\x32!.conveyor.decoder.v1.UnitFinishedH\x00\x12\x36\n\x0b\x63\x61ll_output\x18\x08 \x01(\x0b\x32\x1f.conveyor.decoder.v1.CallOutputH\x00\x12:\n\rcall_finished\x18\t \x01(\x0b\x32!.conveyor.decoder.v1.CallFinishedH\x00\x12\x36\n\x0bturn_vetoed\x18\n \x01(\x0b\x32\x1f.conveyor.decoder.v1.TurnVetoedH\x00\x12\x38\n\x0cturn_decoded\x18\x0b \x01(\x0b\x32 .conveyor.decoder.v1.TurnDecodedH\x00\x12:\n\rturn_finished\x18\x0c \x01(\x0b\x32!.conveyor.decoder.v1.TurnFinishedH\x00\x12\x31\n\x08\x66inished\x18\r \x01(\x0b\x32\x1d.conveyor.decoder.v1.FinishedH\x00\x42\x07\n\x05\x65vent\"a\n\x07ToolUse\x12\x0e\n\x06\x66ormat\x18\x01 \x01(\t\x12\r\n\x05tools\x18\x02 \x03(\t\x12\'\n\x04mode\x18\x03 \x01(\x0e\x32\x19.conveyor.decoder.v1.Mode\x12\x0e\n\x06\x63hoice\x18\x04 \x01(\t\"Y\n\x08Sampling\x12\x13\n\x0btemperature\x18\x01 \x01(\x02\x12\r\n\x05top_p\x18\x02 \x01(\x02\x12\r\n\x05top_k\x18\x03 \x01(\x05\x12\x11\n\x04seed\x18\x04 \x01(\x03H\x00\x88\x01\x01\x42\x07\n\x05_seed\"=\n\x06Limits\x12\x12\n\nmax_tokens\x18\x01 \x01(\x05\x12\x11\n\tmax_turns\x18\x02 \x01(\x05\x12\x0c\n\x04stop\x18\x03 \x03(\t\"(\n\x07Message\x12\x0c\n\x04role\x18\x01 \x01(\t\x12\x0f\n\x07\x63ontent\x18\x02 \x01(\t\"P\n\x05Usage\x12\x15\n\rprompt_tokens\x18\x01 \x01(\x05\x12\x15\n\rcached_tokens\x18\x02 \x01(\x05\x12\x19\n\x11\x63ompletion_tokens\x18\x03 \x01(\x05\"\x1b\n\x0bTurnStarted\x12\x0c\n\x04turn\x18\x01 \x01(\x05\",\n\tTextDelta\x12\x0c\n\x04text\x18\x01 \x01(\t\x12\x11\n\ttoken_ids\x18\x02 \x03(\x05\"\x80\x01\n\x0bTurnDecoded\x12\x0c\n\x04turn\x18\x01 \x01(\x05\x12\x38\n\rfinish_reason\x18\x02 \x01(\x0e\x32!.conveyor.decoder.v1.FinishReason\x12)\n\x05usage\x18\x03 \x01(\x0b\x32\x1a.conveyor.decoder.v1.Usage\"0\n\x0cTurnFinished\x12\x0c\n\x04turn\x18\x01 \x01(\x05\x12\x12\n\ncall_count\x18\x02 \x01(\x05\"@\n\nCallOpened\x12\x0f\n\x07\x63\x61ll_id\x18\x01 \x01(\t\x12\x0c\n\x04name\x18\x02 \x01(\t\x12\x13\n\x0btext_offset\x18\x03 \x01(\x03\"/\n\x0e\x41rgumentsDelta\x12\x0f\n\x07\x63\x61ll_id\x18\x01 \x01(\t\x12\x0c\n\x04text\x18\x02 \x01(\t\"\x1e\n\x0b\x43\x61llStarted\x12\x0f\n\x07\x63\x61ll_id\x18\x01 \x01(\t\"l\n\x0cUnitFinished\x12\x0f\n\x07\x63\x61ll_id\x18\x01 \x01(\t\x12\r\n\x05label\x18\x02 \x01(\t\x12\x13\n\x0btext_offset\x18\x03 \x01(\x03\x12\'\n\x04\x62usy\x18\x04 \x01(\x0b\x32\x19.google.protobuf.Duration\"+\n\nCallOutput\x12\x0f\n\x07\x63\x61ll_id\x18\x01 \x01(\t\x12\x0c\n\x04text\x18\x02 \x01(\t\"\xda\x01\n\x0c\x43\x61llFinished\x12\x0f\n\x07\x63\x61ll_id\x18\x01 \x01(\t\x12\x10\n\x06result\x18\x02 \x01(\tH\x00\x12/\n\x05\x65rror\x18\x03 \x01(\x0b\x32\x1e.conveyor.decoder.v1.ToolErrorH\x00\x12\x16\n\x0e\x61rguments_json\x18\x04 \x01(\t\x12\'\n\x04\x62usy\x18\x05 \x01(\x0b\x32\x19.google.protobuf.Duration\x12*\n\x07waiting\x18\x06 \x01(\x0b\x32\x19.google.protobuf.DurationB\t\n\x07outcome\"*\n\tToolError\x12\x0c\n\x04\x63ode\x18\x01 \x01(\t\x12\x0f\n\x07message\x18\x02 \x01(\t\"-\n\nTurnVetoed\x12\x0f\n\x07\x63\x61ll_id\x18\x01 \x01(\t\x12\x0e\n\x06reason\x18\x02 \x01(\t\"o\n\x08\x46inished\x12\x38\n\rfinish_reason\x18\x01 \x01(\x0e\x32!.conveyor.decoder.v1.FinishReason\x12)\n\x05usage\x18\x02 \x01(\x0b\x32\x1a.conveyor.decoder.v1.Usage\"\x11\n\x0fGetModelRequest\"\\\n\x10GetModelResponse\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x16\n\x0e\x63ontext_length\x18\x02 \x01(\x05\x12\r\n\x05\x64type\x18\x03 \x01(\t\x12\x13\n\x0bmax_running\x18\x04 \x01(\x05*d\n\x04Mode\x12\x14\n\x10MODE_UNSPECIFIED\x10\x00\x12\x0f\n\x0bMODE_SERIAL\x10\x01\x12\x11\n\rMODE_PARALLEL\x10\x02\x12\x10\n\x0cMODE_ON_SEAL\x10\x03\x12\x10\n\x0cMODE_PARTIAL\x10\x04*\x90\x01\n\x0c\x46inishReason\x12\x1d\n\x19\x46INISH_REASON_UNSPECIFIED\x10\x00\x12\x16\n\x12\x46INISH_REASON_STOP\x10\x01\x12\x18\n\x14\x46INISH_REASON_LENGTH\x10\x02\x12\x16\n\x12\x46INISH_REASON_VETO\x10\x03\x12\x17\n\x13\x46INISH_REASON_TURNS\x10\x04\x32\xc4\x01\n\x0e\x44\x65\x63oderService\x12Y\n\x08Generate\x12$.conveyor.decoder.v1.GenerateRequest\x1a%.conveyor.decoder.v1.GenerateResponse0\x01\x12W\n\x08GetModel\x12$.conveyor.decoder.v1.GetModelRequest\x1a%.conveyor.decoder.v1.GetModelResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n(protos/conveyor/decoder/v1/decoder.proto\x12\x13\x63onveyor.decoder.v1\x1a\x1egoogle/protobuf/duration.proto\"\xfd\x01\n\x0fGenerateRequest\x12.\n\x08messages\x18\x01 \x03(\x0b\x32\x1c.conveyor.decoder.v1.Message\x12.\n\x08tool_use\x18\x02 \x01(\x0b\x32\x1c.conveyor.decoder.v1.ToolUse\x12/\n\x08sampling\x18\x03 \x01(\x0b\x32\x1d.conveyor.decoder.v1.Sampling\x12+\n\x06limits\x18\x04 \x01(\x0b\x32\x1b.conveyor.decoder.v1.Limits\x12\x0e\n\x06replay\x18\x05 \x03(\t\x12\x1c\n\x14response_json_schema\x18\x06 \x01(\t\"\xf5\x05\n\x10GenerateResponse\x12%\n\x02\x61t\x18\x01 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x38\n\x0cturn_started\x18\x02 \x01(\x0b\x32 .conveyor.decoder.v1.TurnStartedH\x00\x12\x34\n\ntext_delta\x18\x03 \x01(\x0b\x32\x1e.conveyor.decoder.v1.TextDeltaH\x00\x12\x36\n\x0b\x63\x61ll_opened\x18\x04 \x01(\x0b\x32\x1f.conveyor.decoder.v1.CallOpenedH\x00\x12>\n\x0f\x61rguments_delta\x18\x05 \x01(\x0b\x32#.conveyor.decoder.v1.ArgumentsDeltaH\x00\x12\x38\n\x0c\x63\x61ll_started\x18\x06 \x01(\x0b\x32 .conveyor.decoder.v1.CallStartedH\x00\x12:\n\runit_finished\x18\x07 \x01(\x0b\x32!.conveyor.decoder.v1.UnitFinishedH\x00\x12\x36\n\x0b\x63\x61ll_output\x18\x08 \x01(\x0b\x32\x1f.conveyor.decoder.v1.CallOutputH\x00\x12:\n\rcall_finished\x18\t \x01(\x0b\x32!.conveyor.decoder.v1.CallFinishedH\x00\x12\x36\n\x0bturn_vetoed\x18\n \x01(\x0b\x32\x1f.conveyor.decoder.v1.TurnVetoedH\x00\x12\x38\n\x0cturn_decoded\x18\x0b \x01(\x0b\x32 .conveyor.decoder.v1.TurnDecodedH\x00\x12:\n\rturn_finished\x18\x0c \x01(\x0b\x32!.conveyor.decoder.v1.TurnFinishedH\x00\x12\x31\n\x08\x66inished\x18\r \x01(\x0b\x32\x1d.conveyor.decoder.v1.FinishedH\x00\x42\x07\n\x05\x65vent\"a\n\x07ToolUse\x12\x0e\n\x06\x66ormat\x18\x01 \x01(\t\x12\r\n\x05tools\x18\x02 \x03(\t\x12\'\n\x04mode\x18\x03 \x01(\x0e\x32\x19.conveyor.decoder.v1.Mode\x12\x0e\n\x06\x63hoice\x18\x04 \x01(\t\"Y\n\x08Sampling\x12\x13\n\x0btemperature\x18\x01 \x01(\x02\x12\r\n\x05top_p\x18\x02 \x01(\x02\x12\r\n\x05top_k\x18\x03 \x01(\x05\x12\x11\n\x04seed\x18\x04 \x01(\x03H\x00\x88\x01\x01\x42\x07\n\x05_seed\"=\n\x06Limits\x12\x12\n\nmax_tokens\x18\x01 \x01(\x05\x12\x11\n\tmax_turns\x18\x02 \x01(\x05\x12\x0c\n\x04stop\x18\x03 \x03(\t\"(\n\x07Message\x12\x0c\n\x04role\x18\x01 \x01(\t\x12\x0f\n\x07\x63ontent\x18\x02 \x01(\t\"P\n\x05Usage\x12\x15\n\rprompt_tokens\x18\x01 \x01(\x05\x12\x15\n\rcached_tokens\x18\x02 \x01(\x05\x12\x19\n\x11\x63ompletion_tokens\x18\x03 \x01(\x05\"\x1b\n\x0bTurnStarted\x12\x0c\n\x04turn\x18\x01 \x01(\x05\",\n\tTextDelta\x12\x0c\n\x04text\x18\x01 \x01(\t\x12\x11\n\ttoken_ids\x18\x02 \x03(\x05\"\x80\x01\n\x0bTurnDecoded\x12\x0c\n\x04turn\x18\x01 \x01(\x05\x12\x38\n\rfinish_reason\x18\x02 \x01(\x0e\x32!.conveyor.decoder.v1.FinishReason\x12)\n\x05usage\x18\x03 \x01(\x0b\x32\x1a.conveyor.decoder.v1.Usage\"0\n\x0cTurnFinished\x12\x0c\n\x04turn\x18\x01 \x01(\x05\x12\x12\n\ncall_count\x18\x02 \x01(\x05\"@\n\nCallOpened\x12\x0f\n\x07\x63\x61ll_id\x18\x01 \x01(\t\x12\x0c\n\x04name\x18\x02 \x01(\t\x12\x13\n\x0btext_offset\x18\x03 \x01(\x03\"b\n\x0e\x41rgumentsDelta\x12\x0f\n\x07\x63\x61ll_id\x18\x01 \x01(\t\x12\x10\n\x08\x61rgument\x18\x02 \x01(\t\x12\x0e\n\x04text\x18\x03 \x01(\tH\x00\x12\x14\n\nvalue_json\x18\x04 \x01(\tH\x00\x42\x07\n\x05piece\"\x1e\n\x0b\x43\x61llStarted\x12\x0f\n\x07\x63\x61ll_id\x18\x01 \x01(\t\"l\n\x0cUnitFinished\x12\x0f\n\x07\x63\x61ll_id\x18\x01 \x01(\t\x12\r\n\x05label\x18\x02 \x01(\t\x12\x13\n\x0btext_offset\x18\x03 \x01(\x03\x12\'\n\x04\x62usy\x18\x04 \x01(\x0b\x32\x19.google.protobuf.Duration\"+\n\nCallOutput\x12\x0f\n\x07\x63\x61ll_id\x18\x01 \x01(\t\x12\x0c\n\x04text\x18\x02 \x01(\t\"\xda\x01\n\x0c\x43\x61llFinished\x12\x0f\n\x07\x63\x61ll_id\x18\x01 \x01(\t\x12\x10\n\x06result\x18\x02 \x01(\tH\x00\x12/\n\x05\x65rror\x18\x03 \x01(\x0b\x32\x1e.conveyor.decoder.v1.ToolErrorH\x00\x12\x16\n\x0e\x61rguments_json\x18\x04 \x01(\t\x12\'\n\x04\x62usy\x18\x05 \x01(\x0b\x32\x19.google.protobuf.Duration\x12*\n\x07waiting\x18\x06 \x01(\x0b\x32\x19.google.protobuf.DurationB\t\n\x07outcome\"*\n\tToolError\x12\x0c\n\x04\x63ode\x18\x01 \x01(\t\x12\x0f\n\x07message\x18\x02 \x01(\t\"-\n\nTurnVetoed\x12\x0f\n\x07\x63\x61ll_id\x18\x01 \x01(\t\x12\x0e\n\x06reason\x18\x02 \x01(\t\"o\n\x08\x46inished\x12\x38\n\rfinish_reason\x18\x01 \x01(\x0e\x32!.conveyor.decoder.v1.FinishReason\x12)\n\x05usage\x18\x02 \x01(\x0b\x32\x1a.conveyor.decoder.v1.Usage\"\x11\n\x0fGetModelRequest\"\\\n\x10GetModelResponse\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x16\n\x0e\x63ontext_length\x18\x02 \x01(\x05\x12\r\n\x05\x64type\x18\x03 \x01(\t\x12\x13\n\x0bmax_running\x18\x04 \x01(\x05*d\n\x04Mode\x12\x14\n\x10MODE_UNSPECIFIED\x10\x00\x12\x0f\n\x0bMODE_SERIAL\x10\x01\x12\x11\n\rMODE_PARALLEL\x10\x02\x12\x10\n\x0cMODE_ON_SEAL\x10\x03\x12\x10\n\x0cMODE_PARTIAL\x10\x04*\x90\x01\n\x0c\x46inishReason\x12\x1d\n\x19\x46INISH_REASON_UNSPECIFIED\x10\x00\x12\x16\n\x12\x46INISH_REASON_STOP\x10\x01\x12\x18\n\x14\x46INISH_REASON_LENGTH\x10\x02\x12\x16\n\x12\x46INISH_REASON_VETO\x10\x03\x12\x17\n\x13\x46INISH_REASON_TURNS\x10\x04\x32\xc4\x01\n\x0e\x44\x65\x63oderService\x12Y\n\x08Generate\x12$.conveyor.decoder.v1.GenerateRequest\x1a%.conveyor.decoder.v1.GenerateResponse0\x01\x12W\n\x08GetModel\x12$.conveyor.decoder.v1.GetModelRequest\x1a%.conveyor.decoder.v1.GetModelResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'protos.conveyor.decoder.v1.decoder_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_MODE']._serialized_start=2586
-  _globals['_MODE']._serialized_end=2686
-  _globals['_FINISHREASON']._serialized_start=2689
-  _globals['_FINISHREASON']._serialized_end=2833
+  _globals['_MODE']._serialized_start=2637
+  _globals['_MODE']._serialized_end=2737
+  _globals['_FINISHREASON']._serialized_start=2740
+  _globals['_FINISHREASON']._serialized_end=2884
   _globals['_GENERATEREQUEST']._serialized_start=98
   _globals['_GENERATEREQUEST']._serialized_end=351
   _globals['_GENERATERESPONSE']._serialized_start=354
@@ -61,25 +61,25 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_CALLOPENED']._serialized_start=1746
   _globals['_CALLOPENED']._serialized_end=1810
   _globals['_ARGUMENTSDELTA']._serialized_start=1812
-  _globals['_ARGUMENTSDELTA']._serialized_end=1859
-  _globals['_CALLSTARTED']._serialized_start=1861
-  _globals['_CALLSTARTED']._serialized_end=1891
-  _globals['_UNITFINISHED']._serialized_start=1893
-  _globals['_UNITFINISHED']._serialized_end=2001
-  _globals['_CALLOUTPUT']._serialized_start=2003
-  _globals['_CALLOUTPUT']._serialized_end=2046
-  _globals['_CALLFINISHED']._serialized_start=2049
-  _globals['_CALLFINISHED']._serialized_end=2267
-  _globals['_TOOLERROR']._serialized_start=2269
-  _globals['_TOOLERROR']._serialized_end=2311
-  _globals['_TURNVETOED']._serialized_start=2313
-  _globals['_TURNVETOED']._serialized_end=2358
-  _globals['_FINISHED']._serialized_start=2360
-  _globals['_FINISHED']._serialized_end=2471
-  _globals['_GETMODELREQUEST']._serialized_start=2473
-  _globals['_GETMODELREQUEST']._serialized_end=2490
-  _globals['_GETMODELRESPONSE']._serialized_start=2492
-  _globals['_GETMODELRESPONSE']._serialized_end=2584
-  _globals['_DECODERSERVICE']._serialized_start=2836
-  _globals['_DECODERSERVICE']._serialized_end=3032
+  _globals['_ARGUMENTSDELTA']._serialized_end=1910
+  _globals['_CALLSTARTED']._serialized_start=1912
+  _globals['_CALLSTARTED']._serialized_end=1942
+  _globals['_UNITFINISHED']._serialized_start=1944
+  _globals['_UNITFINISHED']._serialized_end=2052
+  _globals['_CALLOUTPUT']._serialized_start=2054
+  _globals['_CALLOUTPUT']._serialized_end=2097
+  _globals['_CALLFINISHED']._serialized_start=2100
+  _globals['_CALLFINISHED']._serialized_end=2318
+  _globals['_TOOLERROR']._serialized_start=2320
+  _globals['_TOOLERROR']._serialized_end=2362
+  _globals['_TURNVETOED']._serialized_start=2364
+  _globals['_TURNVETOED']._serialized_end=2409
+  _globals['_FINISHED']._serialized_start=2411
+  _globals['_FINISHED']._serialized_end=2522
+  _globals['_GETMODELREQUEST']._serialized_start=2524
+  _globals['_GETMODELREQUEST']._serialized_end=2541
+  _globals['_GETMODELRESPONSE']._serialized_start=2543
+  _globals['_GETMODELRESPONSE']._serialized_end=2635
+  _globals['_DECODERSERVICE']._serialized_start=2887
+  _globals['_DECODERSERVICE']._serialized_end=3083
 # @@protoc_insertion_point(module_scope)

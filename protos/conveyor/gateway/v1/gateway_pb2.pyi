@@ -190,12 +190,16 @@ class CallOpened(_message.Message):
     def __init__(self, call_id: _Optional[str] = ..., name: _Optional[str] = ..., text_offset: _Optional[int] = ...) -> None: ...
 
 class ArgumentsDelta(_message.Message):
-    __slots__ = ("call_id", "text")
+    __slots__ = ("call_id", "argument", "text", "value_json")
     CALL_ID_FIELD_NUMBER: _ClassVar[int]
+    ARGUMENT_FIELD_NUMBER: _ClassVar[int]
     TEXT_FIELD_NUMBER: _ClassVar[int]
+    VALUE_JSON_FIELD_NUMBER: _ClassVar[int]
     call_id: str
+    argument: str
     text: str
-    def __init__(self, call_id: _Optional[str] = ..., text: _Optional[str] = ...) -> None: ...
+    value_json: str
+    def __init__(self, call_id: _Optional[str] = ..., argument: _Optional[str] = ..., text: _Optional[str] = ..., value_json: _Optional[str] = ...) -> None: ...
 
 class CallStarted(_message.Message):
     __slots__ = ("call_id",)

@@ -25,19 +25,19 @@ _sym_db = _symbol_database.Default()
 from google.protobuf import duration_pb2 as google_dot_protobuf_dot_duration__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\"protos/conveyor/tool/v1/tool.proto\x12\x10\x63onveyor.tool.v1\x1a\x1egoogle/protobuf/duration.proto\"\xa7\x01\n\x0e\x45xecuteRequest\x12(\n\x05start\x18\x01 \x01(\x0b\x32\x17.conveyor.tool.v1.StartH\x00\x12\x31\n\ntext_delta\x18\x02 \x01(\x0b\x32\x1b.conveyor.tool.v1.TextDeltaH\x00\x12-\n\x08turn_end\x18\x03 \x01(\x0b\x32\x19.conveyor.tool.v1.TurnEndH\x00\x42\t\n\x07\x63ommand\"\x86\x04\n\x0f\x45xecuteResponse\x12,\n\x07started\x18\x01 \x01(\x0b\x32\x19.conveyor.tool.v1.StartedH\x00\x12\x33\n\x0b\x63\x61ll_opened\x18\x02 \x01(\x0b\x32\x1c.conveyor.tool.v1.CallOpenedH\x00\x12;\n\x0f\x61rguments_delta\x18\x03 \x01(\x0b\x32 .conveyor.tool.v1.ArgumentsDeltaH\x00\x12\x35\n\x0c\x63\x61ll_started\x18\x04 \x01(\x0b\x32\x1d.conveyor.tool.v1.CallStartedH\x00\x12\x37\n\runit_finished\x18\x05 \x01(\x0b\x32\x1e.conveyor.tool.v1.UnitFinishedH\x00\x12\x33\n\x0b\x63\x61ll_output\x18\x06 \x01(\x0b\x32\x1c.conveyor.tool.v1.CallOutputH\x00\x12\x37\n\rcall_finished\x18\x07 \x01(\x0b\x32\x1e.conveyor.tool.v1.CallFinishedH\x00\x12\x33\n\x0bturn_vetoed\x18\x08 \x01(\x0b\x32\x1c.conveyor.tool.v1.TurnVetoedH\x00\x12\x37\n\rturn_finished\x18\t \x01(\x0b\x32\x1e.conveyor.tool.v1.TurnFinishedH\x00\x42\x07\n\x05\x65vent\"\x8d\x01\n\x05Start\x12\x0e\n\x06\x66ormat\x18\x01 \x01(\t\x12\r\n\x05tools\x18\x02 \x03(\t\x12$\n\x04mode\x18\x03 \x01(\x0e\x32\x16.conveyor.tool.v1.Mode\x12(\n\x06limits\x18\x04 \x01(\x0b\x32\x18.conveyor.tool.v1.Limits\x12\x15\n\rrequired_tool\x18\x05 \x01(\t\"o\n\x06Limits\x12\x1a\n\x12max_calls_per_turn\x18\x01 \x01(\x05\x12\x18\n\x10max_result_chars\x18\x02 \x01(\x05\x12/\n\x0c\x63\x61ll_timeout\x18\x03 \x01(\x0b\x32\x19.google.protobuf.Duration\"\x9b\x01\n\x07Started\x12%\n\x05tools\x18\x01 \x03(\x0b\x32\x16.conveyor.tool.v1.Tool\x12\x14\n\x0cinstructions\x18\x02 \x01(\t\x12\x17\n\x0ftemplate_native\x18\x03 \x01(\x08\x12\x0f\n\x07grammar\x18\x04 \x01(\t\x12)\n\x05stops\x18\x05 \x03(\x0b\x32\x1a.conveyor.tool.v1.TurnStop\"\'\n\x08TurnStop\x12\r\n\x05\x61\x66ter\x18\x01 \x01(\t\x12\x0c\n\x04text\x18\x02 \x01(\t\"\x19\n\tTextDelta\x12\x0c\n\x04text\x18\x01 \x01(\t\":\n\x07TurnEnd\x12/\n\x06reason\x18\x01 \x01(\x0e\x32\x1f.conveyor.tool.v1.TurnEndReason\"@\n\nCallOpened\x12\x0f\n\x07\x63\x61ll_id\x18\x01 \x01(\t\x12\x0c\n\x04name\x18\x02 \x01(\t\x12\x13\n\x0btext_offset\x18\x03 \x01(\x03\"/\n\x0e\x41rgumentsDelta\x12\x0f\n\x07\x63\x61ll_id\x18\x01 \x01(\t\x12\x0c\n\x04text\x18\x02 \x01(\t\"\x1e\n\x0b\x43\x61llStarted\x12\x0f\n\x07\x63\x61ll_id\x18\x01 \x01(\t\"E\n\x0cUnitFinished\x12\x0f\n\x07\x63\x61ll_id\x18\x01 \x01(\t\x12$\n\x04unit\x18\x02 \x01(\x0b\x32\x16.conveyor.tool.v1.Unit\"S\n\x04Unit\x12\r\n\x05label\x18\x01 \x01(\t\x12\x13\n\x0btext_offset\x18\x02 \x01(\x03\x12\'\n\x04\x62usy\x18\x03 \x01(\x0b\x32\x19.google.protobuf.Duration\"+\n\nCallOutput\x12\x0f\n\x07\x63\x61ll_id\x18\x01 \x01(\t\x12\x0c\n\x04text\x18\x02 \x01(\t\"\xac\x01\n\x0c\x43\x61llFinished\x12\x0f\n\x07\x63\x61ll_id\x18\x01 \x01(\t\x12\x10\n\x06result\x18\x02 \x01(\tH\x00\x12,\n\x05\x65rror\x18\x03 \x01(\x0b\x32\x1b.conveyor.tool.v1.ToolErrorH\x00\x12\x16\n\x0e\x61rguments_json\x18\x04 \x01(\t\x12(\n\x06timing\x18\x05 \x01(\x0b\x32\x18.conveyor.tool.v1.TimingB\t\n\x07outcome\"*\n\tToolError\x12\x0c\n\x04\x63ode\x18\x01 \x01(\t\x12\x0f\n\x07message\x18\x02 \x01(\t\"\x88\x01\n\x06Timing\x12\'\n\x04\x62usy\x18\x01 \x01(\x0b\x32\x19.google.protobuf.Duration\x12*\n\x07waiting\x18\x02 \x01(\x0b\x32\x19.google.protobuf.Duration\x12)\n\x06queued\x18\x03 \x01(\x0b\x32\x19.google.protobuf.Duration\"-\n\nTurnVetoed\x12\x0f\n\x07\x63\x61ll_id\x18\x01 \x01(\t\x12\x0e\n\x06reason\x18\x02 \x01(\t\"\"\n\x0cTurnFinished\x12\x12\n\ncall_count\x18\x01 \x01(\x05\"\x12\n\x10ListToolsRequest\"e\n\x11ListToolsResponse\x12%\n\x05tools\x18\x01 \x03(\x0b\x32\x16.conveyor.tool.v1.Tool\x12)\n\x07\x66ormats\x18\x02 \x03(\x0b\x32\x18.conveyor.tool.v1.Format\"\xb0\x01\n\x04Tool\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x13\n\x0b\x64\x65scription\x18\x02 \x01(\t\x12\x1e\n\x16parameters_json_schema\x18\x03 \x01(\t\x12(\n\x06\x65\x66\x66\x65\x63t\x18\x04 \x01(\x0e\x32\x18.conveyor.tool.v1.Effect\x12\x0f\n\x07partial\x18\x05 \x01(\x08\x12*\n\x07timeout\x18\x06 \x01(\x0b\x32\x19.google.protobuf.Duration\">\n\x06\x46ormat\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x13\n\x0b\x64\x65scription\x18\x02 \x01(\t\x12\x11\n\tonly_tool\x18\x03 \x01(\t*d\n\x04Mode\x12\x14\n\x10MODE_UNSPECIFIED\x10\x00\x12\x0f\n\x0bMODE_SERIAL\x10\x01\x12\x11\n\rMODE_PARALLEL\x10\x02\x12\x10\n\x0cMODE_ON_SEAL\x10\x03\x12\x10\n\x0cMODE_PARTIAL\x10\x04*\x80\x01\n\rTurnEndReason\x12\x1f\n\x1bTURN_END_REASON_UNSPECIFIED\x10\x00\x12\x18\n\x14TURN_END_REASON_STOP\x10\x01\x12\x1a\n\x16TURN_END_REASON_LENGTH\x10\x02\x12\x18\n\x14TURN_END_REASON_VETO\x10\x03*k\n\x06\x45\x66\x66\x65\x63t\x12\x16\n\x12\x45\x46\x46\x45\x43T_UNSPECIFIED\x10\x00\x12\x0f\n\x0b\x45\x46\x46\x45\x43T_NONE\x10\x01\x12\x0f\n\x0b\x45\x46\x46\x45\x43T_READ\x10\x02\x12\x15\n\x11\x45\x46\x46\x45\x43T_IDEMPOTENT\x10\x03\x12\x10\n\x0c\x45\x46\x46\x45\x43T_WRITE\x10\x04\x32\xb7\x01\n\x0bToolService\x12R\n\x07\x45xecute\x12 .conveyor.tool.v1.ExecuteRequest\x1a!.conveyor.tool.v1.ExecuteResponse(\x01\x30\x01\x12T\n\tListTools\x12\".conveyor.tool.v1.ListToolsRequest\x1a#.conveyor.tool.v1.ListToolsResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\"protos/conveyor/tool/v1/tool.proto\x12\x10\x63onveyor.tool.v1\x1a\x1egoogle/protobuf/duration.proto\"\xa7\x01\n\x0e\x45xecuteRequest\x12(\n\x05start\x18\x01 \x01(\x0b\x32\x17.conveyor.tool.v1.StartH\x00\x12\x31\n\ntext_delta\x18\x02 \x01(\x0b\x32\x1b.conveyor.tool.v1.TextDeltaH\x00\x12-\n\x08turn_end\x18\x03 \x01(\x0b\x32\x19.conveyor.tool.v1.TurnEndH\x00\x42\t\n\x07\x63ommand\"\x86\x04\n\x0f\x45xecuteResponse\x12,\n\x07started\x18\x01 \x01(\x0b\x32\x19.conveyor.tool.v1.StartedH\x00\x12\x33\n\x0b\x63\x61ll_opened\x18\x02 \x01(\x0b\x32\x1c.conveyor.tool.v1.CallOpenedH\x00\x12;\n\x0f\x61rguments_delta\x18\x03 \x01(\x0b\x32 .conveyor.tool.v1.ArgumentsDeltaH\x00\x12\x35\n\x0c\x63\x61ll_started\x18\x04 \x01(\x0b\x32\x1d.conveyor.tool.v1.CallStartedH\x00\x12\x37\n\runit_finished\x18\x05 \x01(\x0b\x32\x1e.conveyor.tool.v1.UnitFinishedH\x00\x12\x33\n\x0b\x63\x61ll_output\x18\x06 \x01(\x0b\x32\x1c.conveyor.tool.v1.CallOutputH\x00\x12\x37\n\rcall_finished\x18\x07 \x01(\x0b\x32\x1e.conveyor.tool.v1.CallFinishedH\x00\x12\x33\n\x0bturn_vetoed\x18\x08 \x01(\x0b\x32\x1c.conveyor.tool.v1.TurnVetoedH\x00\x12\x37\n\rturn_finished\x18\t \x01(\x0b\x32\x1e.conveyor.tool.v1.TurnFinishedH\x00\x42\x07\n\x05\x65vent\"\x8d\x01\n\x05Start\x12\x0e\n\x06\x66ormat\x18\x01 \x01(\t\x12\r\n\x05tools\x18\x02 \x03(\t\x12$\n\x04mode\x18\x03 \x01(\x0e\x32\x16.conveyor.tool.v1.Mode\x12(\n\x06limits\x18\x04 \x01(\x0b\x32\x18.conveyor.tool.v1.Limits\x12\x15\n\rrequired_tool\x18\x05 \x01(\t\"o\n\x06Limits\x12\x1a\n\x12max_calls_per_turn\x18\x01 \x01(\x05\x12\x18\n\x10max_result_chars\x18\x02 \x01(\x05\x12/\n\x0c\x63\x61ll_timeout\x18\x03 \x01(\x0b\x32\x19.google.protobuf.Duration\"\x9b\x01\n\x07Started\x12%\n\x05tools\x18\x01 \x03(\x0b\x32\x16.conveyor.tool.v1.Tool\x12\x14\n\x0cinstructions\x18\x02 \x01(\t\x12\x17\n\x0ftemplate_native\x18\x03 \x01(\x08\x12\x0f\n\x07grammar\x18\x04 \x01(\t\x12)\n\x05stops\x18\x05 \x03(\x0b\x32\x1a.conveyor.tool.v1.TurnStop\"\'\n\x08TurnStop\x12\r\n\x05\x61\x66ter\x18\x01 \x01(\t\x12\x0c\n\x04text\x18\x02 \x01(\t\"\x19\n\tTextDelta\x12\x0c\n\x04text\x18\x01 \x01(\t\":\n\x07TurnEnd\x12/\n\x06reason\x18\x01 \x01(\x0e\x32\x1f.conveyor.tool.v1.TurnEndReason\"@\n\nCallOpened\x12\x0f\n\x07\x63\x61ll_id\x18\x01 \x01(\t\x12\x0c\n\x04name\x18\x02 \x01(\t\x12\x13\n\x0btext_offset\x18\x03 \x01(\x03\"b\n\x0e\x41rgumentsDelta\x12\x0f\n\x07\x63\x61ll_id\x18\x01 \x01(\t\x12\x10\n\x08\x61rgument\x18\x02 \x01(\t\x12\x0e\n\x04text\x18\x03 \x01(\tH\x00\x12\x14\n\nvalue_json\x18\x04 \x01(\tH\x00\x42\x07\n\x05piece\"\x1e\n\x0b\x43\x61llStarted\x12\x0f\n\x07\x63\x61ll_id\x18\x01 \x01(\t\"E\n\x0cUnitFinished\x12\x0f\n\x07\x63\x61ll_id\x18\x01 \x01(\t\x12$\n\x04unit\x18\x02 \x01(\x0b\x32\x16.conveyor.tool.v1.Unit\"S\n\x04Unit\x12\r\n\x05label\x18\x01 \x01(\t\x12\x13\n\x0btext_offset\x18\x02 \x01(\x03\x12\'\n\x04\x62usy\x18\x03 \x01(\x0b\x32\x19.google.protobuf.Duration\"+\n\nCallOutput\x12\x0f\n\x07\x63\x61ll_id\x18\x01 \x01(\t\x12\x0c\n\x04text\x18\x02 \x01(\t\"\xac\x01\n\x0c\x43\x61llFinished\x12\x0f\n\x07\x63\x61ll_id\x18\x01 \x01(\t\x12\x10\n\x06result\x18\x02 \x01(\tH\x00\x12,\n\x05\x65rror\x18\x03 \x01(\x0b\x32\x1b.conveyor.tool.v1.ToolErrorH\x00\x12\x16\n\x0e\x61rguments_json\x18\x04 \x01(\t\x12(\n\x06timing\x18\x05 \x01(\x0b\x32\x18.conveyor.tool.v1.TimingB\t\n\x07outcome\"*\n\tToolError\x12\x0c\n\x04\x63ode\x18\x01 \x01(\t\x12\x0f\n\x07message\x18\x02 \x01(\t\"\x88\x01\n\x06Timing\x12\'\n\x04\x62usy\x18\x01 \x01(\x0b\x32\x19.google.protobuf.Duration\x12*\n\x07waiting\x18\x02 \x01(\x0b\x32\x19.google.protobuf.Duration\x12)\n\x06queued\x18\x03 \x01(\x0b\x32\x19.google.protobuf.Duration\"-\n\nTurnVetoed\x12\x0f\n\x07\x63\x61ll_id\x18\x01 \x01(\t\x12\x0e\n\x06reason\x18\x02 \x01(\t\"\"\n\x0cTurnFinished\x12\x12\n\ncall_count\x18\x01 \x01(\x05\"\x12\n\x10ListToolsRequest\"e\n\x11ListToolsResponse\x12%\n\x05tools\x18\x01 \x03(\x0b\x32\x16.conveyor.tool.v1.Tool\x12)\n\x07\x66ormats\x18\x02 \x03(\x0b\x32\x18.conveyor.tool.v1.Format\"\xb0\x01\n\x04Tool\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x13\n\x0b\x64\x65scription\x18\x02 \x01(\t\x12\x1e\n\x16parameters_json_schema\x18\x03 \x01(\t\x12(\n\x06\x65\x66\x66\x65\x63t\x18\x04 \x01(\x0e\x32\x18.conveyor.tool.v1.Effect\x12\x0f\n\x07partial\x18\x05 \x01(\x08\x12*\n\x07timeout\x18\x06 \x01(\x0b\x32\x19.google.protobuf.Duration\">\n\x06\x46ormat\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x13\n\x0b\x64\x65scription\x18\x02 \x01(\t\x12\x11\n\tonly_tool\x18\x03 \x01(\t*d\n\x04Mode\x12\x14\n\x10MODE_UNSPECIFIED\x10\x00\x12\x0f\n\x0bMODE_SERIAL\x10\x01\x12\x11\n\rMODE_PARALLEL\x10\x02\x12\x10\n\x0cMODE_ON_SEAL\x10\x03\x12\x10\n\x0cMODE_PARTIAL\x10\x04*\x80\x01\n\rTurnEndReason\x12\x1f\n\x1bTURN_END_REASON_UNSPECIFIED\x10\x00\x12\x18\n\x14TURN_END_REASON_STOP\x10\x01\x12\x1a\n\x16TURN_END_REASON_LENGTH\x10\x02\x12\x18\n\x14TURN_END_REASON_VETO\x10\x03*k\n\x06\x45\x66\x66\x65\x63t\x12\x16\n\x12\x45\x46\x46\x45\x43T_UNSPECIFIED\x10\x00\x12\x0f\n\x0b\x45\x46\x46\x45\x43T_NONE\x10\x01\x12\x0f\n\x0b\x45\x46\x46\x45\x43T_READ\x10\x02\x12\x15\n\x11\x45\x46\x46\x45\x43T_IDEMPOTENT\x10\x03\x12\x10\n\x0c\x45\x46\x46\x45\x43T_WRITE\x10\x04\x32\xb7\x01\n\x0bToolService\x12R\n\x07\x45xecute\x12 .conveyor.tool.v1.ExecuteRequest\x1a!.conveyor.tool.v1.ExecuteResponse(\x01\x30\x01\x12T\n\tListTools\x12\".conveyor.tool.v1.ListToolsRequest\x1a#.conveyor.tool.v1.ListToolsResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'protos.conveyor.tool.v1.tool_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_MODE']._serialized_start=2477
-  _globals['_MODE']._serialized_end=2577
-  _globals['_TURNENDREASON']._serialized_start=2580
-  _globals['_TURNENDREASON']._serialized_end=2708
-  _globals['_EFFECT']._serialized_start=2710
-  _globals['_EFFECT']._serialized_end=2817
+  _globals['_MODE']._serialized_start=2528
+  _globals['_MODE']._serialized_end=2628
+  _globals['_TURNENDREASON']._serialized_start=2631
+  _globals['_TURNENDREASON']._serialized_end=2759
+  _globals['_EFFECT']._serialized_start=2761
+  _globals['_EFFECT']._serialized_end=2868
   _globals['_EXECUTEREQUEST']._serialized_start=89
   _globals['_EXECUTEREQUEST']._serialized_end=256
   _globals['_EXECUTERESPONSE']._serialized_start=259
@@ -57,33 +57,33 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_CALLOPENED']._serialized_start=1322
   _globals['_CALLOPENED']._serialized_end=1386
   _globals['_ARGUMENTSDELTA']._serialized_start=1388
-  _globals['_ARGUMENTSDELTA']._serialized_end=1435
-  _globals['_CALLSTARTED']._serialized_start=1437
-  _globals['_CALLSTARTED']._serialized_end=1467
-  _globals['_UNITFINISHED']._serialized_start=1469
-  _globals['_UNITFINISHED']._serialized_end=1538
-  _globals['_UNIT']._serialized_start=1540
-  _globals['_UNIT']._serialized_end=1623
-  _globals['_CALLOUTPUT']._serialized_start=1625
-  _globals['_CALLOUTPUT']._serialized_end=1668
-  _globals['_CALLFINISHED']._serialized_start=1671
-  _globals['_CALLFINISHED']._serialized_end=1843
-  _globals['_TOOLERROR']._serialized_start=1845
-  _globals['_TOOLERROR']._serialized_end=1887
-  _globals['_TIMING']._serialized_start=1890
-  _globals['_TIMING']._serialized_end=2026
-  _globals['_TURNVETOED']._serialized_start=2028
-  _globals['_TURNVETOED']._serialized_end=2073
-  _globals['_TURNFINISHED']._serialized_start=2075
-  _globals['_TURNFINISHED']._serialized_end=2109
-  _globals['_LISTTOOLSREQUEST']._serialized_start=2111
-  _globals['_LISTTOOLSREQUEST']._serialized_end=2129
-  _globals['_LISTTOOLSRESPONSE']._serialized_start=2131
-  _globals['_LISTTOOLSRESPONSE']._serialized_end=2232
-  _globals['_TOOL']._serialized_start=2235
-  _globals['_TOOL']._serialized_end=2411
-  _globals['_FORMAT']._serialized_start=2413
-  _globals['_FORMAT']._serialized_end=2475
-  _globals['_TOOLSERVICE']._serialized_start=2820
-  _globals['_TOOLSERVICE']._serialized_end=3003
+  _globals['_ARGUMENTSDELTA']._serialized_end=1486
+  _globals['_CALLSTARTED']._serialized_start=1488
+  _globals['_CALLSTARTED']._serialized_end=1518
+  _globals['_UNITFINISHED']._serialized_start=1520
+  _globals['_UNITFINISHED']._serialized_end=1589
+  _globals['_UNIT']._serialized_start=1591
+  _globals['_UNIT']._serialized_end=1674
+  _globals['_CALLOUTPUT']._serialized_start=1676
+  _globals['_CALLOUTPUT']._serialized_end=1719
+  _globals['_CALLFINISHED']._serialized_start=1722
+  _globals['_CALLFINISHED']._serialized_end=1894
+  _globals['_TOOLERROR']._serialized_start=1896
+  _globals['_TOOLERROR']._serialized_end=1938
+  _globals['_TIMING']._serialized_start=1941
+  _globals['_TIMING']._serialized_end=2077
+  _globals['_TURNVETOED']._serialized_start=2079
+  _globals['_TURNVETOED']._serialized_end=2124
+  _globals['_TURNFINISHED']._serialized_start=2126
+  _globals['_TURNFINISHED']._serialized_end=2160
+  _globals['_LISTTOOLSREQUEST']._serialized_start=2162
+  _globals['_LISTTOOLSREQUEST']._serialized_end=2180
+  _globals['_LISTTOOLSRESPONSE']._serialized_start=2182
+  _globals['_LISTTOOLSRESPONSE']._serialized_end=2283
+  _globals['_TOOL']._serialized_start=2286
+  _globals['_TOOL']._serialized_end=2462
+  _globals['_FORMAT']._serialized_start=2464
+  _globals['_FORMAT']._serialized_end=2526
+  _globals['_TOOLSERVICE']._serialized_start=2871
+  _globals['_TOOLSERVICE']._serialized_end=3054
 # @@protoc_insertion_point(module_scope)

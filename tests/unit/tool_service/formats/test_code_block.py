@@ -4,7 +4,6 @@ from tests.unit.tool_service.formats.turns import calls_of, cuts, merged, parse,
 from tool_service.formats.code_block import CODE_BLOCK
 from tool_service.formats.events import (
     ArgumentOpened,
-    ArgumentsDelta,
     ArgumentSealed,
     CallMalformed,
     CallOpened,
@@ -14,15 +13,14 @@ from tool_service.formats.events import (
     Text,
 )
 from tool_service.formats.format import EndReason, TurnStop
-from tool_service.formats.json_call import MAX_CALLS
-from tool_service.formats.json_lexer import MAX_CHARACTERS
+from tool_service.formats.scanning.turn import MAX_CALLS, MAX_CHARACTERS
 
 
 def said(text: str, reason: EndReason = "stop") -> list[Event]:
     events = merged(parse("code_block", text, reason=reason))
     for pieces in cuts(text):
         assert merged(parse("code_block", *pieces, reason=reason)) == events
-    return events[0]
+    return events
 
 
 def code_in(text: str) -> list[str]:
@@ -42,13 +40,13 @@ def test_a_fence_is_a_call() -> None:
 
 
 def test_the_call_opens_with_its_first_line_and_the_code_is_streamed() -> None:
-    parser = CODE_BLOCK.parser(frozenset())
+    parser = CODE_BLOCK.parser({})
     assert parser.feed("```python") == []
     assert parser.feed("\n") == [CallOpened(0, "python"), ArgumentOpened(0, "code")]
-    assert parser.feed("x =") == [ArgumentsDelta(0, "x ="), StringDelta(0, "code", "x =")]
-    assert parser.feed(" 1\n") == [ArgumentsDelta(0, " 1\n"), StringDelta(0, "code", " 1\n")]
+    assert parser.feed("x =") == [StringDelta(0, "code", "x =")]
+    assert parser.feed(" 1\n") == [StringDelta(0, "code", " 1\n")]
     assert parser.feed("``") == []
-    assert parser.feed("x") == [ArgumentsDelta(0, "``x"), StringDelta(0, "code", "``x")]
+    assert parser.feed("x") == [StringDelta(0, "code", "``x")]
 
 
 @pytest.mark.parametrize("fence", ["```python", "```py", "```Python", "```PY  ", "```python\t\r"])
@@ -95,7 +93,12 @@ def test_a_stop_closes_the_fence(code: str) -> None:
 
 
 @pytest.mark.parametrize("reason", ["length", "veto"])
-@pytest.mark.parametrize("code", ["", "x", "x\n", "x\n```"])
+def test_a_closing_line_does_so_without_its_newline(reason: EndReason) -> None:
+    assert said("```python\nx\n```", reason)[-1] == CallSealed(0, {"code": "x\n"})
+
+
+@pytest.mark.parametrize("reason", ["length", "veto"])
+@pytest.mark.parametrize("code", ["", "x", "x\n", "x\n``"])
 def test_no_other_end_does(code: str, reason: EndReason) -> None:
     events = said(f"```python\n{code}", reason)
     assert events[-1] == CallMalformed(0, "the text ended inside the call", incomplete=True)
@@ -115,8 +118,8 @@ def test_calls_beyond_the_limit_are_opened_and_malformed() -> None:
 def test_code_that_is_too_long_is_malformed_and_skipped(step: int) -> None:
     text = "```python\n" + "x = 1\n" * (MAX_CHARACTERS // 6 + 10) + "```\nbye"
     events = parse("code_block", *(text[at : at + step] for at in range(0, len(text), step)))
-    assert calls_of(events) == [("python", f"code of more than {MAX_CHARACTERS} characters")]
-    assert sum(len(event.text) for event in events if isinstance(event, StringDelta)) == MAX_CHARACTERS
+    assert calls_of(events) == [("python", f"arguments of more than {MAX_CHARACTERS} characters")]
+    assert sum(len(event.text) for event in events if isinstance(event, StringDelta)) == MAX_CHARACTERS - len("code")
     assert text_of(events) == "bye"
 
 

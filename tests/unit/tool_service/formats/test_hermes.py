@@ -5,9 +5,9 @@ import pytest
 from tests.unit.tool_service.formats.turns import calls_of, cuts, merged, parse, text_of
 from tool_service.formats.events import ArgumentSealed, CallMalformed, CallOpened, CallSealed, Event, Text
 from tool_service.formats.hermes import HERMES, HermesParser
-from tool_service.formats.json_call import MAX_CALLS
-from tool_service.formats.json_lexer import MAX_CHARACTERS
-from tool_service.formats.markers import MAX_BLANKS
+from tool_service.formats.scanning.json_call import MAX_HELD
+from tool_service.formats.scanning.markers import MAX_BLANKS
+from tool_service.formats.scanning.turn import MAX_CALLS, MAX_CHARACTERS
 
 CALL = '{"name": "get_weather", "arguments": {"city": "SF"}}'
 
@@ -16,7 +16,7 @@ def said(text: str) -> list[Event]:
     events = merged(parse("hermes", text))
     for pieces in cuts(text):
         assert merged(parse("hermes", *pieces)) == events
-    return events[0]
+    return events
 
 
 @pytest.mark.parametrize(
@@ -87,15 +87,14 @@ def test_a_malformed_call_at_the_end_is_malformed_once() -> None:
         ('"arguments": "5"', "the arguments' object is not complete"),
         ('"arguments": "{\\"a\\": 1"', "the arguments' object is not complete"),
         ('"arguments": "{} {}"', "the arguments' object is followed by more text"),
-        ('"arguments": "{\\"a\\": }"', "a value was expected"),
+        ('"arguments": "{\\"a\\": }"', "the call is not JSON: a value was expected"),
         ('"arguments": {}, "parameters": {}', "the arguments are given twice"),
         ('"arguments": {"a": 1, "a": 2}', "the call is not JSON: a key appears twice in an object"),
     ],
 )
 def test_wrong_arguments_are_malformed_in_either_order(rest: str, reason: str) -> None:
     assert calls_of(said(f'<tool_call>{{"name": "f", {rest}}}</tool_call>')) == [("f", reason)]
-    if not reason.startswith("the call is not JSON"):
-        assert calls_of(said(f'<tool_call>{{{rest}, "name": "f"}}</tool_call>')) == [("f", reason)]
+    assert calls_of(said(f'<tool_call>{{{rest}, "name": "f"}}</tool_call>')) == [("f", reason)]
 
 
 def test_other_keys_are_read_over() -> None:
@@ -115,7 +114,7 @@ def test_a_call_that_is_too_long_is_malformed_and_its_sibling_lives(step: int) -
     text = f"<tool_call>{long}</tool_call><tool_call>{CALL}</tool_call>"
     calls = calls_of(parse("hermes", *(text[at : at + step] for at in range(0, len(text), step))))
     assert calls == [
-        ("f", f"the call is not JSON: longer than {MAX_CHARACTERS} characters"),
+        ("f", f"arguments of more than {MAX_CHARACTERS} characters"),
         ("get_weather", {"city": "SF"}),
     ]
 
@@ -129,8 +128,8 @@ def test_white_space_is_syntax_up_to_the_bound(count: int, opening: str) -> None
 
 def test_what_is_held_back_is_bounded() -> None:
     parser = HermesParser()
-    said_text = text_of(parser.feed('<tool_call>{"arguments": "' + "x" * MAX_CHARACTERS))
-    assert len(said_text) >= MAX_CHARACTERS
+    said_text = text_of(parser.feed('<tool_call>{"arguments": "' + "x" * MAX_HELD))
+    assert len(said_text) >= MAX_HELD
     assert text_of(parser.feed("<tool_call>" + " " * 100)).endswith(" " * 100)
 
 

@@ -3,8 +3,8 @@ import pytest
 from tests.unit.tool_service.formats.turns import calls_of, cuts, merged, parse, text_of
 from tool_service.formats.events import CallOpened, CallSealed, Event, Text
 from tool_service.formats.json_format import JSON
-from tool_service.formats.json_lexer import MAX_CHARACTERS
-from tool_service.formats.markers import MAX_BLANKS
+from tool_service.formats.scanning.json_call import MAX_HELD
+from tool_service.formats.scanning.markers import MAX_BLANKS
 
 CALL = '{"name": "search", "arguments": {"q": "tea"}}'
 SEARCH = ("search", {"q": "tea"})
@@ -15,7 +15,7 @@ def said(text: str) -> list[Event]:
     events = merged(parse("json", text))
     for pieces in cuts(text):
         assert merged(parse("json", *pieces)) == events
-    return events[0]
+    return events
 
 
 @pytest.mark.parametrize(
@@ -69,7 +69,7 @@ def test_what_is_no_call_is_text(text: str) -> None:
 
 
 def test_a_known_name_opens_the_call_at_once_and_an_unknown_one_with_its_arguments() -> None:
-    parser = JSON.parser(frozenset({"search"}))
+    parser = JSON.parser({"search": {}})
     assert parser.feed('{"name": "search"') == [CallOpened(0, "search")]
     assert parser.feed("}") == [CallSealed(0, {})]
     assert parser.feed('\n{"name": "other"') == []
@@ -77,7 +77,7 @@ def test_a_known_name_opens_the_call_at_once_and_an_unknown_one_with_its_argumen
 
 
 def test_an_object_that_is_no_call_is_released_as_soon_as_that_is_known() -> None:
-    parser = JSON.parser(frozenset({"search"}))
+    parser = JSON.parser({"search": {}})
     assert parser.feed('{"cit') == []
     assert parser.feed('y"') == [Text('{"city"')]
     assert parser.feed(': "Par') == [Text(': "Par')]
@@ -117,9 +117,9 @@ def test_white_space_behind_a_call_is_dropped_up_to_the_bound(count: int) -> Non
 
 
 def test_what_is_held_back_is_bounded() -> None:
-    parser = JSON.parser(frozenset())
-    assert len(text_of(parser.feed('{"arguments": "' + "x" * MAX_CHARACTERS))) >= MAX_CHARACTERS
-    assert len(text_of(JSON.parser(frozenset({"search"})).feed(CALL + "\n" * 1000))) > 900
+    parser = JSON.parser({})
+    assert len(text_of(parser.feed('{"arguments": "' + "x" * MAX_HELD))) >= MAX_HELD
+    assert len(text_of(JSON.parser({"search": {}}).feed(CALL + "\n" * 1000))) > 900
 
 
 def test_chat_templates_do_not_know_the_format() -> None:

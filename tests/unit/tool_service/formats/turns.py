@@ -1,47 +1,54 @@
 """How the tests of the formats parse turns, cut them, and compare what came of it."""
 
-import json
-from collections.abc import Iterable, Iterator
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
 
 from hypothesis import strategies as st
 
+from tests.unit.tool_service.formats.spellings import BLOCKS, SPELLINGS
 from tool_service.formats import FORMATS
-from tool_service.formats.events import ArgumentsDelta, CallMalformed, CallOpened, CallSealed, Event, StringDelta, Text
-from tool_service.formats.format import EndReason
+from tool_service.formats.events import CallMalformed, CallOpened, CallSealed, Event, Reasoning, StringDelta, Text
+from tool_service.formats.format import EndReason, Tools
 
-TOOLS = frozenset({"search", "get_weather", "python"})
-MARKERS = (
-    "<tool_call>",
-    "</tool_call>",
-    '<tool_call>\n{"name": "x"',
-    "```",
-    "\n```\n",
-    "```json\n",
-    '{"name": ',
-    "[{",
-    "<",
-)
+PROPERTIES: dict[str, Any] = {
+    "query": {"type": "string"},
+    "city": {"type": "string"},
+    "count": {"type": "integer"},
+    "ratio": {"type": "number"},
+    "exact": {"type": "boolean"},
+    "tags": {"type": "array", "items": {"type": "string"}},
+    "place": {"type": "object"},
+    "maybe": {"anyOf": [{"type": "integer"}, {"type": "null"}]},
+}
+SCHEMA = {"type": "object", "properties": PROPERTIES}
+TOOLS: Tools = {
+    "search": SCHEMA,
+    "get_weather": SCHEMA,
+    "python": {"type": "object", "properties": {"code": {"type": "string"}}},
+    "plan": {"type": "object", "properties": {"plan": {"type": "string"}}},
+}
+MARKERS = tuple(dict.fromkeys(marker for spelling in SPELLINGS.values() for marker in spelling.markers))
 
 
-def parse(format_name: str, *pieces: str, reason: EndReason = "stop", tools: frozenset[str] = TOOLS) -> list[Event]:
+def parse(format_name: str, *pieces: str, reason: EndReason = "stop", tools: Tools = TOOLS) -> list[Event]:
     """All events of a turn that comes in these pieces."""
     parser = FORMATS[format_name].parser(tools)
     events = [event for piece in pieces for event in parser.feed(piece)]
     return events + parser.close(reason)
 
 
-def merged(events: Iterable[Event]) -> tuple[list[Event], dict[int, str]]:
-    """The events however the text was cut: neighbouring deltas joined, the arguments' text apart."""
+def merged(events: Iterable[Event]) -> list[Event]:
+    """The events however the text was cut: neighbouring deltas joined."""
     said: list[Event] = []
-    raw: dict[int, str] = {}
     for event in events:
         match event, said[-1] if said else None:
-            case ArgumentsDelta(call, text), _:
-                raw[call] = raw.get(call, "") + text
             case Text(text), Text(before):
                 said[-1] = Text(before + text)
+            case Reasoning(text), Reasoning(before):
+                said[-1] = Reasoning(before + text)
             case StringDelta(call, name, text), StringDelta(last_call, last_name, before) if (call, name) == (
                 last_call,
                 last_name,
@@ -49,12 +56,16 @@ def merged(events: Iterable[Event]) -> tuple[list[Event], dict[int, str]]:
                 said[-1] = StringDelta(call, name, before + text)
             case _:
                 said.append(event)
-    return said, raw
+    return said
 
 
 def text_of(events: Iterable[Event]) -> str:
     """The text that belongs to no call."""
     return "".join(event.text for event in events if isinstance(event, Text))
+
+
+def reasoning_of(events: Iterable[Event]) -> str:
+    return "".join(event.text for event in events if isinstance(event, Reasoning))
 
 
 def calls_of(events: Iterable[Event]) -> list[tuple[str, Any]]:
@@ -76,6 +87,11 @@ def calls_of(events: Iterable[Event]) -> list[tuple[str, Any]]:
     return [(name, ends[call]) for call, name in names.items()]
 
 
+def sealed_of(events: Iterable[Event]) -> list[dict[str, Any]]:
+    """The arguments of the calls that were sealed."""
+    return [event.arguments for event in events if isinstance(event, CallSealed)]
+
+
 def cuts(text: str) -> Iterator[list[str]]:
     """The text as single characters, and in every two pieces."""
     yield list(text)
@@ -89,30 +105,76 @@ def pieces_at(text: str, places: Iterable[int]) -> list[str]:
     return [text[start:end] for start, end in pairwise([0, *at, len(text)])]
 
 
-texts = st.one_of(
-    st.text(st.characters(exclude_categories=["Cs"]), max_size=12),
-    st.sampled_from([*MARKERS, "😀𝄞", 'a "quoted" \\ word', "\n\t\r\x00\x1f", "</tool_call", "}"]),
-    st.lists(st.sampled_from(["a", "😀", '"', "\\", "\n", "<", "`", "{", *MARKERS]), max_size=5).map("".join),
-)
-scalars = st.one_of(st.none(), st.booleans(), st.integers(), st.floats(allow_nan=False, allow_infinity=False), texts)
-values = st.recursive(
-    scalars, lambda inner: st.lists(inner, max_size=3) | st.dictionaries(texts, inner, max_size=3), max_leaves=6
-)
-arguments = st.dictionaries(st.sampled_from(["query", "city", "x", "größe 😀", 'a"b']), values, max_size=3)
+def texts_with(markers: Iterable[str]) -> st.SearchStrategy[str]:
+    """Strings of every kind, some with these markers, whole or not, in them."""
+    marks = sorted(set(markers))
+    return st.one_of(
+        st.text(st.characters(exclude_categories=["Cs"]), max_size=12),
+        st.sampled_from([*marks, "😀𝄞", 'a "quoted" \\ word', "it's\n\t\r\x1f\x7f", "}", "</think>", "<think>"]),
+        st.lists(st.sampled_from(["a", "😀", '"', "\\", "\n", "<", "`", "{", "}", " ", *marks]), max_size=5).map(
+            "".join
+        ),
+    )
+
+
+texts = texts_with(MARKERS)
+
+
+def values_with(strings: st.SearchStrategy[str]) -> st.SearchStrategy[Any]:
+    scalars = st.one_of(
+        st.none(), st.booleans(), st.integers(), st.floats(allow_nan=False, allow_infinity=False), strings
+    )
+    keys = st.sampled_from(["a", "größe", "b_2"])
+    return st.recursive(
+        scalars, lambda inner: st.lists(inner, max_size=3) | st.dictionaries(keys, inner, max_size=3), max_leaves=6
+    )
+
+
+values = values_with(texts)
+
+
+def arguments_of(format_name: str) -> st.SearchStrategy[dict[str, Any]]:
+    """Arguments that fit the schema, without strings that the format can't tell from its syntax."""
+    spelling = SPELLINGS[format_name]
+    strings = texts_with(spelling.markers).filter(lambda text: not re.search(spelling.ambiguous, text))
+    if format_name in BLOCKS:
+        _, argument = BLOCKS[format_name]
+        head = "$" if format_name == "plan" else ""  # a plan's first line
+        return strings.map(lambda text: {argument: f"{head}{text}\n" if head or text else ""})
+    of: Mapping[str, st.SearchStrategy[Any]] = {
+        "query": strings,
+        "city": strings,
+        "count": st.integers(),
+        "ratio": st.floats(allow_nan=False, allow_infinity=False),
+        "exact": st.booleans(),
+        "tags": st.lists(strings, max_size=3),
+        "place": st.dictionaries(st.sampled_from(["a", "größe", "b_2"]), values_with(strings), max_size=3),
+        "maybe": st.none() | st.integers(),
+    }
+    return st.fixed_dictionaries({}, optional=of)
+
+
+@dataclass(frozen=True)
+class Turn:
+    """A turn, and what its parser is to say of it."""
+
+    written: str
+    calls: list[tuple[str, Any]]
+    content: str
+    reasoning: str
 
 
 @st.composite
-def call_texts(draw: st.DrawFn, name: str, values_of_call: dict[str, Any]) -> str:
-    """One call in one of the spellings models use."""
-    style: dict[str, Any] = draw(
-        st.sampled_from([{}, {"ensure_ascii": False}, {"indent": 2}, {"separators": (",", ":")}])
-    )
-    given: Any = values_of_call
-    if draw(st.booleans()):
-        given = json.dumps(values_of_call, ensure_ascii=draw(st.booleans()))
-    call = {"name": name, draw(st.sampled_from(["arguments", "parameters"])): given}
-    if draw(st.booleans()):
-        call = dict(reversed(call.items()))
-    if draw(st.booleans()):
-        call = {"id": "call_1", **call}
-    return json.dumps(call, **style)
+def turns(draw: st.DrawFn, format_name: str) -> Turn:
+    """Calls of one format, with reasoning and text around them."""
+    spelling = SPELLINGS[format_name]
+    names = [BLOCKS[format_name][0]] if format_name in BLOCKS else ["search", "get_weather"]
+    calls = draw(st.lists(st.tuples(st.sampled_from(names), arguments_of(format_name)), min_size=1, max_size=3))
+    thought = draw(st.sampled_from(["", "Hm.", spelling.write(calls[:1]).replace("</think>", "")]))
+    reasoning = spelling.think(thought) if thought else ""
+    before = draw(st.sampled_from(["", "Hello.\n", "I use x < y and [brackets](x).\n", "😀\n"]))
+    after = draw(st.sampled_from(["", "Done.", "That < was [it]."]))
+    gap = "" if reasoning.endswith("assistant") or not reasoning else "\n"
+    written = reasoning + spelling.text(before) + spelling.write(calls) + after
+    said = thought.replace("<|", "") if gap == "" and reasoning else thought
+    return Turn(written, list(calls), gap + before + after, said if reasoning else "")

@@ -7,61 +7,75 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.unit.tool_service.formats.turns import cuts, pieces_at, texts, values
-from tool_service.formats.json_lexer import (
-    MAX_DEPTH,
-    MAX_NUMBER_CHARACTERS,
-    ArrayOpened,
-    JsonError,
-    JsonLexer,
-    KeySealed,
-    ObjectClosed,
-    ObjectOpened,
-    ScalarSealed,
-    StringGrown,
-    StringOpened,
-    StringSealed,
-    ValueBuilder,
-)
+from tool_service.formats.events import JsonValue
+from tool_service.formats.scanning.json_lexer import MAX_DEPTH, MAX_DIGITS, JsonLexer, ValueBuilder
 
 
-def lex(*pieces: str, max_characters: int = 1 << 20) -> tuple[list[tuple[Any, ...]], str]:
-    """The tokens without their places, a string's growth joined, and the text behind the value."""
-    lexer = JsonLexer(max_characters)
-    said: list[tuple[Any, ...]] = []
-    rest = ""
+class Recorder:
+    """A sink that writes down what it is told: the place, the token, its value."""
+
+    def __init__(self) -> None:
+        self.said: list[tuple[Any, ...]] = []
+
+    def open_object(self) -> None:
+        self.said.append(("{",))
+
+    def close_object(self) -> None:
+        self.said.append(("}",))
+
+    def open_array(self) -> None:
+        self.said.append(("[",))
+
+    def close_array(self) -> None:
+        self.said.append(("]",))
+
+    def key(self, name: str) -> None:
+        self.said.append(("key", name))
+
+    def open_string(self) -> None:
+        self.said.append(("string",))
+
+    def grow_string(self, text: str) -> None:
+        self.said.append(("grown", text))
+
+    def seal_string(self, value: str) -> None:
+        self.said.append(("sealed", value))
+
+    def scalar(self, value: int | float | bool | None, characters: int) -> None:
+        self.said.append(("scalar", value, characters))
+
+    def spoil(self, reason: str) -> None:
+        self.said.append(("spoiled", reason))
+
+
+def lex(*pieces: str) -> tuple[list[tuple[Any, ...]], str, str]:
+    """The tokens, a string's growth joined; why it failed; the text behind the value."""
+    recorder = Recorder()
+    lexer, rest = JsonLexer(recorder), ""
     for piece in pieces:
-        tokens, end = lexer.feed(piece)
-        for token in tokens:
-            match token, said[-1] if said else None:
-                case StringGrown(text=text), (kind, before) if kind is StringGrown:
-                    said[-1] = (StringGrown, before + text)
-                case StringGrown(text=text), _:
-                    said.append((StringGrown, text))
-                case KeySealed(name=value) | StringSealed(value=value) | ScalarSealed(value=value), _:
-                    said.append((type(token), value))
-                case JsonError(reason=reason), _:
-                    said.append((JsonError, reason))
-                case _:
-                    said.append((type(token),))
-        rest += piece[end:]
-    return said, rest
+        rest += piece[lexer.feed(piece) :]
+    said: list[tuple[Any, ...]] = []
+    for token in recorder.said:
+        if token[0] == "grown" and said and said[-1][0] == "grown":
+            said[-1] = ("grown", said[-1][1] + token[1])
+        else:
+            said.append(token)
+    return said, lexer.failure, rest
 
 
 def error_of(text: str) -> str:
-    tokens, _ = JsonLexer().feed(text)
-    return tokens[-1].reason if tokens and isinstance(tokens[-1], JsonError) else ""
+    """Why it can't be read or used."""
+    said, failure, _ = lex(text)
+    return failure or next((token[1] for token in said if token[0] == "spoiled"), "")
 
 
-def value_of(text: str) -> Any:
+def value_of(text: str) -> JsonValue:
     """The value that is the whole text. Raises `ValueError` where there is none."""
     text, builder = text + " ", ValueBuilder()  # white space, because only a terminator seals a number
-    tokens, end = JsonLexer().feed(text)
-    for token in tokens:
-        if isinstance(token, JsonError):
-            raise ValueError(token.reason)
-        builder.take(token)
+    lexer = JsonLexer(builder)
+    end = lexer.feed(text)
     if not builder.complete or text[end:].strip():
-        raise ValueError("incomplete, or followed by more text")
+        raise ValueError(lexer.failure or "incomplete, or followed by more text")
     return builder.value
 
 
@@ -135,34 +149,38 @@ def test_tokens_do_not_depend_on_random_cuts(value: Any, places: list[int]) -> N
 
 
 def test_says_every_part_of_a_value() -> None:
-    tokens, end = JsonLexer().feed('{"a": ["x", 1]} rest')
-    assert tokens[:5] == [ObjectOpened(1), KeySealed(4, "a"), ArrayOpened(7), StringOpened(8), StringGrown(9, "x")]
-    assert tokens[5:7] == [StringSealed(10, "x"), ScalarSealed(13, 1)]
-    assert tokens[-1] == ObjectClosed(15)
-    assert end == 15
+    said, failure, rest = lex('{"a": ["x", 1]} rest')
+    assert said[:5] == [("{",), ("key", "a"), ("[",), ("string",), ("grown", "x")]
+    assert said[5:] == [("sealed", "x"), ("scalar", 1, 1), ("]",), ("}",)]
+    assert (failure, rest) == ("", " rest")
 
 
 def test_text_behind_the_value_is_not_read() -> None:
-    lexer = JsonLexer()
-    assert lexer.feed('xx{"a":1}]]', 2)[1] == 9
+    lexer = JsonLexer(Recorder())
+    assert lexer.feed('xx{"a":1}]]', 2) == 9
     assert lexer.done
-    assert lexer.feed("more") == ([], 0)
+    assert lexer.feed("more") == 0
+
+
+def fed(recorder: Recorder, lexer: JsonLexer, text: str) -> list[tuple[Any, ...]]:
+    recorder.said.clear()
+    lexer.feed(text)
+    return list(recorder.said)
 
 
 def test_a_number_is_sealed_by_what_follows_it() -> None:
-    lexer = JsonLexer()
-    assert lexer.feed("[12")[0] == [ArrayOpened(1)]
-    assert lexer.feed("3")[0] == []
-    assert lexer.feed(",")[0] == [ScalarSealed(0, 123)]
+    recorder = Recorder()
+    lexer = JsonLexer(recorder)
+    assert fed(recorder, lexer, "[12") == [("[",)]
+    assert fed(recorder, lexer, "3") == []
+    assert fed(recorder, lexer, ",") == [("scalar", 123, 3)]
 
 
 def test_a_string_grows_with_each_feed_by_whole_characters() -> None:
-    lexer = JsonLexer()
-    said = [
-        [t.text for t in lexer.feed(piece)[0] if isinstance(t, StringGrown)] for piece in ('"ab', "\\", "nc", "\\ud83d")
-    ]
-    assert said == [["ab"], [], ["\nc"], []]
-    assert [t.text for t in lexer.feed("\\ude00!")[0] if isinstance(t, StringGrown)] == ["😀!"]
+    recorder = Recorder()
+    lexer = JsonLexer(recorder)
+    said = [fed(recorder, lexer, piece)[-1:] for piece in ('"ab', "\\", "nc", "\\ud83d", "\\ude00!")]
+    assert said == [[("grown", "ab")], [], [("grown", "\nc")], [], [("grown", "😀!")]]
 
 
 def test_raw_line_breaks_and_tabs_in_a_string_are_accepted() -> None:
@@ -224,10 +242,12 @@ def test_is_strict(text: str) -> None:
 
 
 def test_numbers_are_bounded() -> None:
-    digits = "1" * MAX_NUMBER_CHARACTERS
+    digits = "1" * MAX_DIGITS
     assert value_of(digits) == int(digits)
-    assert "number" in error_of(f"[{digits}1]")
-    assert lex(*f"[{digits}11,2]") == lex(f"[{digits}11,2]")
+    assert value_of(f"0.{digits[1:]}") == float(f"0.{digits[1:]}")
+    for number in (f"{digits}1", f"{digits}1.0", f"1e{digits}", "1" * 100_000):
+        assert "digits" in error_of(f"[{number}]")
+        assert lex(*f"[{number[:1020]}1,2]") == lex(f"[{number[:1020]}1,2]")
 
 
 def test_nesting_is_bounded() -> None:
@@ -236,21 +256,17 @@ def test_nesting_is_bounded() -> None:
     assert "nested" in error_of('{"a":' * 100_000)
 
 
-def test_the_value_is_bounded() -> None:
-    assert lex('"12345678"', max_characters=10)[0][-1] == (StringSealed, "12345678")
-    for pieces in cuts('"123456789"'):
-        assert lex(*pieces, max_characters=10)[0] == [
-            (StringOpened,),
-            (StringGrown, "123456789"),
-            (JsonError, "longer than 10 characters"),
-        ]
-    for text in ('"1234567\\n"', '"12345678"7', "[123456789 ]", '{"123456":1}'):
-        for pieces in cuts(text):
-            assert lex(*pieces, max_characters=9) == lex(text, max_characters=9)
+def test_what_is_spoiled_is_read_to_its_end() -> None:
+    for text in ('{"a": NaN, "a": "\\ud800", "b": [1e999]}', "[" * 200 + "]" * 200):
+        said, failure, rest = lex(text + "!")
+        assert [token for token in said if token[0] == "spoiled"]
+        assert (failure, rest) == ("", "!")
 
 
 def test_nothing_is_said_after_an_error() -> None:
-    lexer = JsonLexer()
-    assert lexer.feed("[}")[1] == 1
+    recorder = Recorder()
+    lexer = JsonLexer(recorder)
+    assert lexer.feed("[}") == 1
     assert lexer.failed
-    assert lexer.feed("[1]") == ([], 0)
+    assert lexer.feed("[1]") == 0
+    assert recorder.said == [("[",)]

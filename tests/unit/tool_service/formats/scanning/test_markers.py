@@ -2,10 +2,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tool_service.formats.markers import MAX_BLANKS, Found, Marker, MarkerScanner
+from tool_service.formats.scanning.markers import MAX_BLANKS, Found, Marker, MarkerScanner
 
 PLAIN = Marker("</call>")
-FOLLOWED = Marker("<call>", then="{")
+FOLLOWED = Marker("<call>", then=("{",))
 SCANNER = MarkerScanner(PLAIN, FOLLOWED)
 
 

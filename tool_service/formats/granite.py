@@ -1,0 +1,36 @@
+"""The format of Granite 3: a JSON array behind a marker, in which `arguments` may come before `name`.
+
+turn = text ( ( "<|tool_call|>" | "<tool_call>" ) ws ( array | object ) [ "</tool_call>" ] text )*
+"""
+
+from tool_service.formats.families.marked_json import MarkedJsonParser
+from tool_service.formats.format import Format, Tools
+from tool_service.formats.grammar import marked_grammar
+from tool_service.formats.instructions import marked_instructions
+from tool_service.formats.scanning.markers import Marker
+from tool_service.formats.scanning.turn_parser import Scanners
+
+_VALUE = ("[", "{")
+
+
+class GraniteParser(MarkedJsonParser):
+    """Reads one turn."""
+
+    scanners = Scanners(
+        (Marker("<|tool_call|>", then=_VALUE), Marker("<tool_call>", then=_VALUE)), (Marker("</tool_call>"),)
+    )
+
+
+def _parser(tools: Tools) -> GraniteParser:
+    return GraniteParser()
+
+
+_SPELLING = ("<|tool_call|>[", "]")
+
+GRANITE = Format(
+    name="granite",
+    description="a JSON array behind <|tool_call|> or <tool_call>, as Granite writes it",
+    parser=_parser,
+    instructions=marked_instructions(*_SPELLING),
+    grammar=marked_grammar(*_SPELLING),
+)

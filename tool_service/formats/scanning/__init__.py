@@ -1,0 +1,1 @@
+"""What formats are read with: the frame of a turn, markers, lexers, values."""

@@ -1,0 +1,102 @@
+"""Reads an argument that was written as plain text, by the tool's schema; where that says nothing, by its look.
+
+`"123"` is 123 for an integer and `"123"` for a string; with no schema, or one that allows several types, what is valid
+JSON of an allowed type is that value, and anything else a string. What fits no allowed type is passed on as it looks:
+the tool's own check knows the better words for it.
+"""
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from tool_service.formats.events import JsonValue
+from tool_service.formats.scanning.json_lexer import JsonLexer, ValueBuilder
+
+MAX_REFERENCES = 32
+_WORDS: dict[str, bool | None] = {"True": True, "False": False, "None": None}  # as templates print Python's
+
+
+class NoUsableValueError(ValueError):
+    """The text is written as JSON but breaks a limit of ours; the message says which."""
+
+
+def kinds_of(schema: Any, root: Mapping[str, Any]) -> frozenset[str]:
+    """The JSON types a parameter may have; empty for any. `root` holds the `$defs`."""
+    return frozenset(_kinds(schema, root, MAX_REFERENCES))
+
+
+def _kinds(schema: Any, root: Mapping[str, Any], budget: int) -> Iterator[str]:
+    if not isinstance(schema, Mapping) or not budget:
+        return
+    if isinstance(reference := schema.get("$ref"), str):
+        target = root.get("$defs", {}).get(reference.removeprefix("#/$defs/"))
+        yield from _kinds(target, root, budget - 1)
+    for key in ("anyOf", "oneOf"):
+        options = schema.get(key, ())
+        for option in options if isinstance(options, list) else ():
+            yield from _kinds(option, root, budget - 1)
+    named = schema.get("type", ())
+    yield from [named] if isinstance(named, str) else [name for name in named if isinstance(name, str)]
+    if not named:
+        values = schema.get("enum", [schema["const"]] if "const" in schema else [])
+        yield from map(_kind_of, values if isinstance(values, list) else ())
+
+
+def read_value(text: str, kinds: frozenset[str]) -> JsonValue:
+    """The value that the text stands for. Raises `NoUsableValueError` for JSON that breaks a limit."""
+    if kinds == {"string"}:
+        return text
+    written = text.strip(" \t\r\n")
+    try:
+        value: JsonValue = _WORDS[written] if written in _WORDS else _read_json(written)
+    except NoUsableValueError:
+        if "string" in kinds:
+            return text
+        raise
+    except ValueError:
+        return text
+    if isinstance(value, float) and value.is_integer() and "integer" in kinds and "number" not in kinds:
+        value = int(value)
+    if "string" in kinds and not _fits(value, kinds):
+        return text
+    return value
+
+
+def _fits(value: JsonValue, kinds: frozenset[str]) -> bool:
+    kind = _kind_of(value)
+    return kind in kinds or (kind == "integer" and "number" in kinds)
+
+
+def _kind_of(value: JsonValue) -> str:
+    match value:
+        case None:
+            return "null"
+        case bool():
+            return "boolean"
+        case int():
+            return "integer"
+        case float():
+            return "number"
+        case str():
+            return "string"
+        case list():
+            return "array"
+        case _:
+            return "object"
+
+
+class _Builder(ValueBuilder):
+    reason = ""
+
+    def spoil(self, reason: str) -> None:
+        self.reason = self.reason or reason
+
+
+def _read_json(text: str) -> JsonValue:
+    builder = _Builder()
+    lexer = JsonLexer(builder)
+    text += "\n"  # only what follows a number seals it
+    if lexer.feed(text) < len(text) - 1 or not builder.complete:
+        raise ValueError(lexer.failure or "incomplete")
+    if builder.reason:
+        raise NoUsableValueError(builder.reason)
+    return builder.value
