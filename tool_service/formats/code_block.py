@@ -6,7 +6,8 @@ Fences stand at the start of a line; blanks may follow them. See `blocks.py` for
 """
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 from tool_service.formats.families.blocks import THINK_BEGINNING, THINK_HEAD, BlockParser
 from tool_service.formats.format import Format, Tools, ToolSchema, TurnStop
@@ -40,6 +41,10 @@ def _parser(tools: Tools) -> CodeBlockParser:
     return CodeBlockParser()
 
 
+def _write(name: str, arguments: Mapping[str, Any]) -> str:
+    return f"```python\n{arguments[ARGUMENT]}```"
+
+
 def _instructions(tools: Sequence[ToolSchema]) -> str:
     return (
         "You can run Python. Write the code in one ```python block and print what you want to know. For example:\n"
@@ -57,6 +62,7 @@ CODE_BLOCK = Format(
     name="code_block",
     description="a ```python fence whose text is the code of a call of the tool python",
     parser=_parser,
+    write=_write,
     instructions=_instructions,
     grammar=_grammar,
     template_native=False,

@@ -4,10 +4,10 @@ turn = text [ "<｜tool▁calls▁begin｜>" ] ( call [ "\\n" ] )* [ "<｜tool�
 call = "<｜tool▁call▁begin｜>function<｜tool▁sep｜>" name "\\n```json\\n" object "\\n```<｜tool▁call▁end｜>"
 """
 
-from tool_service.formats.families.named_json import NamedJsonParser, header_pattern
+from tool_service.formats.families.named_json import NamedJsonParser, header_pattern, named_call
 from tool_service.formats.format import Format, Tools
 from tool_service.formats.grammar import named_grammar
-from tool_service.formats.instructions import named_instructions
+from tool_service.formats.instructions import instructions_by
 from tool_service.formats.scanning.markers import Marker
 from tool_service.formats.scanning.turn_parser import Scanners
 
@@ -34,10 +34,13 @@ _SPELLING = (
     "\n```<｜tool▁call▁end｜><｜tool▁calls▁end｜>",
 )
 
+_write = named_call(*_SPELLING)
+
 DEEPSEEK_V3 = Format(
     name="deepseek_v3",
     description="a name and a ```json fence in <｜tool▁call▁begin｜>…<｜tool▁call▁end｜>, as DeepSeek-V3 writes it",
     parser=_parser,
-    instructions=named_instructions(*_SPELLING),
+    write=_write,
+    instructions=instructions_by(_write),
     grammar=named_grammar(*_SPELLING),
 )

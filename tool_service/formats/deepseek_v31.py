@@ -5,10 +5,10 @@ call = "<｜tool▁call▁begin｜>" name "<｜tool▁sep｜>" object "<｜tool�
 """
 
 from tool_service.formats.deepseek_v3 import CALL_BEGIN, CALL_END, CALLS_BEGIN, CALLS_END
-from tool_service.formats.families.named_json import NamedJsonParser, header_pattern
+from tool_service.formats.families.named_json import NamedJsonParser, header_pattern, named_call
 from tool_service.formats.format import Format, Tools
 from tool_service.formats.grammar import named_grammar
-from tool_service.formats.instructions import named_instructions
+from tool_service.formats.instructions import instructions_by
 from tool_service.formats.scanning.turn_parser import Scanners
 
 
@@ -28,10 +28,13 @@ _SPELLING = (
     "<｜tool▁call▁end｜><｜tool▁calls▁end｜>",
 )
 
+_write = named_call(*_SPELLING)
+
 DEEPSEEK_V31 = Format(
     name="deepseek_v31",
     description="a name and a JSON object in <｜tool▁call▁begin｜>…<｜tool▁call▁end｜>, as DeepSeek-V3.1 writes it",
     parser=_parser,
-    instructions=named_instructions(*_SPELLING),
+    write=_write,
+    instructions=instructions_by(_write),
     grammar=named_grammar(*_SPELLING),
 )

@@ -52,6 +52,7 @@ DEEPSEEK_V32 = Format(
     name="deepseek_v32",
     description="<｜DSML｜invoke> with typed <｜DSML｜parameter> tags, as DeepSeek-V3.2 and V4 write it",
     parser=DeepseekV32Parser,
+    write=_SPELLING.write,
     instructions=instructions_by(_SPELLING.write),
     grammar=tagged_grammar(_SPELLING),
 )

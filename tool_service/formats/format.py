@@ -36,6 +36,10 @@ class ToolSchema:
     parameters: Mapping[str, Any]
 
 
+# Writes a call, from the tool's name and the arguments.
+Write = Callable[[str, Mapping[str, Any]], str]
+
+
 @dataclass(frozen=True, slots=True)
 class TurnStop:
     """The turn ends with the token that completes `text` somewhere after `after`; both stay in the text."""
@@ -48,15 +52,16 @@ class TurnStop:
 class Format:
     """A way of writing calls.
 
-    `parser` takes the tools that may be called. `instructions` tells a model how to call these tools. `grammar` gives a
-    Lark grammar (llguidance's dialect) whose sentences are turns with exactly one valid call of one of these tools.
-    `template_native` says that a chat template that lists tools already tells the model this format. `example` is a
-    turn with one call, for people.
+    `parser` takes the tools that may be called. `write` writes a turn with one call. `instructions` tells a model how
+    to call these tools. `grammar` gives a Lark grammar (llguidance's dialect) whose sentences are turns with exactly
+    one valid call of one of these tools. `template_native` says that a chat template that lists tools already tells
+    the model this format.
     """
 
     name: str
     description: str
     parser: Callable[[Tools], Parser]
+    write: Write
     instructions: Callable[[Sequence[ToolSchema]], str]
     grammar: Callable[[Sequence[ToolSchema]], str]
     template_native: bool = True

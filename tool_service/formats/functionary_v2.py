@@ -9,9 +9,10 @@ The recipient `all` gets text; any other is a tool and gets the object of its ar
 
 import re
 
+from tool_service.formats.families.named_json import named_call
 from tool_service.formats.format import EndReason, Format, Tools
 from tool_service.formats.grammar import named_grammar
-from tool_service.formats.instructions import named_instructions
+from tool_service.formats.instructions import instructions_by
 from tool_service.formats.scanning.json_call import ArgumentsReader
 from tool_service.formats.scanning.markers import MAX_BLANKS, Found, Marker, MarkerScanner
 from tool_service.formats.scanning.turn import INCOMPLETE, Call
@@ -85,10 +86,13 @@ class FunctionaryV2Parser(MarkedTurnParser):
 
 _SPELLING = ("<|recipient|>NAME\n<|content|>", "<|stop|>")
 
+_write = named_call(*_SPELLING)
+
 FUNCTIONARY_V2 = Format(
     name="functionary_v2",
     description="a recipient and its content, as Functionary v2 writes it",
     parser=FunctionaryV2Parser,
-    instructions=named_instructions(*_SPELLING),
+    write=_write,
+    instructions=instructions_by(_write),
     grammar=named_grammar(*_SPELLING),
 )

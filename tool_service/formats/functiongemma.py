@@ -140,7 +140,7 @@ class FunctionGemmaParser(MarkedTurnParser):
         return pos
 
     def _open_container(self, bracket: str, pos: int) -> int:
-        if len(self._containers) > MAX_DEPTH:
+        if len(self._containers) >= MAX_DEPTH:
             return self._break(TOO_DEEP, pos)
         if bracket == "{":
             self._containers.append(set())
@@ -205,12 +205,13 @@ class FunctionGemmaParser(MarkedTurnParser):
     def _grow(self, text: str) -> None:
         self._parts.append(text)
         self._size += len(text)
-        if _SURROGATE.search(text):
-            self._call.malform(NO_CHARACTER)
+        lone = _SURROGATE.search(text)
         if self._in_key and self._size > MAX_KEY:
             self._call.malform(f"a key of more than {MAX_KEY} characters")
         elif not self._in_key:
-            self._sink.grow_string(text)
+            self._sink.grow_string(text[: lone.start()] if lone else text)
+        if lone:
+            self._call.malform(NO_CHARACTER)
 
     def _read_word(self, text: str, pos: int) -> int:
         match = _WORD.match(text, pos)
@@ -305,6 +306,7 @@ FUNCTIONGEMMA = Format(
     name="functiongemma",
     description="call:name{key:value} in <start_function_call>…<end_function_call>, as FunctionGemma writes it",
     parser=_parser,
+    write=_write,
     instructions=instructions_by(_write),
     grammar=_grammar,
 )

@@ -39,6 +39,7 @@ GLM45 = Format(
     name="glm45",
     description="a name and <arg_key>, <arg_value> pairs in <tool_call>, a line each, as GLM-4.5 writes it",
     parser=Glm45Parser,
+    write=_SPELLING.write,
     instructions=instructions_by(_SPELLING.write),
     grammar=tagged_grammar(_SPELLING),
 )

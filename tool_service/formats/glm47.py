@@ -16,6 +16,7 @@ GLM47 = Format(
     name="glm47",
     description="a name and <arg_key>, <arg_value> pairs in <tool_call>, on one line, as GLM-4.7 writes it",
     parser=Glm45Parser,
+    write=_SPELLING.write,
     instructions=instructions_by(_SPELLING.write),
     grammar=tagged_grammar(_SPELLING),
 )

@@ -3,10 +3,10 @@
 turn = text ( ( "<|tool_call|>" | "<tool_call>" ) ws ( array | object ) [ "</tool_call>" ] text )*
 """
 
-from tool_service.formats.families.marked_json import MarkedJsonParser
+from tool_service.formats.families.marked_json import MarkedJsonParser, marked_call
 from tool_service.formats.format import Format, Tools
 from tool_service.formats.grammar import marked_grammar
-from tool_service.formats.instructions import marked_instructions
+from tool_service.formats.instructions import instructions_by
 from tool_service.formats.scanning.markers import Marker
 from tool_service.formats.scanning.turn_parser import Scanners
 
@@ -27,10 +27,13 @@ def _parser(tools: Tools) -> GraniteParser:
 
 _SPELLING = ("<|tool_call|>[", "]")
 
+_write = marked_call(*_SPELLING)
+
 GRANITE = Format(
     name="granite",
     description="a JSON array behind <|tool_call|> or <tool_call>, as Granite writes it",
     parser=_parser,
-    instructions=marked_instructions(*_SPELLING),
+    write=_write,
+    instructions=instructions_by(_write),
     grammar=marked_grammar(*_SPELLING),
 )

@@ -6,10 +6,10 @@ A `<tool_call>` that no `{` follows is text, so prose may mention it. A call is 
 be missing.
 """
 
-from tool_service.formats.families.marked_json import MarkedJsonParser
+from tool_service.formats.families.marked_json import MarkedJsonParser, marked_call
 from tool_service.formats.format import Format, Tools
 from tool_service.formats.grammar import marked_grammar
-from tool_service.formats.instructions import marked_instructions
+from tool_service.formats.instructions import instructions_by
 from tool_service.formats.scanning.markers import Marker
 from tool_service.formats.scanning.turn_parser import Scanners
 
@@ -26,10 +26,13 @@ def _parser(tools: Tools) -> HermesParser:
 
 _SPELLING = ("<tool_call>\n", "\n</tool_call>")
 
+_write = marked_call(*_SPELLING)
+
 HERMES = Format(
     name="hermes",
     description="JSON between <tool_call> and </tool_call>, as Qwen2.5, Qwen3 and the Hermes models write it",
     parser=_parser,
-    instructions=marked_instructions(*_SPELLING),
+    write=_write,
+    instructions=instructions_by(_write),
     grammar=marked_grammar(*_SPELLING),
 )

@@ -4,7 +4,7 @@ import json
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from tool_service.formats.format import ToolSchema
+from tool_service.formats.format import ToolSchema, Write
 
 _EXAMPLES = {"integer": 1, "number": 1.5, "boolean": True, "array": [], "object": {}, "null": None}
 
@@ -12,29 +12,18 @@ _EXAMPLES = {"integer": 1, "number": 1.5, "boolean": True, "array": [], "object"
 Instructions = Callable[[Sequence[ToolSchema]], str]
 
 
-def instructions_by(write: Callable[[str, dict[str, Any]], str]) -> Instructions:
+def instructions_by(write: Write) -> Instructions:
     """Instructions with one example, which `write` spells from a tool's name and arguments."""
 
     def instructions(tools: Sequence[ToolSchema]) -> str:
-        name, arguments = (tools[0].name, _example_arguments(tools[0])) if tools else ("the_tool", {})
         return (
             f"You can use these tools:\n{list_tools(tools)}\n"
             "To use a tool, write only a call like this one, with the name of the tool and its arguments:\n"
-            f"{write(name, arguments)}\n"
+            f"{example_call(tools, write)}\n"
             "The result comes in the next message."
         )
 
     return instructions
-
-
-def named_instructions(before: str, after: str) -> Instructions:
-    """Instructions of formats that write NAME in the text before the arguments' object."""
-    return instructions_by(lambda name, given: before.replace("NAME", name) + _json(given) + after)
-
-
-def marked_instructions(before: str, after: str, key: str = "arguments") -> Instructions:
-    """Instructions of formats that write a call as one JSON object between these texts."""
-    return instructions_by(lambda name, given: before + _json({"name": name, key: given}) + after)
 
 
 def list_tools(tools: Sequence[ToolSchema]) -> str:
@@ -42,15 +31,9 @@ def list_tools(tools: Sequence[ToolSchema]) -> str:
     return "\n".join(_tool_line(tool) for tool in tools)
 
 
-def example_call(tools: Sequence[ToolSchema]) -> str:
-    """A call of the first tool as JSON, with what it requires."""
-    if not tools:
-        return '{"name": "the_tool", "arguments": {}}'
-    return json.dumps({"name": tools[0].name, "arguments": _example_arguments(tools[0])}, ensure_ascii=False)
-
-
-def _json(value: Any) -> str:
-    return json.dumps(value, ensure_ascii=False)
+def example_call(tools: Sequence[ToolSchema], write: Write) -> str:
+    """A call of the first tool, with what it requires."""
+    return write(tools[0].name, _example_arguments(tools[0])) if tools else write("the_tool", {})
 
 
 def _tool_line(tool: ToolSchema) -> str:

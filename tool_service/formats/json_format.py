@@ -22,6 +22,7 @@ from collections.abc import Callable, Sequence
 from enum import Enum, auto
 from typing import ClassVar
 
+from tool_service.formats.families.marked_json import marked_call
 from tool_service.formats.format import EndReason, Format, Tools, ToolSchema
 from tool_service.formats.grammar import call_rules
 from tool_service.formats.instructions import example_call, list_tools
@@ -213,11 +214,14 @@ _LINE_ENDS: dict[_State, tuple[re.Pattern[str], _State]] = {
 }
 
 
+_write = marked_call("", "")
+
+
 def _instructions(tools: Sequence[ToolSchema]) -> str:
     return (
         f"You can use these tools:\n{list_tools(tools)}\n"
         "To use a tool, write only one line of JSON like this one, with the name of the tool and its arguments:\n"
-        f"{example_call(tools)}\n"
+        f"{example_call(tools, _write)}\n"
         "The result comes in the next message."
     )
 
@@ -230,6 +234,7 @@ JSON = Format(
     name="json",
     description="a JSON object, or an array of them, bare or in a ```json fence, as Qwen2.5-Coder writes it",
     parser=JsonParser,
+    write=_write,
     instructions=_instructions,
     grammar=_grammar,
     template_native=False,

@@ -4,10 +4,10 @@ turn = text [ "<|tool_calls_section_begin|>" ] call* [ "<|tool_calls_section_end
 call = "<|tool_call_begin|>functions." name ":" index "<|tool_call_argument_begin|>" object "<|tool_call_end|>"
 """
 
-from tool_service.formats.families.named_json import NamedJsonParser, header_pattern
+from tool_service.formats.families.named_json import NamedJsonParser, header_pattern, named_call
 from tool_service.formats.format import Format, Tools
 from tool_service.formats.grammar import named_grammar
-from tool_service.formats.instructions import named_instructions
+from tool_service.formats.instructions import instructions_by
 from tool_service.formats.scanning.markers import Marker
 from tool_service.formats.scanning.turn_parser import Scanners
 
@@ -35,10 +35,13 @@ _SPELLING = (
     "<|tool_call_end|><|tool_calls_section_end|>",
 )
 
+_write = named_call(*_SPELLING)
+
 KIMI_K2 = Format(
     name="kimi_k2",
     description="functions.name:index and a JSON object in <|tool_call_begin|>…<|tool_call_end|>, as Kimi K2 writes it",
     parser=_parser,
-    instructions=named_instructions(*_SPELLING),
+    write=_write,
+    instructions=instructions_by(_write),
     grammar=named_grammar(*_SPELLING),
 )

@@ -40,6 +40,7 @@ MINIMAX_M2 = Format(
     name="minimax_m2",
     description="<invoke> with <parameter> tags in <minimax:tool_call>, as MiniMax-M2 writes it",
     parser=MinimaxM2Parser,
+    write=_SPELLING.write,
     instructions=instructions_by(_SPELLING.write),
     grammar=tagged_grammar(_SPELLING),
 )

@@ -5,10 +5,10 @@ v11          ( "[TOOL_CALLS]" name object )+
 compact      ( "[TOOL_CALLS]" name [ "[CALL_ID]" id ] "[ARGS]" object )+
 """
 
-from tool_service.formats.families.named_json import NamedJsonParser, header_pattern
+from tool_service.formats.families.named_json import NamedJsonParser, header_pattern, named_call
 from tool_service.formats.format import EndReason, Format, Tools
 from tool_service.formats.grammar import named_grammar
-from tool_service.formats.instructions import named_instructions
+from tool_service.formats.instructions import instructions_by
 from tool_service.formats.scanning.json_call import JsonCallReader
 from tool_service.formats.scanning.markers import MAX_BLANKS, Found, Marker, skip_blanks
 from tool_service.formats.scanning.turn_parser import Scanners
@@ -64,10 +64,13 @@ def _parser(tools: Tools) -> MistralParser:
 
 _SPELLING = ("[TOOL_CALLS]NAME[ARGS]", "")
 
+_write = named_call(*_SPELLING)
+
 MISTRAL = Format(
     name="mistral",
     description="[TOOL_CALLS] before a JSON array, or before each name and its arguments, as Mistral's models write it",
     parser=_parser,
-    instructions=named_instructions(*_SPELLING),
+    write=_write,
+    instructions=instructions_by(_write),
     grammar=named_grammar(*_SPELLING),
 )

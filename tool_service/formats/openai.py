@@ -13,9 +13,10 @@ The recipient may stand before the channel. Text before the first header is text
 
 import re
 
+from tool_service.formats.families.named_json import named_call
 from tool_service.formats.format import EndReason, Format, Tools
 from tool_service.formats.grammar import named_grammar
-from tool_service.formats.instructions import named_instructions
+from tool_service.formats.instructions import instructions_by
 from tool_service.formats.scanning.json_call import ArgumentsReader
 from tool_service.formats.scanning.markers import Found, Marker
 from tool_service.formats.scanning.turn import INCOMPLETE, Call
@@ -110,10 +111,13 @@ class OpenaiParser(MarkedTurnParser):
 
 _SPELLING = ("<|channel|>commentary to=functions.NAME <|constrain|>json<|message|>", "<|call|>")
 
+_write = named_call(*_SPELLING)
+
 OPENAI = Format(
     name="openai",
     description="harmony's commentary channel to functions.name, as gpt-oss writes it",
     parser=OpenaiParser,
-    instructions=named_instructions(*_SPELLING),
+    write=_write,
+    instructions=instructions_by(_write),
     grammar=named_grammar(*_SPELLING),
 )

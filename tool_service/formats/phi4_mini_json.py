@@ -3,10 +3,10 @@
 turn = text ( "functools" ws array text )*
 """
 
-from tool_service.formats.families.marked_json import MarkedJsonParser
+from tool_service.formats.families.marked_json import MarkedJsonParser, marked_call
 from tool_service.formats.format import Format, Tools
 from tool_service.formats.grammar import marked_grammar
-from tool_service.formats.instructions import marked_instructions
+from tool_service.formats.instructions import instructions_by
 from tool_service.formats.scanning.markers import Marker
 from tool_service.formats.scanning.turn_parser import Scanners
 
@@ -23,10 +23,13 @@ def _parser(tools: Tools) -> Phi4MiniJsonParser:
 
 _SPELLING = ("functools[", "]")
 
+_write = marked_call(*_SPELLING)
+
 PHI4_MINI_JSON = Format(
     name="phi4_mini_json",
     description="a JSON array behind the word functools, as Phi-4-mini writes it",
     parser=_parser,
-    instructions=marked_instructions(*_SPELLING),
+    write=_write,
+    instructions=instructions_by(_write),
     grammar=marked_grammar(*_SPELLING),
 )

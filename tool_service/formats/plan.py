@@ -6,7 +6,8 @@ Both marks stand at the start of a line. A `>>>` that neither `$` nor `<<<` foll
 """
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 from tool_service.formats.families.blocks import THINK_BEGINNING, THINK_HEAD, BlockParser
 from tool_service.formats.format import Format, Tools, ToolSchema, TurnStop
@@ -35,6 +36,10 @@ def _parser(tools: Tools) -> PlanParser:
     return PlanParser()
 
 
+def _write(name: str, arguments: Mapping[str, Any]) -> str:
+    return f">>>\n{arguments[ARGUMENT]}<<<"
+
+
 def _instructions(tools: Sequence[ToolSchema]) -> str:
     return (
         f"You can use these tools:\n{list_tools(tools)}\n"
@@ -52,6 +57,7 @@ PLAN = Format(
     name="plan",
     description="lines like $1 = search(tea) between >>> and <<<, as a call of the tool plan",
     parser=_parser,
+    write=_write,
     instructions=_instructions,
     grammar=_grammar,
     template_native=False,

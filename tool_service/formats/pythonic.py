@@ -12,10 +12,11 @@ from tool_service.formats.families.python_calls import (
     NAME,
     Pattern,
     PythonCallsParser,
+    python_call,
     python_grammar,
-    python_instructions,
 )
 from tool_service.formats.format import Format, Tools
+from tool_service.formats.instructions import instructions_by
 from tool_service.formats.scanning.markers import BLANKS, MAX_BLANKS, Found, Marker, skip_blanks
 from tool_service.formats.scanning.turn_parser import MarkedTurnParser, Scanners
 
@@ -59,10 +60,13 @@ def _parser(tools: Tools) -> PythonicParser:
 
 _SPELLING = ("[", "]")
 
+_write = python_call(*_SPELLING)
+
 PYTHONIC = Format(
     name="pythonic",
     description="a Python list of calls with keyword arguments, as Llama 4 writes it",
     parser=_parser,
-    instructions=python_instructions(*_SPELLING),
+    write=_write,
+    instructions=instructions_by(_write),
     grammar=python_grammar(*_SPELLING),
 )

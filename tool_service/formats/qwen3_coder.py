@@ -54,6 +54,7 @@ QWEN3_CODER = Format(
     name="qwen3_coder",
     description="<function=name> with <parameter=name> tags in <tool_call>, as Qwen3-Coder writes it",
     parser=Qwen3CoderParser,
+    write=_SPELLING.write,
     instructions=instructions_by(_SPELLING.write),
     grammar=tagged_grammar(_SPELLING),
 )

@@ -3,9 +3,10 @@
 The format `json` with one marker more, which may stand before a value.
 """
 
+from tool_service.formats.families.marked_json import marked_call
 from tool_service.formats.format import Format
 from tool_service.formats.grammar import marked_grammar
-from tool_service.formats.instructions import marked_instructions
+from tool_service.formats.instructions import instructions_by
 from tool_service.formats.json_format import JsonParser, line_head
 from tool_service.formats.scanning.markers import Marker
 
@@ -21,11 +22,14 @@ class XlamParser(JsonParser):
 
 _SPELLING = ("[", "]")
 
+_write = marked_call(*_SPELLING)
+
 XLAM = Format(
     name="xlam",
     description="a JSON array of calls, bare, in a ```json fence or behind [TOOL_CALLS], as xLAM writes it",
     parser=XlamParser,
-    instructions=marked_instructions(*_SPELLING),
+    write=_write,
+    instructions=instructions_by(_write),
     grammar=marked_grammar(*_SPELLING),
     template_native=False,
 )

@@ -1,6 +1,8 @@
 """Calls that are JSON objects, or an array of them, behind a marker: hermes, granite, phi4_mini_json, llama3_json."""
 
-from tool_service.formats.format import EndReason
+import json
+
+from tool_service.formats.format import EndReason, Write
 from tool_service.formats.scanning.json_call import JsonCallReader
 from tool_service.formats.scanning.markers import Found
 from tool_service.formats.scanning.turn_parser import MarkedTurnParser
@@ -40,3 +42,8 @@ class MarkedJsonParser(MarkedTurnParser):
             self.to_after()
         else:
             self.to_text()
+
+
+def marked_call(before: str, after: str, key: str = "arguments") -> Write:
+    """Writes a call as one JSON object between these texts."""
+    return lambda name, given: before + json.dumps({"name": name, key: given}, ensure_ascii=False) + after

@@ -6,10 +6,11 @@ The opener commits to nothing: unless a header of that format and a `{` follow, 
 `{`, and the `}` that belongs to it seals it.
 """
 
+import json
 import re
 from typing import ClassVar
 
-from tool_service.formats.format import EndReason
+from tool_service.formats.format import EndReason, Write
 from tool_service.formats.scanning.json_call import ArgumentsReader
 from tool_service.formats.scanning.markers import BLANKS, Found
 from tool_service.formats.scanning.turn import INCOMPLETE, Call
@@ -74,3 +75,8 @@ class NamedJsonParser(MarkedTurnParser):
         elif self._arguments.ended:
             self.to_skipping()
         return pos
+
+
+def named_call(before: str, after: str) -> Write:
+    """Writes NAME in the text before the arguments' object."""
+    return lambda name, given: before.replace("NAME", name) + json.dumps(given, ensure_ascii=False) + after

@@ -14,9 +14,8 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, ClassVar
 
 from tool_service.formats.events import JsonValue
-from tool_service.formats.format import EndReason, ToolSchema
+from tool_service.formats.format import EndReason, ToolSchema, Write
 from tool_service.formats.grammar import Grammar, alternatives, one_spelling
-from tool_service.formats.instructions import Instructions, instructions_by
 from tool_service.formats.scanning.markers import BLANKS, Found
 from tool_service.formats.scanning.python_lexer import PythonArgumentsSink, PythonLexer
 from tool_service.formats.scanning.turn import INCOMPLETE, Call
@@ -129,9 +128,9 @@ def _literal(value: JsonValue) -> str:
     return repr(value)
 
 
-def python_instructions(before: str, after: str) -> Instructions:
-    """Instructions of formats that write calls between these texts."""
-    return instructions_by(lambda name, given: before + write_call(name, given) + after)
+def python_call(before: str, after: str) -> Write:
+    """Writes a call between these texts."""
+    return lambda name, given: before + write_call(name, given) + after
 
 
 def python_grammar(before: str, after: str) -> Grammar:

@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from tool_service.formats.events import JsonValue
-from tool_service.formats.scanning.json_lexer import JsonLexer, ValueBuilder
+from tool_service.formats.scanning.json_lexer import MAX_DEPTH, JsonLexer, ValueBuilder
 
 MAX_REFERENCES = 32
 _WORDS: dict[str, bool | None] = {"True": True, "False": False, "None": None}  # as templates print Python's
@@ -93,7 +93,7 @@ class _Builder(ValueBuilder):
 
 def _read_json(text: str) -> JsonValue:
     builder = _Builder()
-    lexer = JsonLexer(builder)
+    lexer = JsonLexer(builder, MAX_DEPTH - 1)  # the arguments are the first level
     text += "\n"  # only what follows a number seals it
     if lexer.feed(text) < len(text) - 1 or not builder.complete:
         raise ValueError(lexer.failure or "incomplete")

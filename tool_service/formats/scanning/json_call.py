@@ -12,7 +12,7 @@ from collections.abc import Callable
 from enum import Enum, auto
 
 from tool_service.formats.events import JsonValue
-from tool_service.formats.scanning.json_lexer import JsonLexer
+from tool_service.formats.scanning.json_lexer import MAX_DEPTH, TOO_DEEP, JsonLexer
 from tool_service.formats.scanning.turn import INCOMPLETE, MAX_CHARACTERS, NOT_AN_OBJECT, Call, Turn
 
 ARGUMENT_KEYS = frozenset({"arguments", "parameters"})
@@ -20,6 +20,9 @@ ENVELOPE = "function"
 CALL_KEYS = ARGUMENT_KEYS | {"name", "id", "type", "call_id", "index", ENVELOPE}
 
 MAX_HELD = 8 * MAX_CHARACTERS  # of arguments before a name, in which a character may be written as six
+
+MAX_NAME = 256
+AROUND = 3  # levels around the arguments: an array, an envelope, the call
 
 GIVEN_TWICE = "the arguments are given twice"
 NOT_JSON = "the call is not JSON: "
@@ -96,6 +99,8 @@ class ArgumentsSink:
 
     def _open_container(self, container: dict[str, JsonValue] | list[JsonValue]) -> None:
         self._depth += 1
+        if self._depth >= MAX_DEPTH:  # the arguments' object is the first level
+            self.spoil(TOO_DEEP)
         self._call.charge(1)
         if not self._call.failure:
             self._open.append(container)
@@ -251,6 +256,7 @@ class _CallSink(_Ignore):
         self._owner = owner
         self._level = 0  # the depth at which the call's keys stand
         self._name = ""
+        self._name_size = 0
         self._key = ""
         self._arguments_seen = False
         self._encoded: EncodedArguments | None = None
@@ -293,6 +299,10 @@ class _CallSink(_Ignore):
     def grow_string(self, text: str) -> None:
         if self._encoded is not None:
             self._encoded.feed(text)
+        elif self._key == "name":
+            self._name_size += len(text)
+            if self._name_size > MAX_NAME:
+                self._refuse()
 
     def seal_string(self, value: str) -> None:
         if self._encoded is not None:
@@ -379,7 +389,7 @@ class JsonCallReader(_Ignore):
         self.called = False
         self.cut_off = False
         self._turn, self._known = turn, known
-        self._lexer = JsonLexer(self)
+        self._lexer = JsonLexer(self, MAX_DEPTH + AROUND)
         self._sink: _CallSink | None = None
         self._raw = _Raw.HOLD
         self._held = [prefix]

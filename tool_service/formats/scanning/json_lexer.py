@@ -36,6 +36,7 @@ MAX_NUMBER_CHARACTERS = MAX_DIGITS + 16  # a sign, a point, an exponent's mark
 TOO_DEEP = f"nested deeper than {MAX_DEPTH}"
 TWICE = "a key appears twice in an object"
 TOO_MANY_DIGITS = f"a number of more than {MAX_DIGITS} digits"
+TOO_LONG_A_KEY = f"a key of more than {MAX_CHARACTERS} characters"
 NOT_FINITE = "a number out of range"
 
 
@@ -116,8 +117,9 @@ class JsonLexer:
     `position`: at a token, the index in the fed text just behind it.
     """
 
-    def __init__(self, sink: Sink) -> None:
+    def __init__(self, sink: Sink, max_depth: int = MAX_DEPTH) -> None:
         self.sink = sink
+        self._max_depth = max_depth
         self.position = 0
         self.failure = ""
         self._state = _State.VALUE
@@ -225,7 +227,7 @@ class JsonLexer:
         return self._fail(pos, "a comma or a closing bracket was expected")
 
     def _open_container(self, char: str, pos: int) -> int:
-        self.position, deep = pos + 1, len(self._containers) >= MAX_DEPTH
+        self.position, deep = pos + 1, len(self._containers) >= self._max_depth
         if deep:
             self._spoil(pos + 1, TOO_DEEP)
         if char == "{":
@@ -274,9 +276,10 @@ class JsonLexer:
         return cut + 1
 
     def _add(self, decoded: str) -> None:
-        """Adds to the open string. What is longer than any argument may be is said, but no longer kept."""
+        """Adds to the open string. Of one that is longer than any argument may be, what was said is no longer kept."""
         if self._size > MAX_CHARACTERS:
-            self._string, self._grown = [], 0
+            del self._string[: len(self._string) if self._in_key else self._grown]
+            self._grown = 0
         self._string.append(decoded)
         self._size += len(decoded)
 
@@ -322,7 +325,9 @@ class JsonLexer:
     def _close_key(self, pos: int) -> int:
         name, keys = "".join(self._string), self._containers[-1]
         self._string, self._grown = [], 0
-        if keys is not None and keys is not _UNTRACKED:
+        if self._size > MAX_CHARACTERS:
+            self._spoil(pos + 1, TOO_LONG_A_KEY)
+        elif keys is not None and keys is not _UNTRACKED:
             if name in keys:
                 self._spoil(pos + 1, TWICE)
             keys.add(name)

@@ -48,7 +48,8 @@ class MarkerScanner:
 
     def __init__(self, *markers: Marker) -> None:
         self._markers = markers
-        self._pattern = re.compile("|".join(f"({marker.pattern})" for marker in markers))
+        # An empty group behind each tells which it was; around it, it would cost the search for the first characters.
+        self._pattern = re.compile("|".join(f"{marker.pattern}()" for marker in markers))
         self._beginning = re.compile(rf"(?:{'|'.join(marker.beginning for marker in markers)})\Z")
         self._reach = max(len(m.literal) + (MAX_BLANKS + max(map(len, m.then)) if m.then else 0) for m in markers)
 

@@ -38,6 +38,7 @@ from tool_service.formats.scanning.json_lexer import (
     MAX_NUMBER_CHARACTERS,
     NOT_FINITE,
     TOO_DEEP,
+    TOO_LONG_A_KEY,
     TOO_MANY_DIGITS,
     TWICE,
     Sink,
@@ -291,7 +292,7 @@ class PythonLexer:
         return self._close_arguments(pos)
 
     def _open_container(self, char: str, pos: int) -> int:
-        if len(self._containers) >= MAX_DEPTH:
+        if len(self._containers) >= MAX_DEPTH - 1:  # the arguments are the first level
             return self._fail(pos, TOO_DEEP)
         self._containers.append(_Container(_BRACKETS[char]))
         if char == "{":
@@ -401,11 +402,12 @@ class PythonLexer:
         return pos + 1
 
     def _add(self, decoded: str) -> None:
-        """Adds to the open string. What is longer than any argument may be is said, but no longer kept."""
+        """Adds to the open string. Of one that is longer than any argument may be, what was said is no longer kept."""
         if self.failed or not decoded:
             return
         if self._size > MAX_CHARACTERS:
-            self._string, self._grown = [], 0
+            del self._string[: len(self._string) if self._in_key else self._grown]
+            self._grown = 0
         self._string.append(decoded)
         self._size += len(decoded)
 
@@ -429,8 +431,8 @@ class PythonLexer:
 
     def _close_key(self, name: str, pos: int) -> None:
         self._in_key = False
-        if name in self._containers[-1].keys:
-            self._fail(pos, TWICE)
+        if self._size > MAX_CHARACTERS or name in self._containers[-1].keys:
+            self._fail(pos, TOO_LONG_A_KEY if self._size > MAX_CHARACTERS else TWICE)
             return
         self._containers[-1].keys.add(name)
         self._state = _State.COLON

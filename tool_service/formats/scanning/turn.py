@@ -110,9 +110,10 @@ class Call:
 
     def grow_raw(self, text: str) -> None:
         """More of the open string, as the model wrote it."""
-        if _SURROGATE.search(text):
+        lone = _SURROGATE.search(text)
+        self.grow(text[: lone.start()] if lone else text)
+        if lone:
             self.malform(NO_CHARACTER)
-        self.grow(text)
 
     def seal_string(self, value: str) -> None:
         """The open string is complete; `value` is all of it."""

@@ -30,8 +30,9 @@ def test_lists_tools_with_their_parameters() -> None:
 
 
 def test_the_example_gives_what_is_required() -> None:
-    assert example_call([SEARCH]) == '{"name": "search", "arguments": {"query": "the query", "site": "news"}}'
-    assert example_call([CLOCK]) == '{"name": "clock", "arguments": {}}'
+    write = FORMATS["json"].write
+    assert example_call([SEARCH], write) == '{"name": "search", "arguments": {"query": "the query", "site": "news"}}'
+    assert example_call([CLOCK], write) == '{"name": "clock", "arguments": {}}'
 
 
 @pytest.mark.parametrize("name", FORMATS)
