@@ -52,6 +52,7 @@ def line_head(value: str, beginning: str) -> re.Pattern[str]:
 
 
 class _State(Enum):
+    __hash__ = object.__hash__  # of the Enum class it is a Python function, and each step looks its state up
     LINE = auto()
     INSIDE = auto()
     FENCED = auto()

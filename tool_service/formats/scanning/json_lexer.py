@@ -85,6 +85,7 @@ class Sink(Protocol):
 
 
 class _State(Enum):
+    __hash__ = object.__hash__  # of the Enum class it is a Python function, and each step looks its state up
     VALUE = auto()
     FIRST_ITEM = auto()
     FIRST_KEY = auto()
@@ -106,7 +107,8 @@ _NUMBER = re.compile(r"-?(?:0|[1-9][0-9]*)(\.[0-9]+)?([eE][+-]?[0-9]+)?")
 _SIMPLE_ESCAPES = {'"': '"', "\\": "\\", "/": "/", "b": "\b", "f": "\f", "n": "\n", "r": "\r", "t": "\t"}
 _LITERALS: dict[str, bool | None] = {"true": True, "false": False, "null": None}
 _NO_NUMBERS = ("NaN", "Infinity", "-Infinity")
-_WORDS = (*_LITERALS, *_NO_NUMBERS)
+_WORDS = frozenset({*_LITERALS, *_NO_NUMBERS})
+_WORD_BEGINNINGS = frozenset(word[:length] for word in _WORDS for length in range(1, len(word) + 1))
 _HEX_DIGITS = frozenset("0123456789abcdefABCDEF")
 _UNTRACKED: set[str] = set()  # stands for the keys of objects that are nested too deep
 
@@ -358,7 +360,7 @@ class JsonLexer:
 
     def _literal(self, text: str, pos: int, end: int) -> int:
         self._partial += text[pos]
-        if not any(word.startswith(self._partial) for word in _WORDS):
+        if self._partial not in _WORD_BEGINNINGS:
             return self._fail(pos, "a value was expected")
         if self._partial in _WORDS:
             if self._partial in _NO_NUMBERS:
@@ -383,6 +385,8 @@ _STEPS: dict[_State, Callable[[JsonLexer, str, int, int], int]] = {
 
 
 def _skip_blanks(text: str, pos: int, end: int) -> int:
+    if pos < end and text[pos] > " ":
+        return pos
     match = _BLANKS.match(text, pos, end)
     return match.end() if match else pos
 

@@ -60,6 +60,7 @@ class PythonArgumentsSink(ArgumentsSink):
 
 
 class _State(Enum):
+    __hash__ = object.__hash__  # of the Enum class it is a Python function, and each step looks its state up
     ARGUMENT = auto()
     KEYWORD = auto()
     EQUALS = auto()
