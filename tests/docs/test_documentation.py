@@ -5,6 +5,7 @@ What is to be run is marked in the Markdown, invisibly for readers:
     <!-- file: NAME -->      the block below is a file of this name
     <!-- calls: NAME -->     the block below is a terminal: lines after `$ ` are run where the tools of file NAME are
                              offered, the other lines must come out, in this order
+    <!-- shell -->           the block below is a terminal: the lines after `$ ` and `> ` print the others
     <!-- settings: … -->, <!-- metrics -->, <!-- reasons -->     the table below must be complete
 """
 
@@ -13,6 +14,7 @@ import contextlib
 import os
 import re
 import shlex
+import subprocess
 import sys
 import tomllib
 from asyncio.subprocess import PIPE
@@ -39,6 +41,8 @@ from tests.integration import stack
 from tool_service.execution import events as ev
 from tool_service.execution.host import Start, ToolHost
 from tool_service.execution.runner import Limits, Mode, Runner
+from tool_service.formats import FORMATS
+from tool_service.formats.events import CallSealed
 from tool_service.settings import ToolSettings
 from tool_service.tools.loading import load_tools
 
@@ -328,6 +332,36 @@ def test_the_map_of_modules_names_each_module_and_no_other() -> None:
     named = re.findall(r"^\| `([a-z0-9_/]+\.py)` \|", text, re.MULTILINE)
     there = {path for package in PACKAGES for path in (ROOT / package).rglob("*.py") if not path.stem.startswith("__")}
     assert sorted(named) == sorted(str(path.relative_to(ROOT)) for path in there)
+
+
+FORMATS_PAGE = (DOCS / "formats.md").read_text("utf-8")
+
+
+def test_the_page_of_formats_shows_each_as_its_parser_reads_it() -> None:
+    shown = re.findall(r"^### (\w+)\n\n[^\n]+\n\n(`{3,})text\n(.*?)^\2$", FORMATS_PAGE, re.DOTALL | re.MULTILINE)
+    assert [name for name, *_ in shown] == list(FORMATS)
+    for name, _, text in shown:
+        format_ = FORMATS[name]
+        parser = format_.parser({})
+        sealed = [event for event in [*parser.feed(text), *parser.close("stop")] if isinstance(event, CallSealed)]
+        assert len(sealed) == 1
+        assert format_.write(format_.only_tool or "get_weather", sealed[0].arguments) == text.removesuffix("\n")
+
+
+def test_a_line_of_the_shell_prints_what_is_shown() -> None:
+    for block in re.findall(r"<!-- shell -->\n```console\n(.*?)^```$", FORMATS_PAGE, re.DOTALL | re.MULTILINE):
+        lines = block.splitlines()
+        command = "\n".join(line[2:] for line in lines if line.startswith(("$ ", "> ")))
+        path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
+        done = subprocess.run(
+            ["bash", "-c", command],
+            cwd=ROOT,
+            env=os.environ | {"PATH": path},
+            capture_output=True,
+            text=True,
+            timeout=30,
+        )
+        assert done.stdout.splitlines() == [line for line in lines if not line.startswith(("$ ", "> "))]
 
 
 def test_the_readme_says_where_each_folder_is() -> None:

@@ -1,9 +1,10 @@
 """The format of Qwen2.5, Qwen3 and the Hermes models.
 
-    turn = text ( "<tool_call>" ws call ws "</tool_call>" ws text )*        call = {"name": …, "arguments": …}
+    turn = text ( "<tool_call>" ws ( call | array of calls ) ws "</tool_call>" ws text )*
+    call = {"name": …, "arguments": …}
 
-A `<tool_call>` that no `{` follows is text, so prose may mention it. A call is sealed by its last `}`; its closer may
-be missing.
+A `<tool_call>` that no bracket follows is text, so prose may mention it. A call is sealed by its last `}`; its closer
+may be missing.
 """
 
 from tool_service.formats.families.marked_json import MarkedJsonParser, marked_call
@@ -17,7 +18,7 @@ from tool_service.formats.scanning.turn_parser import Scanners
 class HermesParser(MarkedJsonParser):
     """Reads one turn."""
 
-    scanners = Scanners((Marker("<tool_call>", then=("{",)),), (Marker("</tool_call>"),))
+    scanners = Scanners((Marker("<tool_call>", then=("{", "[")),), (Marker("</tool_call>"),))
 
 
 def _parser(tools: Tools) -> HermesParser:

@@ -14,12 +14,14 @@ the schema once it is whole.
 """
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import ClassVar
+from functools import lru_cache
+from typing import Any, ClassVar
 
 from tool_service.formats.format import EndReason, Tools
 from tool_service.formats.scanning.coercion import NoUsableValueError, kinds_of, read_value
-from tool_service.formats.scanning.markers import MAX_BLANKS, Found, Marker, MarkerScanner, skip_blanks
+from tool_service.formats.scanning.markers import BLANKS, MAX_BLANKS, Found, Marker, MarkerScanner, skip_blanks
 from tool_service.formats.scanning.turn import INCOMPLETE, MAX_CHARACTERS, Call
 from tool_service.formats.scanning.turn_parser import MarkedTurnParser
 
@@ -28,7 +30,7 @@ NO_PARAMETER = "a parameter or the call's end was expected"
 KEY_TOO_LONG = f"a parameter's name of more than {MAX_KEY} characters"
 
 _STRING = frozenset({"string"})
-_NAME = re.compile(rf"[\w.\-/]{{0,128}}[ \t\r\n]{{0,{MAX_BLANKS}}}")
+_NAME = re.compile(rf"{BLANKS}[\w.\-/]{{0,128}}{BLANKS}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +55,23 @@ class Tags:
         return (self.key, *self.call_end)
 
 
+@lru_cache
+def _scanners(tags: Tags) -> tuple[MarkerScanner, MarkerScanner, MarkerScanner, MarkerScanner]:
+    """What ends a name, what follows a value, what ends a key, what ends a value."""
+    return (
+        MarkerScanner(*(Marker(end, then=() if end in tags.next else tags.next) for end in tags.name_end)),
+        MarkerScanner(*map(Marker, tags.next)),
+        MarkerScanner(*tags.key_end),
+        MarkerScanner(*value_closers(tags)),
+    )
+
+
+def value_closers(tags: Tags) -> tuple[Marker, ...]:
+    """The closers of a value."""
+    newlines = ("\n", "") if tags.newlines else ("",)
+    return tuple(Marker(newline + tags.value_end, then=tags.next) for newline in newlines)
+
+
 class TaggedParser(MarkedTurnParser):
     """Reads one turn. `tags` are the format's."""
 
@@ -62,15 +81,7 @@ class TaggedParser(MarkedTurnParser):
         super().__init__()
         tags = self.tags
         self._tools = tools
-        self._name_end = MarkerScanner(
-            *(Marker(end, then=() if end in tags.next else tags.next) for end in tags.name_end)
-        )
-        self._next = MarkerScanner(*map(Marker, tags.next))
-        self._key_end = MarkerScanner(*tags.key_end)
-        self._value_ends = tuple(
-            Marker(newline + tags.value_end, then=tags.next) for newline in (("\n", "") if tags.newlines else ("",))
-        )
-        self._value_end = MarkerScanner(*self._value_ends)
+        self._name_end, self._next, self._key_end, self._value_end = _scanners(tags)
         self._opener = ""
         self._name = ""
         self._call = Call(self.turn)
@@ -98,20 +109,31 @@ class TaggedParser(MarkedTurnParser):
 
     def kinds(self, key_end: str, name: str) -> frozenset[str]:
         """The types the argument that begins may have."""
-        schema = self._tools.get(self._name, {})
-        properties = schema.get("properties", {})
-        return kinds_of(properties.get(name) if isinstance(properties, dict) else None, schema)
+        return kinds_of(self.properties().get(name), self._tools.get(self._name, {}))
 
-    def value_ends(self, given: frozenset[str]) -> MarkerScanner:
-        """What ends a value, with these arguments given already."""
-        return self._value_end
+    def properties(self) -> Mapping[str, Any]:
+        """The schemas of the open call's parameters, as far as there are any."""
+        properties = self._tools.get(self._name, {}).get("properties")
+        return properties if isinstance(properties, Mapping) else {}
+
+    def is_given(self, name: str) -> bool:
+        """Whether the open call has such an argument, or is just being given it."""
+        return name == self._argument or name in self._call.values
+
+    def value_end(self) -> MarkerScanner:
+        """What ends a value of the open call; only its closers go with it."""
+        return _scanners(self.tags)[-1]
+
+    def ends_value(self, found: Found) -> bool:
+        """Whether the end that was found is one."""
+        return True
 
     def _read_name(self, text: str, pos: int) -> int:
         match = _NAME.match(text, pos)
         end = match.end() if match else pos
         if self._name_end.may_begin(text, end):
             return self.hold(text, pos)
-        found, name = self._name_end.at(text, end), text[pos:end].rstrip(" \t\r\n")
+        found, name = self._name_end.at(text, end), text[pos:end].strip(" \t\r\n")
         if found is None or not self.commits(self._opener, name):
             self.turn.say(self._opener)
             self.to_text()
@@ -153,7 +175,7 @@ class TaggedParser(MarkedTurnParser):
     def _begin_value(self, name: str, key_end: str) -> None:
         self._argument, self._kinds = name, self.kinds(key_end, name)
         self._parts, self._size = [], 0
-        self._value_end = self.value_ends(frozenset(self._call.values) | {name})
+        self._value_end = self.value_end()
         if self._kinds == _STRING:
             self._call.open_string(name)
         self._read = self._read_value_start if self.tags.newlines else self._read_value
@@ -164,6 +186,8 @@ class TaggedParser(MarkedTurnParser):
 
     def _read_value(self, text: str, pos: int) -> int:
         found = self._value_end.find(text, pos)
+        while found and not self.ends_value(found):
+            found = self._value_end.find(text, found.end)
         settled = found.start if found else self._value_end.settled(text, pos)
         if settled > pos:
             self._grow(text[pos:settled])
@@ -171,7 +195,7 @@ class TaggedParser(MarkedTurnParser):
             return self.hold(text, settled)
         self._seal_value()
         self._read = self._read_gap
-        return found.end if found.marker in self._value_ends else found.start
+        return found.end if found.marker.literal.endswith(self.tags.value_end) else found.start
 
     def _grow(self, text: str) -> None:
         if self._kinds == _STRING:

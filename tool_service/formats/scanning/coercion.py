@@ -11,7 +11,6 @@ from typing import Any
 from tool_service.formats.events import JsonValue
 from tool_service.formats.scanning.json_lexer import MAX_DEPTH, JsonLexer, ValueBuilder
 
-MAX_REFERENCES = 32
 _WORDS: dict[str, bool | None] = {"True": True, "False": False, "None": None}  # as templates print Python's
 
 
@@ -20,25 +19,45 @@ class NoUsableValueError(ValueError):
 
 
 def kinds_of(schema: Any, root: Mapping[str, Any]) -> frozenset[str]:
-    """The JSON types a parameter may have; empty for any. `root` holds the `$defs`."""
-    return frozenset(_kinds(schema, root, MAX_REFERENCES))
+    """The JSON types a parameter may have; empty for any. References are looked up in `root`."""
+    kinds: set[str] = set()
+    references: set[str] = set()
+    schemas = [schema]
+    while schemas:
+        each = schemas.pop()
+        if not isinstance(each, Mapping):
+            continue
+        reference = each.get("$ref")
+        if isinstance(reference, str) and reference not in references:
+            references.add(reference)
+            schemas.append(_target(reference, root))
+        for key in ("anyOf", "oneOf", "allOf"):
+            schemas += _listed(each.get(key))
+        kinds.update(_own_kinds(each))
+    return frozenset(kinds)
 
 
-def _kinds(schema: Any, root: Mapping[str, Any], budget: int) -> Iterator[str]:
-    if not isinstance(schema, Mapping) or not budget:
-        return
-    if isinstance(reference := schema.get("$ref"), str):
-        target = root.get("$defs", {}).get(reference.removeprefix("#/$defs/"))
-        yield from _kinds(target, root, budget - 1)
-    for key in ("anyOf", "oneOf"):
-        options = schema.get(key, ())
-        for option in options if isinstance(options, list) else ():
-            yield from _kinds(option, root, budget - 1)
-    named = schema.get("type", ())
-    yield from [named] if isinstance(named, str) else [name for name in named if isinstance(name, str)]
-    if not named:
-        values = schema.get("enum", [schema["const"]] if "const" in schema else [])
-        yield from map(_kind_of, values if isinstance(values, list) else ())
+def _own_kinds(schema: Mapping[str, Any]) -> Iterator[str]:
+    named = schema.get("type")
+    if isinstance(named, str):
+        yield named
+    elif named is not None:
+        yield from (name for name in _listed(named) if isinstance(name, str))
+    else:
+        yield from map(_kind_of, _listed(schema.get("enum")))
+        yield from [_kind_of(schema["const"])] if "const" in schema else []
+
+
+def _listed(value: Any) -> list[Any]:
+    return value if isinstance(value, list) else []
+
+
+def _target(reference: str, root: Mapping[str, Any]) -> Any:
+    """What a JSON pointer into the schema itself leads to; None for nothing."""
+    target: Any = root
+    for part in reference.removeprefix("#/").split("/"):
+        target = target.get(part) if isinstance(target, Mapping) else None
+    return target
 
 
 def read_value(text: str, kinds: frozenset[str]) -> JsonValue:
