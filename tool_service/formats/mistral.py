@@ -35,7 +35,7 @@ class MistralParser(NamedJsonParser):
         if self._read == self._read_value:
             self._value.close()
         elif self._read == self._read_shape:
-            self.turn.say(self._opener + held)
+            self.turn.say(self.opener + held)
         else:
             super().end_inside(held, reason)
 
@@ -44,10 +44,10 @@ class MistralParser(NamedJsonParser):
         if start == len(text) and start - pos <= MAX_BLANKS:
             return self.hold(text, pos)
         if start < len(text) and text[start] in "[{" and start - pos <= MAX_BLANKS:
-            self._value = JsonCallReader(self.turn, self._opener + text[pos:start])
+            self._value = JsonCallReader(self.turn, self.opener + text[pos:start])
             self._read = self._read_value
             return start
-        self._read = self._read_header
+        self._read = self.read_header
         return pos
 
     def _read_value(self, text: str, pos: int) -> int:

@@ -13,14 +13,12 @@ The recipient may stand before the channel. Text before the first header is text
 
 import re
 
-from tool_service.formats.families.named_json import named_call
+from tool_service.formats.families.named_json import NamedJsonParser, named_call
 from tool_service.formats.format import EndReason, Format, Tools
 from tool_service.formats.grammar import named_grammar
 from tool_service.formats.instructions import instructions_by
-from tool_service.formats.scanning.json_call import ArgumentsReader
-from tool_service.formats.scanning.markers import Found, Marker
-from tool_service.formats.scanning.turn import INCOMPLETE, Call
-from tool_service.formats.scanning.turn_parser import MarkedTurnParser, Scanners
+from tool_service.formats.scanning.markers import Marker
+from tool_service.formats.scanning.turn_parser import Scanners
 
 MAX_HEADER = 512
 
@@ -31,50 +29,37 @@ _ANALYSIS = re.compile(r"(?:<\|channel\|>|\A)[ \t\r\n]{0,64}analysis\b")
 _RECIPIENT = re.compile(r"\bto=(?:functions\.)?([\w.\-/]{1,128})")
 
 
-class OpenaiParser(MarkedTurnParser):
+class OpenaiParser(NamedJsonParser):
     """Reads one turn."""
 
     scanners = Scanners(
         (Marker(_START), Marker(_CHANNEL)), tuple(Marker(f"<|{word}|>") for word in ("end", "call", "return"))
     )
 
-    def __init__(self, tools: Tools) -> None:
-        super().__init__()
-        self._opener = ""
-        self._call = Call(self.turn)
-        self._arguments = ArgumentsReader(self._call)
-
-    def begin(self, text: str, found: Found) -> int:
-        """A header begins."""
-        self._opener = self.take_opener(text, found)
-        self._read = self._read_header
-        return found.end
-
     def end_inside(self, held: str, reason: EndReason) -> None:
         """The turn ended in a header, in reasoning or in a call."""
-        if self._read == self._read_header:
-            self.turn.say(self._opener + held)
-        elif self._read == self._read_analysis:
+        if self._read == self._read_analysis:
             self.turn.think(held)
         else:
-            self._call.malform(INCOMPLETE, incomplete=True)
+            super().end_inside(held, reason)
 
-    def _read_header(self, text: str, pos: int) -> int:
+    def read_header(self, text: str, pos: int) -> int:
+        """Reads on up to the message."""
         end = text.find(_MESSAGE, pos, pos + MAX_HEADER)
         if end < 0 and len(text) - pos < MAX_HEADER:
             return self.hold(text, pos)
         begin = self._last_begin(text, pos, end)
         if end < 0 or begin > pos:
-            self.turn.say(self._opener + text[pos:begin])
+            self.turn.say(self.opener + text[pos:begin])
             self.to_text()
             return begin
-        self._begin_content(self._opener + text[pos:end])
+        self._begin_content(self.opener + text[pos:end])
         return end + len(_MESSAGE)
 
     def _last_begin(self, text: str, pos: int, end: int) -> int:
         """Where the header that `end` ends begins anew; `pos` if it does not."""
         start, channel = text.rfind(_START, pos, end), text.rfind(_CHANNEL, pos, end)
-        if channel >= 0 and self._opener != _START:
+        if channel >= 0 and self.opener != _START:
             return max(start, channel)
         return max(start, pos)
 
@@ -83,9 +68,7 @@ class OpenaiParser(MarkedTurnParser):
         if _ANALYSIS.search(header):
             self._read = self._read_analysis
         elif recipient:
-            self._call = Call(self.turn, recipient[1])
-            self._arguments = ArgumentsReader(self._call)
-            self._read = self._read_arguments
+            self.open(recipient[1])
         else:
             self.to_after()
             self._blank = False
@@ -99,14 +82,9 @@ class OpenaiParser(MarkedTurnParser):
         self.to_after()
         return found.end if found.marker in self.scanners.closers else found.start
 
-    def _read_arguments(self, text: str, pos: int) -> int:
-        pos = self._arguments.feed(text, pos)
-        if self._arguments.complete:
-            self._call.seal()
-            self.to_after()
-        elif self._arguments.ended:
-            self.to_skipping()
-        return pos
+
+def _parser(tools: Tools) -> OpenaiParser:
+    return OpenaiParser()
 
 
 _SPELLING = ("<|channel|>commentary to=functions.NAME <|constrain|>json<|message|>", "<|call|>")
@@ -116,7 +94,7 @@ _write = named_call(*_SPELLING)
 OPENAI = Format(
     name="openai",
     description="harmony's commentary channel to functions.name, as gpt-oss writes it",
-    parser=OpenaiParser,
+    parser=_parser,
     write=_write,
     instructions=instructions_by(_write),
     grammar=named_grammar(*_SPELLING),

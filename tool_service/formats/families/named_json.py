@@ -1,6 +1,6 @@
 """Calls whose name stands in a header before the JSON object of their arguments.
 
-    call = opener header object closer      mistral, deepseek_v3, deepseek_v31, kimi_k2
+    call = opener header object closer      mistral, deepseek_v3, deepseek_v31, kimi_k2, openai, functionary_v2
 
 The opener commits to nothing: unless a header of that format and a `{` follow, it all is text. The call opens at the
 `{`, and the `}` that belongs to it seals it.
@@ -32,20 +32,20 @@ class NamedJsonParser(MarkedTurnParser):
 
     def __init__(self) -> None:
         super().__init__()
-        self._opener = ""
+        self.opener = ""
         self._call = Call(self.turn)
         self._arguments = ArgumentsReader(self._call)
 
     def begin(self, text: str, found: Found) -> int:
         """A header begins."""
-        self._opener = self.take_opener(text, found)
-        self._read = self._read_header
+        self.opener = self.take_opener(text, found)
+        self._read = self.read_header
         return found.end
 
     def end_inside(self, held: str, reason: EndReason) -> None:
         """The header is text, or the call is not complete."""
-        if self._read == self._read_header:
-            self.turn.say(self._opener + held)
+        if self._read == self.read_header:
+            self.turn.say(self.opener + held)
         else:
             self._call.malform(INCOMPLETE, incomplete=True)
 
@@ -55,13 +55,14 @@ class NamedJsonParser(MarkedTurnParser):
         self._arguments = ArgumentsReader(self._call)
         self._read = self._read_arguments
 
-    def _read_header(self, text: str, pos: int) -> int:
+    def read_header(self, text: str, pos: int) -> int:
+        """Reads on in the header; at its end `open`s the call, or says it."""
         brace = text.find("{", pos, pos + MAX_HEADER)
         if brace < 0 and len(text) - pos < MAX_HEADER:
             return self.hold(text, pos)
         match = self.header.fullmatch(text, pos, brace) if brace >= 0 else None
         if match is None:
-            self.turn.say(self._opener)
+            self.turn.say(self.opener)
             self.to_text()
             return pos
         self.open(match[1])

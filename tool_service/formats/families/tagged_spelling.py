@@ -40,14 +40,16 @@ class Spelling:
         return " ".join([_quote(self.before.replace("NAME", tool.name)), *parts, _quote(self.after)])
 
     def _parameter(self, name: str, schema: Any, tool: ToolSchema) -> str:
-        is_string = kinds_of(schema, tool.parameters) == {"string"}
+        is_string, end = kinds_of(schema, tool.parameters) == {"string"}, self.parameter_end
         if is_string and isinstance(schema, Mapping) and "enum" in schema:
             value = f"({' | '.join(map(_quote, schema['enum']))})"
         elif is_string:
-            value = "/[^<]*/"  # short of what might become a closer
+            # Short of what might become a closer. A newline before that is the last of the value's own token.
+            value = r"/[^<]*\n/" if end.startswith("\n") else "/[^<]*/"
+            end = end.removeprefix("\n")
         else:
             value = f"%json {json.dumps(one_spelling(schema, tool))}"
-        return f"({_quote(self._open(name, is_string))} {value} {_quote(self.parameter_end)})"
+        return f"({_quote(self._open(name, is_string))} {value} {_quote(end)})"
 
 
 def tagged_grammar(spelling: Spelling) -> Grammar:

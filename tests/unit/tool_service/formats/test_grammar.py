@@ -123,6 +123,27 @@ def test_does_not_take_what_is_wrong(name: str, valid: str, wrong: str) -> None:
     assert matcher_after(name, valid + wrong)[1] != ""
 
 
+BLOCKS = {"code_block": {"code": "print(1)\n"}, "plan": {"plan": "$1 = search(tea)\n"}}
+
+
+@pytest.mark.parametrize("name", FORMATS)
+@pytest.mark.parametrize(
+    "arguments", [{"query": "green tea"}, {"query": "é 😀", "limit": 3}, {"query": "", "limit": -1, "site": "books"}]
+)
+def test_takes_what_the_format_writes(name: str, arguments: dict[str, Any]) -> None:
+    text = FORMATS[name].write("search", BLOCKS.get(name, arguments))
+    matcher, rest = matcher_after(name, text)
+    assert rest == ""
+    assert matcher.is_accepting()
+    assert allowed(matcher) == [_Bytes.eos_token_id]
+
+
+@pytest.mark.parametrize("name", sorted(FORMATS.keys() - BLOCKS.keys()))
+def test_does_not_take_a_call_that_lacks_what_is_required(name: str) -> None:
+    text = FORMATS[name].write("search", {"limit": 3})
+    assert matcher_after(name, text)[1] != ""
+
+
 @pytest.mark.parametrize("name", ["hermes", "json"])
 def test_needs_a_tool(name: str) -> None:
     with pytest.raises(ValueError, match="at least one tool"):
