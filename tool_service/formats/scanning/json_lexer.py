@@ -27,6 +27,7 @@ from math import isinf
 from typing import Protocol
 
 from tool_service.formats.events import JsonValue
+from tool_service.formats.scanning.open_string import OpenString
 from tool_service.formats.scanning.turn import MAX_CHARACTERS, NO_CHARACTER
 
 MAX_DEPTH = 128
@@ -126,10 +127,7 @@ class JsonLexer:
         self.failure = ""
         self._state = _State.VALUE
         self._containers: list[set[str] | None] = []  # an object's keys so far, or None for an array
-        self._in_key = False
-        self._string: list[str] = []  # the open string, decoded
-        self._size = 0  # of what is in it
-        self._grown = 0  # how many parts of it were said
+        self._string = OpenString()
         self._partial = ""  # the open escape, number or literal, as written
 
     @property
@@ -152,8 +150,7 @@ class JsonLexer:
         end, done, failed = len(text), _State.DONE, _State.FAILED
         while pos < end and self._state is not done and self._state is not failed:
             pos = _STEPS[self._state](self, text, pos, end)
-        if self._grown != len(self._string):
-            self._say_growth(pos)
+        self._say_growth(pos)
         return pos
 
     def _fail(self, pos: int, reason: str) -> int:
@@ -256,14 +253,14 @@ class JsonLexer:
         self._state = _State.AFTER if self._containers else _State.DONE
 
     def _open_string(self, *, in_key: bool) -> None:
-        self._in_key, self._string, self._size, self._grown = in_key, [], 0, 0
+        self._string.begin(in_key=in_key)
         self._state = _State.STRING
 
     def _string_run(self, text: str, pos: int, end: int) -> int:
         stop = _STRING_STOP.search(text, pos, end)
         cut = stop.start() if stop else end
         if cut > pos:
-            self._add(text[pos:cut])
+            self._string.add(text[pos:cut])
         if stop is None:
             return end
         if stop[0] == '"':
@@ -272,18 +269,10 @@ class JsonLexer:
             self._spoil(cut, NO_CHARACTER)
             return cut + 1
         if cut + 1 < end and text[cut + 1] in _SIMPLE_ESCAPES:
-            self._add(_SIMPLE_ESCAPES[text[cut + 1]])
+            self._string.add(_SIMPLE_ESCAPES[text[cut + 1]])
             return cut + 2
         self._partial, self._state = "\\", _State.ESCAPE
         return cut + 1
-
-    def _add(self, decoded: str) -> None:
-        """Adds to the open string. Of one that is longer than any argument may be, what was said is no longer kept."""
-        if self._size > MAX_CHARACTERS:
-            del self._string[: len(self._string) if self._in_key else self._grown]
-            self._grown = 0
-        self._string.append(decoded)
-        self._size += len(decoded)
 
     def _escape(self, text: str, pos: int, end: int) -> int:
         escape = self._partial + text[pos]
@@ -295,7 +284,7 @@ class JsonLexer:
         self._partial = escape
         decoded = _decode_escape(escape)
         if decoded:
-            self._add(decoded)
+            self._string.add(decoded)
             self._state = _State.STRING
         return pos + 1
 
@@ -308,26 +297,22 @@ class JsonLexer:
         return pos if len(escape) == 7 else pos + 1
 
     def _say_growth(self, pos: int) -> None:
-        if self._in_key or self._grown == len(self._string):
-            return
-        grown, self._grown = self._grown, len(self._string)
-        self.position = pos
-        parts = self._string
-        self.sink.grow_string(parts[grown] if self._grown - grown == 1 else "".join(parts[grown:]))
+        if growth := self._string.growth():
+            self.position = pos
+            self.sink.grow_string(growth)
 
     def _close_string(self, pos: int) -> int:
-        if self._in_key:
+        if self._string.in_key:
             return self._close_key(pos)
         self._say_growth(pos)
-        value, self._string, self._grown = "".join(self._string), [], 0
+        value = self._string.take()
         self._seal(pos + 1)
         self.sink.seal_string(value)
         return pos + 1
 
     def _close_key(self, pos: int) -> int:
-        name, keys = "".join(self._string), self._containers[-1]
-        self._string, self._grown = [], 0
-        if self._size > MAX_CHARACTERS:
+        name, keys = self._string.take(), self._containers[-1]
+        if self._string.too_long:
             self._spoil(pos + 1, TOO_LONG_A_KEY)
         elif keys is not None and keys is not _UNTRACKED:
             if name in keys:

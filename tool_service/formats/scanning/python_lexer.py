@@ -43,7 +43,7 @@ from tool_service.formats.scanning.json_lexer import (
     TWICE,
     Sink,
 )
-from tool_service.formats.scanning.turn import MAX_CHARACTERS
+from tool_service.formats.scanning.open_string import OpenString
 
 MAX_KEYWORD = 128
 
@@ -148,10 +148,7 @@ class PythonLexer:
         self._stop = _STRING_STOPS["'"]
         self._triple = False
         self._quotes = 0  # of the quotes that open or may close a string
-        self._in_key = False
-        self._string: list[str] = []  # the open string, decoded
-        self._size = 0  # of what is in it
-        self._grown = 0  # how many parts of it were said
+        self._string = OpenString()
         self._partial = ""  # the open keyword, escape, number or word, as written
 
     @property
@@ -164,8 +161,7 @@ class PythonLexer:
         end, done = len(text), _State.DONE
         while pos < end and self._state is not done:
             pos = _STEPS[self._state](self, text, pos, end)
-        if self._grown != len(self._string):
-            self._say_growth()
+        self._say_growth()
         return pos
 
     def _fail(self, pos: int, reason: str) -> int:
@@ -173,7 +169,7 @@ class PythonLexer:
         self._say_growth()
         self._parens = 1 + sum(container.closer == ")" for container in self._containers)
         self._containers.clear()
-        self._string, self._grown = [], 0
+        self._string.take()
         self.failed, self._state = True, _State.SKIPPED
         self._sink.spoil(reason)
         return pos
@@ -352,7 +348,7 @@ class PythonLexer:
 
     def _open_quote(self, quote: str, pos: int, *, in_key: bool) -> int:
         self._quote, self._stop, self._quotes, self._triple = quote, _STRING_STOPS[quote], 1, False
-        self._in_key, self._string, self._size, self._grown = in_key, [], 0, 0
+        self._string.begin(in_key=in_key)
         self._state = _State.OPENING
         return pos + 1
 
@@ -403,37 +399,28 @@ class PythonLexer:
         return pos + 1
 
     def _add(self, decoded: str) -> None:
-        """Adds to the open string. Of one that is longer than any argument may be, what was said is no longer kept."""
-        if self.failed or not decoded:
-            return
-        if self._size > MAX_CHARACTERS:
-            del self._string[: len(self._string) if self._in_key else self._grown]
-            self._grown = 0
-        self._string.append(decoded)
-        self._size += len(decoded)
+        """Adds to the open string; nothing of a call that is skipped."""
+        if decoded and not self.failed:
+            self._string.add(decoded)
 
     def _say_growth(self) -> None:
-        if self._in_key or self._grown == len(self._string):
-            return
-        grown, self._grown = self._grown, len(self._string)
-        parts = self._string
-        self._sink.grow_string(parts[grown] if self._grown - grown == 1 else "".join(parts[grown:]))
+        if growth := self._string.growth():
+            self._sink.grow_string(growth)
 
     def _close_string(self, pos: int) -> None:
         if self.failed:
             self._state = _State.SKIPPED
             return
         self._say_growth()
-        value, self._string, self._grown = "".join(self._string), [], 0
-        if self._in_key:
+        value = self._string.take()
+        if self._string.in_key:
             self._close_key(value, pos)
         else:
             self._complete(_String(self._sink, value))
 
     def _close_key(self, name: str, pos: int) -> None:
-        self._in_key = False
-        if self._size > MAX_CHARACTERS or name in self._containers[-1].keys:
-            self._fail(pos, TOO_LONG_A_KEY if self._size > MAX_CHARACTERS else TWICE)
+        if self._string.too_long or name in self._containers[-1].keys:
+            self._fail(pos, TOO_LONG_A_KEY if self._string.too_long else TWICE)
             return
         self._containers[-1].keys.add(name)
         self._state = _State.COLON
