@@ -1,6 +1,7 @@
 """Completions through the three real services, with the real model and real tools."""
 
 import asyncio
+import json
 import time
 
 import grpc
@@ -88,6 +89,10 @@ async def test_a_required_call_is_valid_whatever_the_model(model: LoadedModel) -
         )
     assert [event.call_opened.name for event in answer.of("call_opened")] == ["calculator"]
     assert answer.calls[0].arguments_json.startswith('{"expression": ')
+    pieces = [event.arguments_delta for event in answer.of("arguments_delta")]
+    assert {piece.argument for piece in pieces} == {"expression"}
+    written = json.loads(answer.calls[0].arguments_json)["expression"]
+    assert "".join(piece.text for piece in pieces) == written
 
 
 async def test_a_turn_cut_by_length_never_seals_its_call(model: LoadedModel) -> None:

@@ -101,6 +101,52 @@ async def test_every_mode_gives_the_same_results(mode: Mode, name: str) -> None:
     assert log.events[-1] == ev.TurnFinished(2)
 
 
+async def test_arguments_are_said_as_they_grow_or_as_json_when_they_are_sealed() -> None:
+    log = Log()
+    runner = start(log, echo)
+    for piece in ('<tool_call>{"name": "echo", "arguments": {"text": "a', "\\u00e9", '", "times": 2', "}}</tool_call>"):
+        runner.text(piece)
+    await end(runner)
+    assert log.of(ev.ArgumentsDelta) == [
+        ev.ArgumentsDelta("call_1", "text", text=""),
+        ev.ArgumentsDelta("call_1", "text", text="a"),
+        ev.ArgumentsDelta("call_1", "text", text="é"),
+        ev.ArgumentsDelta("call_1", "times", value_json="2"),
+    ]
+
+
+async def test_calls_and_answers_in_reasoning_are_not_run() -> None:
+    log = Log()
+    runner = start(log, echo)
+    runner.text(f"<think>{written('echo', text='a')}</think>{written('echo', text='b')}")
+    await end(runner)
+    assert [finished.outcome for finished in log.of(ev.CallFinished)] == ["b"]
+
+
+@pytest.mark.parametrize(
+    ("format_", "text"),
+    [
+        (
+            "qwen3_coder",
+            "<function=echo>\n<parameter=text>\n12\n</parameter>\n<parameter=times>\n2\n</parameter>\n</function>",
+        ),
+        ("pythonic", "[echo(text='12', times=2)]"),
+        (
+            "glm47",
+            "<tool_call>echo<arg_key>text</arg_key><arg_value>12</arg_value><arg_key>times</arg_key>"
+            "<arg_value>2</arg_value></tool_call>",
+        ),
+    ],
+)
+async def test_the_tools_signature_tells_the_types_where_the_format_does_not(format_: str, text: str) -> None:
+    log = Log()
+    runner = start(log, echo, format_=format_)
+    for character in text:
+        runner.text(character)
+    await end(runner)
+    assert log.finished().outcome == "1212"
+
+
 async def test_partial_starts_at_the_name_and_uses_each_argument_when_it_is_sealed() -> None:
     seen = []
 
