@@ -30,7 +30,7 @@ class CodeBlockParser(BlockParser):
 
     tool, argument = TOOL, ARGUMENT
     opening = re.compile(
-        rf"(?P<open>```{_BLANKS}(?i:python|py){_BLANKS}\n)|(?P<other>{FENCE.pattern})|{THINK_HEAD}"
+        rf"(?P<open>(?=```[^`\n]{{0,{MAX_BLANKS}}}\n)```{_BLANKS}(?i:python|py){_BLANKS}\n)|(?P<other>{FENCE.pattern})|{THINK_HEAD}"
         rf"|(?P<beginning>{FENCE_BEGINNING.pattern}|{THINK_BEGINNING})"
     )
     closing = re.compile(rf"(?P<close>{CLOSING_FENCE.pattern})|(?P<beginning>{CLOSING_FENCE_BEGINNING.pattern})")

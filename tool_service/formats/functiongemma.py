@@ -13,8 +13,9 @@
     WORD      a bare value                   a comma or closing bracket ─▶ AFTER
     AFTER     what is behind a value         , ─▶ KEY or VALUE   the closing bracket ─▶ AFTER; the last seals the call
 
-White space between these is skipped; what does not fit makes the call malformed ─▶ SKIPPING. A bare value is read by
-its look: see `coercion.py`.
+White space between these is skipped; what does not fit makes the call malformed ─▶ SKIPPING. What breaks a limit inside
+a string or a bare value makes it malformed too, but is read to its end. A bare value is read by its look: see
+`coercion.py`.
 """
 
 import json
@@ -39,6 +40,7 @@ ESCAPE = "<escape>"
 MAX_KEY = 256
 
 WRONG_KEY = "a key was expected"
+KEY_TOO_LONG = f"a key of more than {MAX_KEY} characters"
 WRONG_COLON = "a colon was expected"
 WRONG_VALUE = "a value was expected"
 WRONG_NEXT = "a comma or a closing bracket was expected"
@@ -184,8 +186,6 @@ class FunctionGemmaParser(MarkedTurnParser):
         settled = found.start if found else _CLOSING.settled(text, pos)
         if settled > pos:
             self._grow(text[pos:settled])
-        if self._call.failure:
-            return self._break(self._call.failure, settled)
         if found is None:
             return self.hold(text, settled)
         value = "".join(self._parts)
@@ -197,30 +197,35 @@ class FunctionGemmaParser(MarkedTurnParser):
         return found.end
 
     def _take_escaped_key(self, name: str, pos: int) -> int:
+        if self._size > MAX_KEY:
+            return self._break(KEY_TOO_LONG, pos)
+        if _SURROGATE.search(name):
+            return self._break(NO_CHARACTER, pos)
         pos = self._take_key(name, pos)
         if self._read == self._read_value:
             self._read = self._read_colon
         return pos
 
     def _grow(self, text: str) -> None:
-        self._parts.append(text)
-        self._size += len(text)
+        self._keep(text)
+        if self._in_key:
+            return
         lone = _SURROGATE.search(text)
-        if self._in_key and self._size > MAX_KEY:
-            self._call.malform(f"a key of more than {MAX_KEY} characters")
-        elif not self._in_key:
-            self._sink.grow_string(text[: lone.start()] if lone else text)
+        self._sink.grow_string(text[: lone.start()] if lone else text)
         if lone:
             self._call.malform(NO_CHARACTER)
+
+    def _keep(self, text: str) -> None:
+        self._size += len(text)
+        if self._size <= MAX_CHARACTERS:
+            self._parts.append(text)
 
     def _read_word(self, text: str, pos: int) -> int:
         match = _WORD.match(text, pos)
         end = match.end() if match else pos
-        self._parts.append(text[pos:end])
-        self._size += end - pos
+        self._keep(text[pos:end])
         if self._size > MAX_CHARACTERS:
             self._call.charge(self._size)
-            return self._break(self._call.failure, end)
         return end if end == len(text) else self._seal_word("".join(self._parts), end)
 
     def _seal_word(self, word: str, pos: int) -> int:

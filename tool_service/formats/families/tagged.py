@@ -187,7 +187,7 @@ class TaggedParser(MarkedTurnParser):
     def _read_value(self, text: str, pos: int) -> int:
         found = self._value_end.find(text, pos)
         while found and not self.ends_value(found):
-            found = self._value_end.find(text, found.end)
+            found = self._value_end.find(text, found.start + 1)
         settled = found.start if found else self._value_end.settled(text, pos)
         if settled > pos:
             self._grow(text[pos:settled])

@@ -125,16 +125,20 @@ class ArgumentsSink:
 
 
 class ArgumentsReader:
-    """Reads the JSON text of one arguments object into a call. `text` must begin with its `{`, after white space."""
+    """Reads the JSON text of one arguments object into a call. `null` stands for no arguments."""
 
     def __init__(self, call: Call) -> None:
-        self.complete = False
         self._call = call
         self._lexer = JsonLexer(_First(self._begin, self._refuse))
 
     @property
+    def complete(self) -> bool:
+        """Whether the whole value was read."""
+        return self._lexer.done
+
+    @property
     def ended(self) -> bool:
-        """Whether it reads no more: complete, or wrong, and then the call is malformed."""
+        """Whether it reads no more: complete, or no JSON, and then the call is malformed."""
         return self._lexer.ended
 
     def feed(self, text: str, pos: int = 0) -> int:
@@ -145,14 +149,15 @@ class ArgumentsReader:
         return pos
 
     def _begin(self) -> None:
-        self._lexer.sink = ArgumentsSink(self._call, self._finish)
+        self._lexer.sink = ArgumentsSink(self._call, _nothing)
 
     def _refuse(self, is_null: bool) -> None:
         if not is_null:
             self._call.malform(NOT_AN_OBJECT)
 
-    def _finish(self) -> None:
-        self.complete = True
+
+def _nothing() -> None:
+    """The lexer itself knows when the object is complete."""
 
 
 class _Ignore:

@@ -27,6 +27,7 @@ from tests.unit.tool_service.formats.turns import (
 from tool_service.formats import FORMATS
 from tool_service.formats.events import ArgumentSealed, CallSealed, JsonValue
 from tool_service.formats.format import EndReason
+from tool_service.formats.scanning.markers import MAX_BLANKS
 
 reasons = st.sampled_from(["stop", "length", "veto"])
 each_format = pytest.mark.parametrize("name", FORMATS)
@@ -88,7 +89,7 @@ def check_two_pieces(name: str, data: st.DataObject) -> None:
 
 @each_format
 @given(data=st.data())
-@settings(max_examples=10, deadline=None)
+@settings(max_examples=5, deadline=None)
 def test_a_turn_says_the_same_in_every_two_pieces(name: str, data: st.DataObject) -> None:
     check_two_pieces(name, data)
 
@@ -148,9 +149,23 @@ def rubble(draw: st.DrawFn, name: str) -> str:
         "\n",
         "(a=1)",
     ]
+    values = [
+        "null",
+        "-0.5e3",
+        "[1",
+        '"\\ud83d\\ude00"',
+        '"\\ud83d"',
+        "NaN",
+        "'x'",
+        "<escape>z<escape>",
+        "\ud800",
+        "```",
+    ]
+    blanks = [blank * count for blank in (" ", "\n") for count in (MAX_BLANKS - 1, MAX_BLANKS, MAX_BLANKS + 1)]
     whole = [spelling.write([("search", {"query": "tea", "count": 1})])] if name not in BLOCKS else []
     piece = st.one_of(
         st.sampled_from([*parts, *whole, "<think>", "</think>"]),
+        st.sampled_from([*values, *blanks]),
         st.sampled_from([*parts, *whole]).flatmap(lambda text: st.integers(0, len(text)).map(lambda at: text[:at])),
         st.binary(max_size=6).map(lambda data: data.decode(errors="replace")),
     )
