@@ -32,6 +32,7 @@ class Spelling:
     think: Callable[[str], str] = lambda text: f"<think>{text}</think>\n"
     lines: bool = False  # calls stand on lines of their own
     text: Callable[[str], str] = lambda text: text  # how text before the calls is written
+    also_seals: str = "\0"  # what does so where `seals` was forgotten
     types: bool = True  # values keep the type they are written in, without a schema
 
 
@@ -132,8 +133,9 @@ SPELLINGS: dict[str, Spelling] = {
         ),
         "</function>",
         ("<tool_call>", "<function=search>", "<parameter=query>", "</parameter>", "</function>", "</tool_call>", "\n"),
-        rf"{closers('</parameter>', '<parameter=', '</function>', '</tool_call>')}|\n<parameter=\w+>\n"
+        rf"{closers('</parameter>', '<parameter=', '</function>', '</tool_call>')}|\n<parameter=\w+>(?:\n|\Z)"
         rf"|{closers(chr(10) + '</function>', '</tool_call>')}",
+        also_seals="</tool_call>",
         types=False,
     ),
     "deepseek_v3": Spelling(
