@@ -338,7 +338,7 @@ FORMATS_PAGE = (DOCS / "formats.md").read_text("utf-8")
 
 
 def test_the_page_of_formats_shows_each_as_its_parser_reads_it() -> None:
-    shown = re.findall(r"^### (\w+)\n\n[^\n]+\n\n(`{3,})text\n(.*?)^\2$", FORMATS_PAGE, re.DOTALL | re.MULTILINE)
+    shown = re.findall(r"^### (\w+)\n\n(?:[^\n]+\n)+\n(`{3,})text\n(.*?)^\2$", FORMATS_PAGE, re.DOTALL | re.MULTILINE)
     assert [name for name, *_ in shown] == list(FORMATS)
     for name, _, text in shown:
         format_ = FORMATS[name]
