@@ -8,7 +8,6 @@ import os
 import signal
 import subprocess
 import sys
-import threading
 from concurrent import futures
 
 import grpc
@@ -35,8 +34,9 @@ def main() -> None:
     if behaviour == "crash":
         log("cannot load \x1b[31mthe model")
         sys.exit(3)
-    stop = threading.Event()
-    signal.signal(signal.SIGTERM, signal.SIG_IGN if behaviour == "stubborn" else lambda *_: stop.set())
+    # Blocked before there are threads and waited for below: a handler that sets an event may run inside that event's
+    # own wait, which then holds the event's lock for ever.
+    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
     if behaviour == "stubborn":
         child = subprocess.Popen(["sleep", "60"])
         log("child", process_id=child.pid)
@@ -47,7 +47,8 @@ def main() -> None:
         health_pb2.HealthCheckResponse.NOT_SERVING if loading else health_pb2.HealthCheckResponse.SERVING,
     )
     log("ready")
-    stop.wait()
+    while signal.sigwait({signal.SIGTERM}) and behaviour == "stubborn":
+        log("ignored")
     log("drained")
     server.stop(0).wait(1)
     sys.stdout.flush()
