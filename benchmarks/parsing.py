@@ -1,9 +1,9 @@
 """How fast the parsers are: `python -m benchmarks.parsing`.
 
 Every format parses calls whose arguments have 1, 16, 256 and 1024 KiB, in deltas of 5 characters, as a model writes
-them: once one long string, once a list of small objects. Rounds go through all sizes, one after the other, so that what
-else the machine does falls on all of them; medians are compared. Then single deltas are timed, and inputs that took
-other parsers seconds.
+them: once one long string, once a list of small objects. Each round goes through all formats and sizes, so that a busy
+minute of the machine falls on one sample of many and not on all of one format's; medians are compared. Then single
+deltas are timed, and inputs that took other parsers seconds.
 
     bound       of every format and kind of arguments
     flat        most / least microseconds per KiB over the sizes     at most 1.5
@@ -106,7 +106,7 @@ def main() -> int:
     """Measures, prints a table or JSON; gives the exit code."""
     options = _options()
     console = Console(stderr=options.json)
-    costs = list(_measure_all(options, console))
+    costs = _measure_all(options, console)
     attacked = [_attack(*attack) for attack in attacks() if attack[0] in options.only]
     missed = _misses(costs, attacked)
     if options.json:
@@ -131,31 +131,48 @@ def _options() -> argparse.Namespace:
     return options
 
 
-def _measure_all(options: argparse.Namespace, console: Console) -> Iterator[Cost]:
+@dataclass(frozen=True, slots=True)
+class _Case:
+    """One format and kind of arguments: its turns, and the samples taken so far, by KiB of arguments."""
+
+    format: Format
+    kind: str
+    turns: dict[int, Turn]
+    samples: dict[int, list[float]]
+
+    def cost(self) -> Cost:
+        deltas = sorted(_time_deltas(self.format, self.turns[256][0]))
+        return Cost(
+            self.format.name,
+            self.kind,
+            {size: statistics.median(times) for size, times in self.samples.items()},
+            max(map(_spread, self.samples.values())),
+            deltas[len(deltas) // 2],
+            deltas[len(deltas) * 99 // 100],
+        )
+
+
+def _measure_all(options: argparse.Namespace, console: Console) -> list[Cost]:
+    cases = list(_cases(options.only))
+    gc.collect()
+    gc.freeze()  # the turns are many objects, and no part of what a parser costs
     with console.status("") as status:
-        for name in options.only:
-            for kind, make in KINDS.items():
-                if kind == "text" or not FORMATS[name].only_tool:
-                    status.update(f"{name}, {kind}")
-                    yield _measure(FORMATS[name], kind, make, options.rounds)
+        for case in cases:
+            _sample(case.format, case.turns[SIZES[0]])  # warms up
+        for done in range(options.rounds):
+            for case in cases:
+                status.update(f"round {done + 1} of {options.rounds}: {case.format.name}, {case.kind}")
+                for size, turn in case.turns.items():
+                    case.samples[size].append(_sample(case.format, turn))
+        return [case.cost() for case in cases]
 
 
-def _measure(format_: Format, kind: str, make: Callable[[Format, int], Turn], rounds: int) -> Cost:
-    turns = {size: make(format_, size * KIB) for size in SIZES}
-    samples: dict[int, list[float]] = {size: [] for size in SIZES}
-    _sample(format_, turns[SIZES[0]])  # warms up
-    for _ in range(rounds):
-        for size, turn in turns.items():
-            samples[size].append(_sample(format_, turn))
-    deltas = sorted(_time_deltas(format_, turns[256][0]))
-    return Cost(
-        format_.name,
-        kind,
-        {size: statistics.median(times) for size, times in samples.items()},
-        max(map(_spread, samples.values())),
-        deltas[len(deltas) // 2],
-        deltas[len(deltas) * 99 // 100],
-    )
+def _cases(names: Sequence[str]) -> Iterator[_Case]:
+    for name in names:
+        for kind, make in KINDS.items():
+            if kind == "text" or not FORMATS[name].only_tool:
+                turns = {size: make(FORMATS[name], size * KIB) for size in SIZES}
+                yield _Case(FORMATS[name], kind, turns, {size: [] for size in SIZES})
 
 
 def _spread(times: Sequence[float]) -> float:
