@@ -47,8 +47,9 @@ def main() -> None:
         health_pb2.HealthCheckResponse.NOT_SERVING if loading else health_pb2.HealthCheckResponse.SERVING,
     )
     log("ready")
-    while signal.sigwait({signal.SIGTERM}) and behaviour == "stubborn":
-        log("ignored")
+    signal.sigwait({signal.SIGTERM})
+    if behaviour == "stubborn":
+        signal.pause()  # only SIGKILL ends it
     log("drained")
     server.stop(0).wait(1)
     sys.stdout.flush()

@@ -29,7 +29,7 @@ def is_alive(process_id: int) -> bool:
 
 
 async def until_dead(process_id: int) -> None:
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(5):
         while is_alive(process_id):  # noqa: ASYNC110 - the event is in another process
             await asyncio.sleep(0.01)
 
