@@ -6,6 +6,11 @@ from pydantic import BeforeValidator, Field
 from pydantic_settings import NoDecode, SettingsConfigDict
 
 from protos.rpc.settings import Address, HttpAddress, ServiceSettings
+from tool_service.tools.http_get.settings import HttpGetSettings
+from tool_service.tools.mcp.settings import McpServerSettings
+from tool_service.tools.python.settings import PythonSettings
+from tool_service.tools.search.settings import SearchSettings
+from tool_service.tools.sql.settings import SqlSettings
 
 
 def _split(value: Any) -> Any:
@@ -19,18 +24,20 @@ Names = Annotated[list[str], NoDecode, BeforeValidator(_split)]
 class ToolSettings(ServiceSettings):
     """Settings of the tool service; see protos/rpc/settings.py for where they come from."""
 
-    model_config = SettingsConfigDict(env_prefix="CONVEYOR_TOOLS_")
+    model_config = SettingsConfigDict(env_prefix="CONVEYOR_TOOLS_", env_nested_delimiter="_", env_nested_max_split=1)
     section: ClassVar[str] = "tools"
 
     address: Address = Field("127.0.0.1:50053", description="where to listen")
     metrics_address: HttpAddress = Field("127.0.0.1:8082", description="where to serve /metrics; empty: nowhere")
     modules: Names = Field([], description="Python files or modules whose tools are added")
     only: Names = Field([], description="names of the tools to offer; empty: all")
-    search_folder: str = Field(
-        "", description="text and Markdown that `search` reads; empty: this project's documentation"
-    )
     max_completions: int = Field(256, ge=1, le=100_000, description="completions at once; then OVERLOADED")
     max_call_seconds: float = Field(600.0, gt=0, le=86_400, description="longest timeout that a completion may ask for")
     max_result_chars: int = Field(
         16_384, ge=1, le=4_000_000, description="longest result of a call, unless a completion asks for less"
     )
+    python: PythonSettings = Field(PythonSettings(), description="the tool `python`")
+    search: SearchSettings = Field(SearchSettings(), description="the tool `search`")
+    sql: SqlSettings = Field(SqlSettings(), description="the tool `sql`")
+    http_get: HttpGetSettings = Field(HttpGetSettings(), description="the tool `http_get`")
+    mcp: dict[str, McpServerSettings] = Field({}, description="MCP servers, by a name for each")

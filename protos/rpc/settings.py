@@ -7,7 +7,8 @@ file that `CONVEYOR_CONFIG` or `--config` names:
     max_running = 8
 
 A key that its service does not know is an error in each of the three, so that a misspelling is never a default in
-disguise. A list is written with commas on the command line and in the environment.
+disguise. A list is written with commas on the command line and in the environment. A setting that is a table has keys
+of its own: `--search.folder X`, `CONVEYOR_TOOLS_SEARCH_FOLDER=X`, `[tools.search]`.
 """
 
 import os
@@ -17,7 +18,7 @@ import tomllib
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Self
 
-from pydantic import AfterValidator, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, Field, ValidationError
 from pydantic_core import PydanticCustomError
 from pydantic_settings import (
     BaseSettings,
@@ -29,6 +30,8 @@ from pydantic_settings import (
 
 SECTIONS = ("gateway", "decoder", "tools")
 SHARED_ENVIRONMENT = ("CONVEYOR_CONFIG", "CONVEYOR_CACHE")
+# Short names of settings that people type by hand: section and path of each.
+SHORT_NAMES = {"CONVEYOR_TOOLS": ("tools", "modules"), "CONVEYOR_PYTHON_SANDBOX": ("tools", "python.sandbox")}
 
 _HOST_PORT = re.compile(r"(?:\[[^\s\[\]]+\]|[^\s:\[\]]*):(\d{1,5})", re.ASCII)
 _PORT = "must be host:port with a port from 0 to 65535"
@@ -90,7 +93,9 @@ class ServiceSettings(BaseSettings):
             flags: CliSettingsSource[Any] = CliSettingsSource(
                 cls, cli_prog_name=f"python -m {cls.__module__.partition('.')[0]}", root_parser=None
             )
-            return cls(_cli_settings_source=flags(args=arguments), **_read_file(config, cls.section))
+            values = _read_file(config, cls.section)
+            _set_short_names(values, cls.section)
+            return cls(_cli_settings_source=flags(args=arguments), **values)
         except ValidationError as error:
             problems = [f"{'.'.join(map(str, p['loc']))} = {p['input']!r}: {p['msg']}" for p in error.errors()]
             raise SystemExit(_fail(cls.section, problems)) from None
@@ -125,14 +130,33 @@ def _read_file(path: str, section: str) -> dict[str, Any]:
     return dict(tables.get(section, {}))
 
 
+def _set_short_names(values: dict[str, Any], section: str) -> None:
+    """Sets what the environment says under short names; the long names still win."""
+    for variable, (owner, path) in SHORT_NAMES.items():
+        if owner == section and variable in os.environ:
+            *parents, key = path.split(".")
+            table = values
+            for parent in parents:
+                table[parent] = dict(table.get(parent, {}))
+                table = table[parent]
+            table[key] = os.environ[variable]
+
+
 def _refuse_unknown_environment(cls: type[ServiceSettings]) -> None:
     own = f"CONVEYOR_{cls.section.upper()}_"
     others = tuple(f"CONVEYOR_{section.upper()}_" for section in SECTIONS if section != cls.section)
     for name in os.environ:
-        if not name.startswith("CONVEYOR_") or name in SHARED_ENVIRONMENT or name.startswith(others):
+        known = name in SHARED_ENVIRONMENT or name in SHORT_NAMES or name.startswith(others)
+        if not name.startswith("CONVEYOR_") or known:
             continue
-        if not name.startswith(own) or name.removeprefix(own).lower() not in cls.model_fields:
+        if not name.startswith(own) or not _is_setting(cls, name.removeprefix(own).lower()):
             raise ValueError(f"unknown environment variable {name}")
+
+
+def _is_setting(cls: type[ServiceSettings], name: str) -> bool:
+    """Whether it is a setting, or begins with one that is a table; whether that has such a key pydantic says."""
+    tables = tuple(f"{key}_" for key, field in cls.model_fields.items() if isinstance(field.default, BaseModel))
+    return name in cls.model_fields or name.startswith(tables)
 
 
 def _fail(section: str, problems: list[str]) -> int:

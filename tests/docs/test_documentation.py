@@ -21,9 +21,11 @@ from asyncio.subprocess import PIPE
 from collections.abc import Iterator, Mapping
 from importlib.util import find_spec
 from pathlib import Path
+from typing import Any
 
 import pytest
 import typer.main
+from pydantic import BaseModel
 
 import decoder_service.metrics
 import tool_service.metrics
@@ -284,6 +286,15 @@ def shown_default(value: object) -> str:
     return str(value).lower() if isinstance(value, bool) else str(value)
 
 
+def flat(path: str, default: Any) -> Iterator[tuple[str, Any]]:
+    """A setting and its default; of a table, each of its keys."""
+    if not isinstance(default, BaseModel):
+        yield path, default
+        return
+    for name in type(default).model_fields:
+        yield from flat(f"{path}.{name}", getattr(default, name))
+
+
 @pytest.mark.parametrize(
     ("section", "kind", "names"),
     [
@@ -295,8 +306,9 @@ def test_the_tables_of_settings_name_each_with_its_default(
     section: str, kind: type[ServiceSettings], names: set[str]
 ) -> None:
     rows = table(DOCS / "configuration.md", f"settings: {section}")
+    defaults = {path: value for name in names for path, value in flat(name, kind.model_fields[name].default)}
     assert {name: row[0] for name, row in rows.items()} == {
-        name: shown_default(kind.model_fields[name].default) for name in names
+        path: shown_default(value) for path, value in defaults.items()
     }
 
 

@@ -12,6 +12,7 @@ A plain parameter makes the tool run when its call is sealed; with `Arg` and `St
 moment its name is sealed. Parameters annotated `Call` and `Session` are handed in and are not part of the schema.
 """
 
+from tool_service.interface.artifact import Artifact
 from tool_service.interface.call import Call
 from tool_service.interface.effect import Effect
 from tool_service.interface.inputs import Arg, Stream
@@ -19,4 +20,4 @@ from tool_service.interface.reject import Reject
 from tool_service.interface.session import Session
 from tool_service.interface.tool import Tool, tool
 
-__all__ = ["Arg", "Call", "Effect", "Reject", "Session", "Stream", "Tool", "tool"]
+__all__ = ["Arg", "Artifact", "Call", "Effect", "Reject", "Session", "Stream", "Tool", "tool"]

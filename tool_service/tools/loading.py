@@ -20,7 +20,7 @@ class ToolLoadError(Exception):
 
 def load_tools(settings: ToolSettings) -> dict[str, Tool]:
     """Every tool of the service, by name. Raises ToolLoadError."""
-    found = [python, calculator, *_search(settings.search_folder)]
+    found = [python, calculator, *_search(settings.search.folder)]
     for source in settings.modules:
         found += _tools_of(source)
     try:
@@ -35,7 +35,7 @@ def load_tools(settings: ToolSettings) -> dict[str, Tool]:
 
 def _search(folder: str) -> list[Tool]:
     if folder and not Path(folder).is_dir():
-        raise ToolLoadError(f"search_folder: there is no folder {folder}")
+        raise ToolLoadError(f"search.folder: there is no folder {folder}")
     chosen = Path(folder) if folder else DOCUMENTATION
     return [search_tool(chosen)] if chosen.is_dir() else []
 

@@ -1,0 +1,1 @@
+"""`http_get`: fetches a page, connected before the URL is complete."""

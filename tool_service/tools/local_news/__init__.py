@@ -1,0 +1,1 @@
+"""`local_news`: the validation example of the paper."""

@@ -1,0 +1,1 @@
+"""`sql`: statements run while the script is still being decoded, and are committed when its call is sealed."""
