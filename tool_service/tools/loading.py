@@ -11,6 +11,7 @@ from tool_service.execution.journal import EffectJournal
 from tool_service.execution.workers import WorkerPool
 from tool_service.interface.tool import Tool
 from tool_service.settings import ToolSettings
+from tool_service.tools.plan.tool import plan
 from tool_service.tools.python.tool import python
 from tool_service.tools.search.tool import DOCUMENTATION, search_tool
 from tool_service.tools.sources import ToolLoadError, tools_of
@@ -35,7 +36,7 @@ async def open_host(settings: ToolSettings) -> AsyncIterator[ToolHost]:
 
 def load_tools(settings: ToolSettings) -> dict[str, Tool]:
     """Every tool of the service, by name. Raises ToolLoadError."""
-    found = [python, *tools_of(CALCULATOR), *_search(settings.search.folder)]
+    found = [python, plan, *tools_of(CALCULATOR), *_search(settings.search.folder)]
     for source in settings.modules:
         found += tools_of(source)
     try:
