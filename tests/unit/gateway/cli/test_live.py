@@ -280,7 +280,7 @@ def test_each_event_is_a_line_of_json():
 
 BEFORE_THE_END, AROUND_IT, AFTER_IT = (
     event(at_, unit_finished=pb.UnitFinished(call_id="c1", label=label, text_offset=offset, busy=at(busy)))
-    for at_, label, offset, busy in ((0.6, "print(1)", 19, 0.1), (1.0, "x = [\x1b[31m", 19, 0.4), (1.2, "end", 22, 0.1))
+    for at_, label, offset, busy in ((0.6, "print(1)", 19, 0.1), (1.0, "x = [\x1b[31m", 19, 0.4), (1.2, "end", 26, 0.1))
 )
 WITH_UNITS = [*EVENTS[:8], BEFORE_THE_END, *EVENTS[9:11], AROUND_IT, AFTER_IT, *EVENTS[11:13]]
 
@@ -299,7 +299,7 @@ def test_a_unit_knows_when_its_text_was_there_and_how_much_was_hidden():
         for label, offset, text_at, at_, busy, hidden in (
             ("print(1)", 19, 0.4, 0.6, 0.1, 0.1),
             ("x = [\x1b[31m", 19, 0.4, 1.0, 0.4, 0.2),
-            ("end", 22, 0.7, 1.2, 0.1, 0.0),
+            ("end", 26, 0.7, 1.2, 0.1, 0.0),
         )
     ]
     assert [unit.how_hidden() for unit in call.units] == ["hidden", "0.20 s hidden", "not hidden"]
