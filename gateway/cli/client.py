@@ -52,10 +52,13 @@ async def execute(
     turn: AsyncGenerator[tool_pb2.ExecuteRequest, None],
     request_id: str,
     timeout_seconds: float | None = None,
+    *,
+    approve: bool = False,
 ) -> AsyncGenerator[tool_pb2.ExecuteResponse, None]:
     """Events of one turn, the last one being `turn_finished`. `turn` has its commands, which are written as they come.
 
-    Closing the iterator stops the tools. What `turn` raises is raised here.
+    A call that a person must allow is answered with `approve`. Closing the iterator stops the tools. What `turn` raises
+    is raised here.
     """
     context = RequestContext(request_id)
     ended = False
@@ -63,16 +66,20 @@ async def execute(
         stub = tool_pb2_grpc.ToolServiceStub(channel)
         call = stub.Execute(timeout=timeout_seconds, metadata=context.metadata())
         with _explained(call, peer, context.request_id) as progress:
+            writer = _Writer(call)
             await call.write(start)
             async with AsyncExitStack() as stack:
                 async for response in call:
                     progress.begun = True
                     yield response
-                    if response.HasField("started"):  # not before: a write to a refused call hides the reason
-                        await stack.enter_async_context(_written(call, turn))
-                    if response.HasField("turn_finished"):
-                        ended = True
-                        await call.done_writing()
+                    match response.WhichOneof("event"):
+                        case "started":  # not before: a write to a refused call hides the reason
+                            await stack.enter_async_context(_written(writer, turn))
+                        case "approval_awaited":
+                            await writer.decide(response.approval_awaited.call_id, approve)
+                        case "turn_finished":
+                            ended = True
+                            await call.done_writing()
     if not ended:
         cause = f"the {peer.name} ended the stream before the turn's end"
         raise Failure(cause, REMEDIES[Reason.INTERNAL], context.request_id)
@@ -88,10 +95,39 @@ async def list_tools(peer: Peer, timeout_seconds: float) -> tool_pb2.ListToolsRe
             return await call
 
 
+class _Writer:
+    """Writes commands to a call, one at a time, whoever has them."""
+
+    def __init__(self, call: _ExecuteCall) -> None:
+        self._call = call
+        self._turn = asyncio.Lock()  # gRPC takes the next message only when the one before is on its way
+
+    async def write(self, request: tool_pb2.ExecuteRequest) -> None:
+        """Writes a command. That the call has failed already is not told here: reading it tells why."""
+        async with self._turn:
+            with suppress(asyncio.InvalidStateError, grpc.aio.AioRpcError):
+                await self._call.write(request)
+
+    async def decide(self, call_id: str, approved: bool) -> None:
+        """Allows or refuses a call that waits for it."""
+        decide = tool_pb2.Decide(call_id=call_id, approved=approved)
+        await self.write(tool_pb2.ExecuteRequest(decide=decide))
+
+    async def write_all(self, requests: AsyncGenerator[tool_pb2.ExecuteRequest, None]) -> None:
+        """Writes commands as they come. Where making them fails, the call is cancelled."""
+        try:
+            async with aclosing(requests) as commands:
+                async for request in commands:
+                    await self.write(request)
+        except Exception:
+            self._call.cancel()
+            raise
+
+
 @asynccontextmanager
-async def _written(call: _ExecuteCall, requests: AsyncGenerator[tool_pb2.ExecuteRequest, None]) -> AsyncIterator[None]:
-    """Writes `requests` in the background. Where making them fails, the call is cancelled and the exit raises why."""
-    writing = asyncio.create_task(_write_all(call, requests))
+async def _written(writer: _Writer, requests: AsyncGenerator[tool_pb2.ExecuteRequest, None]) -> AsyncIterator[None]:
+    """Writes `requests` in the background. The exit raises what making them raised."""
+    writing = asyncio.create_task(writer.write_all(requests))
     try:
         yield
     finally:
@@ -99,18 +135,6 @@ async def _written(call: _ExecuteCall, requests: AsyncGenerator[tool_pb2.Execute
         (outcome,) = await asyncio.gather(writing, return_exceptions=True)
         if isinstance(outcome, Exception):
             raise outcome
-
-
-async def _write_all(call: _ExecuteCall, requests: AsyncGenerator[tool_pb2.ExecuteRequest, None]) -> None:
-    try:
-        async with aclosing(requests) as commands:
-            async for request in commands:
-                # The call has failed already; reading it tells why.
-                with suppress(asyncio.InvalidStateError, grpc.aio.AioRpcError):
-                    await call.write(request)
-    except Exception:
-        call.cancel()  # nothing more would be heard of it
-        raise
 
 
 @contextmanager

@@ -7,6 +7,7 @@ from contextlib import aclosing
 from dataclasses import dataclass, replace
 from typing import Any
 
+from gateway.cli.artifacts import Keep, Kept, handed_over
 from gateway.cli.client import execute
 from gateway.cli.failure import Failure, Peer
 from gateway.cli.live import Live, Unit
@@ -35,18 +36,20 @@ _REMEDIES = {
     "UNKNOWN_TOOL": "`conveyor tools list` shows what there is.",
     "REJECTED": "The tool refused what it was given; correct --arguments.",
     "RAISED": "The tool itself failed: is it what it was given with --arguments, or a mistake in the tool?",
+    "DENIED": "Allow it with --approve.",
     "TIMEOUT": "Give it less to do; `conveyor tools list` shows how long the tool may work.",
 }
 
 
 @dataclass(frozen=True, slots=True)
 class HandCall:
-    """A call of the tool `name`, whose text is the whole turn."""
+    """A call of the tool `name`, whose text is the whole turn. `approve` answers where a person must allow it."""
 
     name: str
     text: str
     call_format: CallFormat
     mode: Mode
+    approve: bool = False
 
     def start(self) -> pb.ExecuteRequest:
         """The command that opens its turn."""
@@ -87,6 +90,7 @@ class HandRun:
     output: str
     finished: pb.CallFinished
     failure: Failure | None
+    artifacts: tuple[Kept, ...] = ()
     pace: Pace | None = None
 
     def to_json(self) -> dict[str, Any]:
@@ -98,15 +102,20 @@ class HandRun:
         }
         data |= {"result": self.finished.result} if self.failure is None else {"error": self.failure.to_json()}
         data |= to_data(self.finished.timing)
+        if self.artifacts:
+            data["artifacts"] = [kept.to_json() for kept in self.artifacts]
         return data if self.pace is None else data | {"mode": str(self.call.mode)} | self.pace.to_json()
 
 
-async def run_at_once(peer: Peer, call: HandCall, timeout_seconds: float | None, *, quiet: bool) -> HandRun:
+async def run_at_once(peer: Peer, call: HandCall, timeout_seconds: float | None, keep: Keep, *, quiet: bool) -> HandRun:
     """Runs a call whose text is there at once; prints its output as it comes. Raises `Failure`."""
-    request_id = new_request_id()
-    responses = execute(peer, call.start(), _turn(call.text), request_id, timeout_seconds)
-    output, finished = await _follow(responses, quiet=quiet)
-    return _run_of(call, output, finished, request_id)
+    request_id, follower = new_request_id(), _Follower(keep, quiet)
+    turn = _turn(call.text)
+    async with aclosing(_execute(peer, call, turn, request_id, timeout_seconds)) as responses:
+        async for response in responses:
+            follower.take(response)
+    follower.close()
+    return replace(_run_of(call, follower.output, follower.finished, request_id), artifacts=tuple(follower.artifacts))
 
 
 async def run_paced(
@@ -114,25 +123,38 @@ async def run_paced(
     call: HandCall,
     tokens_per_second: float,
     timeout_seconds: float | None,
+    keep: Keep,
     show: Show,
     clock: Clock = _CLOCK,
 ) -> HandRun:
     """Runs a call while its text is written at a rate; `show` is told of everything. Raises `Failure`."""
-    live, request_id = Live(), new_request_id()
+    live, request_id = Live(keep), new_request_id()
 
     def tell(event: gateway_pb2.CompleteResponse) -> None:
         live.apply(event)
         show.event(live, event)
 
     turn = PacedTurn(pieces(call.text), tokens_per_second, tell, clock)
-    async with show, aclosing(execute(peer, call.start(), turn.commands(), request_id, timeout_seconds)) as responses:
+    async with show, aclosing(_execute(peer, call, turn.commands(), request_id, timeout_seconds)) as responses:
         async for response in responses:
             turn.take(response)
         finished = turn.finish(request_id)
     calls = list(live.calls.values())
     units = tuple(unit for one in calls for unit in one.units)
     pace = Pace(tokens_per_second, units, finished, turn.unwritten_count)
-    return replace(_run_of(call, calls[0].output.raw if calls else "", turn.outcome, request_id), pace=pace)
+    artifacts = tuple(kept for one in calls for kept in one.artifacts)
+    ran = _run_of(call, calls[0].output.raw if calls else "", turn.outcome, request_id)
+    return replace(ran, artifacts=artifacts, pace=pace)
+
+
+def _execute(
+    peer: Peer,
+    call: HandCall,
+    turn: AsyncGenerator[pb.ExecuteRequest, None],
+    request_id: str,
+    timeout_seconds: float | None,
+) -> AsyncGenerator[pb.ExecuteResponse, None]:
+    return execute(peer, call.start(), turn, request_id, timeout_seconds, approve=call.approve)
 
 
 async def _turn(text: str) -> AsyncGenerator[pb.ExecuteRequest, None]:
@@ -141,22 +163,46 @@ async def _turn(text: str) -> AsyncGenerator[pb.ExecuteRequest, None]:
     yield pb.ExecuteRequest(turn_end=pb.TurnEnd(reason=pb.TURN_END_REASON_STOP))
 
 
-async def _follow(
-    responses: AsyncGenerator[pb.ExecuteResponse, None], *, quiet: bool
-) -> tuple[str, pb.CallFinished | None]:
-    """Prints output as it comes. Returns all of it, and the outcome of the call if there was one."""
-    output, finished, sanitiser = "", None, Sanitiser()
-    async with aclosing(responses) as stream:
-        async for response in stream:
-            if response.HasField("call_output"):
-                output += response.call_output.text
-                if not quiet:
-                    print(sanitiser.feed(response.call_output.text), end="", file=sys.stderr, flush=True)
-            elif response.HasField("call_finished"):
-                finished = response.call_finished
-    if output and not quiet:
-        print(sanitiser.close(), end="" if output.endswith("\n") else "\n", file=sys.stderr, flush=True)
-    return output, finished
+class _Follower:
+    """Prints output as it comes, unless it is to be `quiet`. Keeps that and the outcome of the first call.
+
+    Calls that its tool made are the tool's affair.
+    """
+
+    def __init__(self, keep: Keep, quiet: bool) -> None:
+        self.output = ""
+        self.finished: pb.CallFinished | None = None
+        self.artifacts: list[Kept] = []
+        self._keep = keep
+        self._quiet = quiet
+        self._call_id = ""
+        self._sanitiser = Sanitiser()
+
+    def take(self, response: pb.ExecuteResponse) -> None:
+        """Takes the next event. One of an unknown kind changes nothing."""
+        match response.WhichOneof("event"):
+            case "call_opened":
+                self._call_id = self._call_id or response.call_opened.call_id
+            case "call_output" if response.call_output.call_id == self._call_id:
+                self.output += response.call_output.text
+                self._print(self._sanitiser.feed(response.call_output.text))
+            case "call_artifact":
+                self._hand_over(self._keep(response.call_artifact))
+            case "call_finished" if response.call_finished.call_id == self._call_id:
+                self.finished = response.call_finished
+
+    def close(self) -> None:
+        """Ends the last line of output."""
+        if self.output:
+            self._print(self._sanitiser.close() + ("" if self.output.endswith("\n") else "\n"))
+
+    def _hand_over(self, kept: Kept) -> None:
+        self.artifacts.append(kept)
+        self._print(f"{handed_over(kept)}\n")
+
+    def _print(self, text: str) -> None:
+        if not self._quiet:
+            print(text, end="", file=sys.stderr, flush=True)
 
 
 def _run_of(call: HandCall, output: str, finished: pb.CallFinished | None, request_id: str) -> HandRun:

@@ -18,6 +18,7 @@ from rich.segment import Segment
 from rich.table import Table
 from rich.text import Text
 
+from gateway.cli.artifacts import Keep, Kept, only_named
 from gateway.cli.message_json import seconds, to_data, word
 from gateway.cli.sanitise import Sanitiser, one_line, printable
 from protos.conveyor.gateway.v1 import gateway_pb2 as pb
@@ -48,11 +49,18 @@ class Phase(enum.StrEnum):
 
     OPENED = "opened"
     RUNNING = "running"
+    AWAITING = "waits to be allowed"
     FINISHED = "finished"
     FAILED = "failed"
 
 
-_STYLES = {Phase.OPENED: "yellow", Phase.RUNNING: "cyan", Phase.FINISHED: "green", Phase.FAILED: "red"}
+_STYLES = {
+    Phase.OPENED: "yellow",
+    Phase.RUNNING: "cyan",
+    Phase.AWAITING: "yellow",
+    Phase.FINISHED: "green",
+    Phase.FAILED: "red",
+}
 
 
 @dataclass(slots=True)
@@ -157,6 +165,7 @@ class Call:
     arguments: Written = field(default_factory=Written)
     output: Written = field(default_factory=Written)
     units: list[Unit] = field(default_factory=list)
+    artifacts: list[Kept] = field(default_factory=list)
     outcome: CallFinished | None = None
 
     def add_argument(self, delta: ArgumentsDelta) -> None:
@@ -192,6 +201,8 @@ class Call:
             "arguments": None,
             "output": self.output.raw,
         }
+        if self.artifacts:
+            data["artifacts"] = [kept.to_json() for kept in self.artifacts]
         if self.outcome is None:
             return data
         data["arguments"] = _parsed(self.outcome.arguments_json)
@@ -203,9 +214,13 @@ class Call:
 
 
 class Live:
-    """The state of one completion. `at` is the time of the newest event, in seconds on the decoder's clock."""
+    """The state of one completion. `at` is the time of the newest event, in seconds on the decoder's clock.
 
-    def __init__(self) -> None:
+    Artifacts are given to `keep`, and what that says of them is remembered instead.
+    """
+
+    def __init__(self, keep: Keep = only_named) -> None:
+        self._keep = keep
         self.turns: list[Turn] = []
         self.calls: dict[str, Call] = {}
         self.finished: Finished | None = None
@@ -278,6 +293,8 @@ class Live:
         call = self.calls.get(getattr(getattr(response, kind or "finished"), "call_id", ""))
         if call is None:
             return
+        if call.phase is Phase.AWAITING:  # whatever comes shows that it waits no longer
+            call.phase = Phase.RUNNING
         match kind:
             case "arguments_delta":
                 call.add_argument(response.arguments_delta)
@@ -287,6 +304,10 @@ class Live:
                 call.units.append(self._unit(response.unit_finished, call))
             case "call_output":
                 call.output.add(response.call_output.text)
+            case "call_artifact":
+                call.artifacts.append(self._keep(response.call_artifact))
+            case "approval_awaited":
+                call.phase = Phase.AWAITING
             case "call_finished":
                 call.outcome = response.call_finished
                 call.phase = Phase.FAILED if response.call_finished.HasField("error") else Phase.FINISHED
@@ -349,6 +370,8 @@ def _call_view(call: Call, now: float, units: bool) -> Iterator[RenderableType]:
         no_wrap=True,
     )
     yield from map(_unit_view, call.units if units else ())
+    for kept in call.artifacts:
+        yield Text(f"  {kept}", overflow="fold")  # all of a path is needed
     for line in call.last_words().rstrip().split("\n")[-_OUTPUT_LINES:]:
         yield Text(f"  {line[:_LINE_WIDTH]}", style="dim", no_wrap=True, overflow="ellipsis")
 

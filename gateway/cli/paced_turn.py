@@ -91,6 +91,9 @@ class PacedTurn:
         match response.WhichOneof("event"):
             case "call_opened":
                 self._call_id = self._call_id or response.call_opened.call_id
+            case "call_started":
+                started = response.call_started
+                self._timeline.add(ledger.CallStarted(at, started.call_id, tuple(started.after)))
             case "unit_finished":
                 unit = response.unit_finished.unit
                 call_id, busy = response.unit_finished.call_id, seconds(unit.busy)

@@ -10,6 +10,7 @@ from typing import IO, Protocol, Self
 import rich.live
 from rich.console import Console
 
+from gateway.cli.artifacts import Keep, handed_over, only_named
 from gateway.cli.live import Call, Live, Phase, Unit
 from gateway.cli.message_json import seconds, to_data
 from gateway.cli.sanitise import gist, one_line
@@ -31,9 +32,9 @@ class Show(Protocol):
         ...
 
 
-async def follow(events: AsyncGenerator[CompleteResponse, None], show: Show) -> Live:
-    """Shows a completion to its end and returns all that is known of it."""
-    live = Live()
+async def follow(events: AsyncGenerator[CompleteResponse, None], show: Show, keep: Keep = only_named) -> Live:
+    """Shows a completion to its end and returns all that is known of it. `keep` is given the artifacts."""
+    live = Live(keep)
     async with show, aclosing(events) as stream:
         async for response in stream:
             live.apply(response)
@@ -92,6 +93,13 @@ class Lines(Silent):
             )
         elif kind in ("call_opened", "call_started", "call_output", "call_finished"):
             self._print_call(live.calls[getattr(response, kind).call_id], kind)
+        elif kind == "call_artifact":
+            call = live.calls[response.call_artifact.call_id]
+            self._note(call, handed_over(call.artifacts[-1]))
+        elif kind == "approval_awaited":
+            awaited = response.approval_awaited
+            asked = f"waits {seconds(awaited.timeout):g} s to be allowed: {one_line(awaited.arguments_json)}"
+            self._note(live.calls[awaited.call_id], asked)
 
     def _print_text(self, live: Live) -> None:
         for turn in live.turns[self._turn :]:

@@ -9,6 +9,7 @@ import typer
 from rich.rule import Rule
 from rich.text import Text
 
+from gateway.cli.artifacts import ArtifactsOption, Keep, saver
 from gateway.cli.failure import Peer, show_failure
 from gateway.cli.hand_call import HandCall, HandRun, Pace, run_at_once, run_paced
 from gateway.cli.live import ledger_line
@@ -61,6 +62,10 @@ def call_command(
     compare: Annotated[
         bool, typer.Option("--compare", help="run the call twice, serial and then partial, and say what was saved")
     ] = False,
+    artifacts: ArtifactsOption = None,
+    approve: Annotated[
+        bool, typer.Option("--approve", help="allow the call, where the service wants a person to; else it is refused")
+    ] = False,
     tools_address: ToolsAddressOption = TOOLS_ADDRESS,
     timeout: TimeoutOption = None,
     as_json: JsonOption = False,
@@ -70,21 +75,27 @@ def call_command(
     if compare and (tokens_per_second is None or mode is not None):
         raise typer.BadParameter("it needs --tokens-per-second, and no --mode", param_hint="--compare")
     chosen = mode or (Mode.SERIAL if tokens_per_second is None else Mode.PARTIAL)
-    call = HandCall(name, written_call(name, arguments, call_format), call_format, chosen)
+    call = HandCall(name, written_call(name, arguments, call_format), call_format, chosen, approve)
     peer = Peer("tool service", reachable(tools_address), "--tools-address")
+    keep = saver(artifacts)
     if compare and tokens_per_second is not None:
-        run(_compare(peer, call, tokens_per_second, timeout, as_json), debug=debug, as_json=as_json)
-    run(_call(peer, call, tokens_per_second, timeout, as_json), debug=debug, as_json=as_json)
+        run(_compare(peer, call, tokens_per_second, timeout, keep, as_json), debug=debug, as_json=as_json)
+    run(_call(peer, call, tokens_per_second, timeout, keep, as_json), debug=debug, as_json=as_json)
 
 
 async def _call(
-    peer: Peer, call: HandCall, tokens_per_second: float | None, timeout_seconds: float | None, as_json: bool
+    peer: Peer,
+    call: HandCall,
+    tokens_per_second: float | None,
+    timeout_seconds: float | None,
+    keep: Keep,
+    as_json: bool,
 ) -> int:
     if tokens_per_second is None:
-        ran = await run_at_once(peer, call, timeout_seconds, quiet=as_json)
+        ran = await run_at_once(peer, call, timeout_seconds, keep, quiet=as_json)
     else:
         show = _show(call, tokens_per_second, as_json)
-        ran = await run_paced(peer, call, tokens_per_second, timeout_seconds, show)
+        ran = await run_paced(peer, call, tokens_per_second, timeout_seconds, keep, show)
     if as_json:
         print(json.dumps(ran.to_json()), flush=True)
     else:
@@ -94,7 +105,12 @@ async def _call(
 
 
 async def _compare(
-    peer: Peer, call: HandCall, tokens_per_second: float, timeout_seconds: float | None, as_json: bool
+    peer: Peer,
+    call: HandCall,
+    tokens_per_second: float,
+    timeout_seconds: float | None,
+    keep: Keep,
+    as_json: bool,
 ) -> int:
     """Runs the call in both modes. One that fails does so in both, and what its veto saved is seen too."""
     runs = []
@@ -103,7 +119,7 @@ async def _compare(
         if not as_json:
             plain_console(stderr=True).print(Rule(Text(mode), align="left", style="dim"))
         show = _show(chosen, tokens_per_second, as_json)
-        runs.append(await run_paced(peer, chosen, tokens_per_second, timeout_seconds, show))
+        runs.append(await run_paced(peer, chosen, tokens_per_second, timeout_seconds, keep, show))
         if not as_json:
             _print_times(runs[-1])
     serial, partial = runs

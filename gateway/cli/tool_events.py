@@ -11,6 +11,8 @@ _ALIKE: dict[str, type[Message]] = {
     "arguments_delta": gateway_pb2.ArgumentsDelta,
     "call_started": gateway_pb2.CallStarted,
     "call_output": gateway_pb2.CallOutput,
+    "call_artifact": gateway_pb2.CallArtifact,
+    "approval_awaited": gateway_pb2.ApprovalAwaited,
     "turn_vetoed": gateway_pb2.TurnVetoed,
 }
 

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from gateway.cli.artifacts import only_named
 from gateway.cli.client import execute
 from gateway.cli.failure import Peer
 from gateway.cli.hand_call import HandCall, run_paced
@@ -20,7 +21,7 @@ from gateway.cli.show import Silent
 from gateway.cli.written_call import CallFormat, written_call
 from protos.conveyor.tool.v1 import tool_pb2 as pb
 from tests.integration.stack import tool_service
-from tool_service.interface import Arg, Reject, Stream, tool
+from tool_service.interface import Arg, Artifact, Effect, Reject, Stream, tool
 from tool_service.tools.calculator.tool import calculator
 
 ROOT = Path(__file__).parents[2]
@@ -54,6 +55,18 @@ async def go_to(place: Arg[str], why: Arg[str]) -> str:
     if await place == "Rome":
         raise Reject("all roads lead there")
     return await why
+
+
+@tool
+async def draw(text: Stream[str]) -> AsyncIterator[str | Artifact]:
+    """Draw a picture of a text."""
+    yield Artifact("../picture.png", "image/png", (await text).encode())
+
+
+@tool(effect=Effect.WRITE, approve="ask")
+def wipe(text: str) -> str:
+    """Wipe a text out."""
+    return f"wiped {text}"
 
 
 class Hanging:
@@ -115,7 +128,7 @@ def peer_at(port: int) -> Peer:
 async def test_units_run_before_the_last_piece_is_written():
     recorder, call = Recorder("unit_finished"), call_of("shout", text="to be or not to be")
     async with tool_service([shout]) as port:
-        ran = await run_paced(peer_at(port), call, FAST, None, recorder, HeldBack(recorder, call))
+        ran = await run_paced(peer_at(port), call, FAST, None, only_named, recorder, HeldBack(recorder, call))
     assert recorder.kinds.index("unit_finished") < recorder.last("text_delta")
     assert recorder.kinds[-2:] == ["turn_finished", "finished"]
     assert (ran.output, ran.finished.result, ran.failure) == ("TO BE OR NOT TO BE", "TO BE OR NOT TO BE", None)
@@ -129,14 +142,14 @@ async def test_units_run_before_the_last_piece_is_written():
 async def test_in_the_other_modes_they_run_after_it(mode):
     recorder = Recorder()
     async with tool_service([shout]) as port:
-        await run_paced(peer_at(port), call_of("shout", mode, text="to be or not"), FAST, None, recorder)
+        await run_paced(peer_at(port), call_of("shout", mode, text="to be or not"), FAST, None, only_named, recorder)
     assert recorder.kinds.index("call_started") > recorder.last("text_delta")
 
 
 async def test_a_veto_spares_the_rest():
     recorder, call = Recorder("turn_vetoed"), call_of("go_to", place="Rome", why="to be or not to be")
     async with tool_service([go_to]) as port:
-        ran = await run_paced(peer_at(port), call, FAST, None, recorder, HeldBack(recorder, call))
+        ran = await run_paced(peer_at(port), call, FAST, None, only_named, recorder, HeldBack(recorder, call))
     assert ran.failure is not None
     assert ran.failure.reason == "REJECTED"
     assert ran.finished.arguments_json == ""  # it was never sealed
@@ -153,7 +166,7 @@ async def test_what_cannot_be_told_ends_the_call():
 
     async with tool_service([shout]) as port:
         with pytest.raises(BrokenPipeError):
-            await run_paced(peer_at(port), call_of("shout", text="to be"), FAST, None, Full())
+            await run_paced(peer_at(port), call_of("shout", text="to be"), FAST, None, only_named, Full())
 
 
 async def test_a_turn_that_cannot_be_made_ends_the_call():
@@ -253,6 +266,45 @@ async def test_an_interrupt_stops_the_tool():
         await hanging.cancelled.wait()
     assert process.returncode == 130
     assert errors.decode().endswith("cancelled\n")
+
+
+PACES = pytest.mark.parametrize("pace", [(), ("--tokens-per-second", "1000")])
+
+
+@PACES
+async def test_artifacts_are_saved_where_they_are_to_be(pace, tmp_path):
+    async with tool_service([draw]) as port:
+        arguments = ("draw", "--arguments", '{"text": "to be"}', *pace, "--artifacts", str(tmp_path / "new"))
+        for _ in range(2):
+            status, _, errors = await conveyor(port, *arguments)
+            assert status == 0
+    saved = sorted((tmp_path / "new").iterdir())
+    assert [path.name for path in saved] == ["_picture-2.png", "_picture.png"]
+    assert [path.read_text() for path in saved] == ["to be", "to be"]
+    assert f"image/png, 5 bytes: {saved[0]}" in errors
+
+
+@PACES
+async def test_without_a_folder_artifacts_are_named(pace):
+    async with tool_service([draw]) as port:
+        _, output, errors = await conveyor(port, "draw", "--arguments", '{"text": "to be"}', *pace, "--json")
+        assert json.loads(output)["artifacts"] == [
+            {"name": "../picture.png", "media_type": "image/png", "byte_count": 5}
+        ]
+        _, _, errors = await conveyor(port, "draw", "--arguments", '{"text": "to be"}', *pace)
+    assert "../picture.png, image/png, 5 bytes; --artifacts FOLDER saves it" in errors
+
+
+@PACES
+async def test_a_call_that_a_person_must_allow_is_refused_unless_it_is_approved(pace):
+    async with tool_service([wipe]) as port:
+        arguments = ("wipe", "--arguments", '{"text": "it"}', *pace)
+        status, output, errors = await conveyor(port, *arguments)
+        assert (status, output) == (1, "")
+        assert "DENIED" in errors
+        assert "Allow it with --approve." in errors
+        status, output, _ = await conveyor(port, *arguments, "--approve")
+    assert (status, output) == (0, "wiped it\n")
 
 
 @pytest.mark.parametrize(

@@ -4,6 +4,7 @@ import pytest
 from google.protobuf import duration_pb2
 from rich.console import Console
 
+from gateway.cli.artifacts import only_named
 from gateway.cli.live import Live, Phase, ledger_line, share
 from gateway.cli.show import JsonLines, Lines, Panes, UnitLines, show_units_on
 from protos.conveyor.gateway.v1 import gateway_pb2 as pb
@@ -358,3 +359,47 @@ def test_the_whole_ledger_has_the_serial_time_and_the_ideal():
     finished = pb.Finished(ledger=LEDGER)
     assert ledger_line(finished, whole=True) == f"{line} · serial 2.80 s · ideal 1.90 s · 89% of ideal"
     assert ledger_line(finished, whole=True, serial=True) == line
+
+
+HANDED_OVER = event(0.6, call_artifact=pb.CallArtifact(call_id="c1", name="a.png", media_type="image/png", data=b"123"))
+AWAITED = event(
+    0.6, approval_awaited=pb.ApprovalAwaited(call_id="c1", request_id="r1", arguments_json='{"a": 1}', timeout=at(60))
+)
+
+
+def test_an_artifact_is_named_and_its_bytes_are_not_kept():
+    (call,) = after(*EVENTS[:4], HANDED_OVER).to_json()["calls"]
+    assert call["artifacts"] == [{"name": "a.png", "media_type": "image/png", "byte_count": 3}]
+    assert "a.png, image/png, 3 bytes" in drawn(after(*EVENTS[:4], HANDED_OVER))
+
+
+def test_an_artifact_is_given_to_who_keeps_it():
+    kept = []
+    live = Live(lambda artifact: kept.append(artifact.data) or only_named(artifact))  # type: ignore[func-returns-value]
+    for one in (*EVENTS[:4], HANDED_OVER):
+        live.apply(one)
+    assert kept == [b"123"]
+
+
+def test_a_call_waits_to_be_allowed_until_it_goes_on():
+    assert "python waits to be allowed" in drawn(after(*EVENTS[:4], AWAITED))
+    (call,) = after(*EVENTS[:4], AWAITED, EVENTS[7]).calls.values()
+    assert call.phase is Phase.RUNNING
+
+
+async def test_artifacts_and_approvals_are_noted():
+    live, notes = Live(), io.StringIO()
+    async with Lines(io.StringIO(), notes) as lines:
+        for one in (*EVENTS[:4], HANDED_OVER, AWAITED):
+            live.apply(one)
+            lines.event(live, one)
+    assert notes.getvalue().splitlines()[2:] == [
+        "[python] handed over a.png, image/png, 3 bytes; --artifacts FOLDER saves it",
+        '[python] waits 60 s to be allowed: {"a": 1}',
+    ]
+
+
+def test_an_artifact_is_a_line_of_json_too():
+    output = io.StringIO()
+    JsonLines(output).event(Live(), HANDED_OVER)
+    assert '"data": "MTIz"' in output.getvalue()
