@@ -129,7 +129,7 @@ def _by_name(line: Line, tool: Tool) -> dict[str, Any]:
 
 
 def _filled(value: Any, results: Mapping[int, str], tool: Tool, name: str) -> Any:
-    """A value with results in it. Text without quotes is read by the parameter's type; the tool refuses what misfits."""
+    """A value with results in it. Text without quotes is read by the parameter's type; the tool refuses misfits."""
     match value:
         case Reference():
             return _read(results[value.number], tool, name)
