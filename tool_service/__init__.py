@@ -11,6 +11,6 @@
 
 import os
 
-# Tools start processes, long after gRPC has started threads. Its handlers around fork would run in those children, which
-# do nothing but start another program; there they abort now and then. gRPC reads this when it is imported.
+# Tools start processes, long after gRPC has started threads. Its handlers around fork would run in the children, which
+# do nothing but start a program, and abort there now and then. gRPC reads this when it is imported.
 os.environ.setdefault("GRPC_ENABLE_FORK_SUPPORT", "0")
