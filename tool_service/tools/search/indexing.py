@@ -3,7 +3,7 @@
 An index folder has a manifest and beside it the folder that the manifest names, with the engine's files:
 
     manifest.json    what it is: engine, version, counts, source, and each file's size and SHA-256
-    data-1f0c…/      the index
+    sections-1f0c…/  the index
 
 The manifest is put there last and in one step, so that an index counts when all of it is written, and an old one until
 then. What is left of an attempt that was cut short goes with the next one.
@@ -14,6 +14,7 @@ import fcntl
 import hashlib
 import json
 import os
+import re
 import secrets
 import shutil
 from collections.abc import Callable, Iterable, Iterator
@@ -28,7 +29,7 @@ ENGINES = ("fts5", "tantivy")
 MANIFEST = "manifest.json"
 FORMAT = "conveyor search index"
 VERSION = 1
-_DATA = "data-"
+_DATA = re.compile(r"sections-[0-9a-f]{16}")  # nobody else names anything so; what is not in use is removed
 
 Watch = Callable[[Iterable[Path]], Iterable[Path]]
 
@@ -71,7 +72,7 @@ def write_index(folder: Path, into: Path, engine: str, watch: Watch = lambda pat
     """
     paths = documents(_existing(folder), bounded=False)
     with _writing(into):
-        data = into / f"{_DATA}{secrets.token_hex(8)}"
+        data = into / f"sections-{secrets.token_hex(8)}"
         data.mkdir()
         index, section_count = _build(folder, watch(paths), engine, data)
         index.close()
@@ -167,7 +168,7 @@ def _indexer(engine: str) -> Indexer:
 def _writing(into: Path) -> Iterator[None]:
     """Has an index folder for oneself; afterwards nothing is in it but the manifest and what that names."""
     is_new = not into.exists()
-    if not is_new and any(into.iterdir() if into.is_dir() else [into]) and not _is_ours(into):
+    if not is_new and not _is_ours(into):
         raise SearchError(f"{into} is there already and is no search index; name another place with --into")
     into.mkdir(parents=True, exist_ok=True)
     folder = os.open(into, os.O_RDONLY | os.O_DIRECTORY)
@@ -188,11 +189,11 @@ def _writing(into: Path) -> Iterator[None]:
 
 
 def _is_ours(into: Path) -> bool:
-    """Whether there is an index in the folder, or nothing but what an attempt at one left."""
-    with contextlib.suppress(SearchError):
-        return bool(read_manifest(into))
-    told = _read_json(into / MANIFEST)
-    return told.get("format") == FORMAT if told else all(path.name.startswith(_DATA) for path in into.iterdir())
+    """Whether it is a folder with an index, or with nothing but what an attempt at one left."""
+    if not into.is_dir():
+        return False
+    is_index = _read_json(into / MANIFEST).get("format") == FORMAT
+    return is_index or all(_DATA.fullmatch(path.name) for path in into.iterdir())
 
 
 def _read_json(file: Path) -> dict[str, Any]:
@@ -214,8 +215,8 @@ def _put(manifest: Manifest, into: Path) -> None:
 
 def _tidy(into: Path) -> None:
     current = _read_json(into / MANIFEST).get("data")
-    for path in into.glob(f"{_DATA}*"):
-        if path.name != current:
+    for path in into.iterdir():
+        if _DATA.fullmatch(path.name) and path.name != current:
             shutil.rmtree(path, ignore_errors=True)
 
 
