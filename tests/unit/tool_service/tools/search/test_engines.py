@@ -1,12 +1,14 @@
 """Both engines, in memory and on disk: what they find for a query."""
 
 import asyncio
+import tempfile
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tool_service.tools.search.engine import WIDEST, Hit, Index
+from tool_service.tools.search import fts5_engine
+from tool_service.tools.search.engine import WIDEST, Hit, Index, SearchError
 from tool_service.tools.search.indexing import ENGINES, index_in_memory, open_index, write_index
 from tool_service.tools.search.words import site_path
 
@@ -223,3 +225,27 @@ def test_the_last_word_may_be_a_beginning_if_no_section_has_all(index, query, ex
 @given(limit=st.integers(1, WIDEST), query=st.sampled_from(["the", "server penguins", "aardv", "text of penguins"]))
 def test_fewer_hits_are_the_first_of_more(index, limit, query):
     assert find(index, query, limit) == find(index, query)[:limit]
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+def test_an_index_on_disk_is_only_read(folder, tmp_path, monkeypatch, engine):
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "temporary"))
+    (tmp_path / "temporary").mkdir()
+    write_index(folder, tmp_path / "index", engine)
+    before = sorted((path, path.stat().st_mtime_ns) for path in (tmp_path / "index").rglob("*"))
+    index = open_index(tmp_path / "index")
+    assert find(index, "server")
+    index.close()
+    index.close()
+    assert sorted((path, path.stat().st_mtime_ns) for path in (tmp_path / "index").rglob("*")) == before
+    assert list((tmp_path / "temporary").iterdir()) == []
+
+
+def test_a_search_that_takes_too_long_is_stopped(folder, monkeypatch):
+    monkeypatch.setattr(fts5_engine, "_STEPS", 1)
+    index = index_in_memory(folder)
+    monkeypatch.setattr(fts5_engine, "SEARCH_SECONDS", -1.0)
+    with pytest.raises(SearchError, match="the search failed: it took more than"):
+        find(index, "the")
+    monkeypatch.undo()
+    assert find(index, "the")
