@@ -26,13 +26,20 @@ _CREATE = """
     USING fts5(title, body, path UNINDEXED, tokenize = 'porter unicode61 remove_diacritics 2')
 """
 _INSERT = "INSERT INTO section (path, title, body) VALUES (?, ?, ?)"
+# Snippets are made of the best sections only, not of all that match.
 _SEARCH = """
     SELECT path, title, snippet(section, 1, '', '', '…', 40)
-    FROM section
+    FROM (
+        SELECT rowid AS best, bm25(section, 4.0, 1.0) AS score
+        FROM section
+        WHERE section MATCH :match
+        AND (:within = '' OR path = :within OR substr(path, 1, length(:within) + 1) = :within || '/')
+        ORDER BY score, rowid
+        LIMIT :limit
+    )
+    JOIN section ON section.rowid = best
     WHERE section MATCH :match
-    AND (:within = '' OR path = :within OR substr(path, 1, length(:within) + 1) = :within || '/')
-    ORDER BY bm25(section, 4.0, 1.0), rowid
-    LIMIT :limit
+    ORDER BY score, best
 """
 
 
