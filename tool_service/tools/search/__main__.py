@@ -4,6 +4,7 @@ import argparse
 import hashlib
 import json
 import os
+import shlex
 import signal
 import sys
 from collections.abc import Iterable, Iterator
@@ -36,7 +37,7 @@ def main(arguments: list[str]) -> int:
         print(json.dumps({"index": os.fsdecode(into), "engine": made.engine, "source": made.source, **counts}))
     else:
         print(f"{made.document_count} documents, {made.section_count} sections, in {into}")
-        print(f"Search them: conveyor up --tools.search.index {into}")
+        print(f"Search them: conveyor up --tools.search.index {shlex.quote(str(into))}")
     return 0
 
 

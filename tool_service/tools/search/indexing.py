@@ -221,8 +221,10 @@ def _tidy(into: Path) -> None:
 
 
 def _files(data: Path) -> list[Path]:
-    """The engine's files, written through to the disk, for all to read; without lock files, which are nothing."""
-    paths = sorted(path for path in [data, *data.rglob("*")] if path.suffix != ".lock")
+    """The engine's files, written through to the disk, for all to read. Its lock files, which say nothing, go."""
+    for path in data.rglob("*.lock"):
+        path.unlink()
+    paths = sorted([data, *data.rglob("*")])
     for path in paths:
         path.chmod(0o755 if path.is_dir() else 0o644)
         descriptor = os.open(path, os.O_RDONLY)
