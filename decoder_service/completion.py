@@ -67,6 +67,11 @@ class Completion:
             work.cancel()
             await asyncio.gather(work, return_exceptions=True)
 
+    async def decide(self, decide: decoder_pb2.Decide) -> None:
+        """Passes a person's word on a call on to the tools."""
+        if self._tools is not None:
+            await self._tools.decide(decide.call_id, decide.approved, decide.reason)
+
     async def _run(self) -> None:
         async with AsyncExitStack() as stack:
             started = await self._open_tools(stack)
@@ -192,10 +197,10 @@ class Completion:
 
     def _on_tool_event(self, event: tool_pb2.ExecuteResponse) -> None:
         match event.WhichOneof("event"):
-            case "call_opened":
+            case "call_opened" if not event.call_opened.parent_id:
                 opened = event.call_opened
                 self._results[opened.call_id] = ToolText(opened.name, "")  # keeps the order of appearance
-            case "call_finished":
+            case "call_finished" if event.call_finished.call_id in self._results:  # of inner calls their parent tells
                 finished = event.call_finished
                 name = self._results[finished.call_id].name
                 self._results[finished.call_id] = ToolText(name, wire.result_text(finished))

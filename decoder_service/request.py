@@ -41,7 +41,7 @@ class Request:
     response_schema: str
 
 
-def parse(message: decoder_pb2.GenerateRequest) -> Request:
+def parse(message: decoder_pb2.Start) -> Request:
     """Checks a request. Raises ServiceError with the field, its value and what is wanted."""
     tools = _tools(message.tool_use) if message.HasField("tool_use") else None
     if tools and message.response_json_schema:
@@ -58,7 +58,7 @@ def parse(message: decoder_pb2.GenerateRequest) -> Request:
     )
 
 
-def _messages(message: decoder_pb2.GenerateRequest) -> tuple[Message, ...]:
+def _messages(message: decoder_pb2.Start) -> tuple[Message, ...]:
     if not message.messages or not message.messages[-1].content.strip():
         reject(Reason.EMPTY_PROMPT, "the conversation has no text to answer; give at least one message with text")
     for at, said in enumerate(message.messages):
@@ -117,7 +117,7 @@ def _stop(limits: decoder_pb2.Limits) -> tuple[str, ...]:
     return tuple(limits.stop)
 
 
-def _replay(message: decoder_pb2.GenerateRequest) -> tuple[str, ...]:
+def _replay(message: decoder_pb2.Start) -> tuple[str, ...]:
     if len(message.replay) > (message.limits.max_turns or DEFAULT_MAX_TURNS):
         reject(
             Reason.INVALID_REPLAY, f"replay has {len(message.replay)} entries, more than limits.max_turns allows turns"

@@ -36,6 +36,7 @@ class ToolStream:
         self._finished: asyncio.Queue[int | ServiceError] = asyncio.Queue()
         self._failure: ServiceError | None = None
         self._reader: asyncio.Task[None] | None = None
+        self._writing = asyncio.Lock()  # a call takes one write at a time, and decisions come at any
 
     async def __aenter__(self) -> Self:
         running = context.current()
@@ -68,6 +69,11 @@ class ToolStream:
         """Passes on text of the running turn."""
         await self._send(tool_pb2.ExecuteRequest(text_delta=tool_pb2.TextDelta(text=text)))
 
+    async def decide(self, call_id: str, approved: bool, reason: str) -> None:
+        """Passes on a person's word on a call."""
+        decide = tool_pb2.Decide(call_id=call_id, approved=approved, reason=reason)
+        await self._send(tool_pb2.ExecuteRequest(decide=decide))
+
     async def end_turn(self, reason: str) -> int:
         """Ends the turn; waits until all of its calls have finished and says how many there were."""
         await self._send(tool_pb2.ExecuteRequest(turn_end=tool_pb2.TurnEnd(reason=END_REASONS[reason])))
@@ -89,7 +95,8 @@ class ToolStream:
         if self._failure is not None:
             raise self._failure
         try:
-            await self._call.write(request)
+            async with self._writing:
+                await self._call.write(request)
         except (grpc.aio.AioRpcError, asyncio.InvalidStateError) as error:
             raise await self._why(error) from error
 

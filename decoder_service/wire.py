@@ -19,7 +19,10 @@ def from_tool_event(response: tool_pb2.ExecuteResponse) -> dict[str, Message]:
             opened = response.call_opened
             return {
                 "call_opened": decoder_pb2.CallOpened(
-                    call_id=opened.call_id, name=opened.name, text_offset=opened.text_offset
+                    call_id=opened.call_id,
+                    name=opened.name,
+                    text_offset=opened.text_offset,
+                    parent_id=opened.parent_id,
                 )
             }
         case "arguments_delta":
@@ -31,13 +34,31 @@ def from_tool_event(response: tool_pb2.ExecuteResponse) -> dict[str, Message]:
                 )
             }
         case "call_started":
-            return {"call_started": decoder_pb2.CallStarted(call_id=response.call_started.call_id)}
+            started = response.call_started
+            return {"call_started": decoder_pb2.CallStarted(call_id=started.call_id, after=started.after)}
         case "unit_finished":
             return {"unit_finished": _unit(response.unit_finished)}
         case "call_output":
             return {
                 "call_output": decoder_pb2.CallOutput(
                     call_id=response.call_output.call_id, text=response.call_output.text
+                )
+            }
+        case "call_artifact":
+            artifact = response.call_artifact
+            return {
+                "call_artifact": decoder_pb2.CallArtifact(
+                    call_id=artifact.call_id, name=artifact.name, media_type=artifact.media_type, data=artifact.data
+                )
+            }
+        case "approval_awaited":
+            awaited = response.approval_awaited
+            return {
+                "approval_awaited": decoder_pb2.ApprovalAwaited(
+                    call_id=awaited.call_id,
+                    request_id=awaited.request_id,
+                    arguments_json=awaited.arguments_json,
+                    timeout=awaited.timeout,
                 )
             }
         case "call_finished":

@@ -6,19 +6,20 @@ admit ▶ bound by a deadline ▶ parse ▶ tools exist ▶ decode, passing even
 import asyncio
 import time
 from collections.abc import AsyncGenerator, Iterator
-from contextlib import aclosing, contextmanager, suppress
+from contextlib import AsyncExitStack, aclosing, contextmanager, suppress
 from dataclasses import dataclass, field, replace
 
 import structlog
 
 from gateway import wire
-from gateway.decoder import DecoderClient
+from gateway.approvals import Approvals
+from gateway.decoder import Generation
 from gateway.ledger import Ledger, Timeline
 from gateway.metrics import Metrics
 from gateway.request import Completion, parse
 from gateway.settings import GatewaySettings
 from gateway.tools import Catalogue
-from protos.conveyor.decoder.v1 import decoder_pb2
+from protos.conveyor.decoder.v1 import decoder_pb2, decoder_pb2_grpc
 from protos.conveyor.gateway.v1 import gateway_pb2
 from protos.rpc import context
 from protos.rpc.errors import Reason, ServiceError, reject
@@ -32,7 +33,11 @@ class Completions:
     """Runs completions, at most `settings.max_active` at once."""
 
     def __init__(
-        self, settings: GatewaySettings, decoder: DecoderClient, catalogue: Catalogue, metrics: Metrics
+        self,
+        settings: GatewaySettings,
+        decoder: "decoder_pb2_grpc.DecoderServiceAsyncStub",
+        catalogue: Catalogue,
+        metrics: Metrics,
     ) -> None:
         self._settings = settings
         self._decoder = decoder
@@ -40,6 +45,7 @@ class Completions:
         self._metrics = metrics
         self._active = 0
         self._draining = False
+        self.approvals = Approvals()
         self._idle = asyncio.Event()
         self._idle.set()
 
@@ -97,10 +103,14 @@ class Completions:
         self, completion: Completion, progress: "_Progress"
     ) -> AsyncGenerator[gateway_pb2.CompleteResponse, None]:
         finished = False
-        async with aclosing(self._decoder.generate(wire.to_generate_request(completion))) as responses:
+        generation = Generation(self._decoder, wire.to_start(completion))
+        async with AsyncExitStack() as stack:
+            approvals = stack.enter_context(self.approvals.of(context.current().request_id, generation.decide))
+            responses = await stack.enter_async_context(aclosing(generation.events()))
             # Read to the end of the stream: leaving at `finished` would cancel a call that has only its status to send.
             async for response in responses:
                 kind = response.WhichOneof("event")
+                approvals.observe(response)
                 if kind == "finished":
                     finished = True
                     yield self._finish(response.finished, progress)

@@ -1,6 +1,7 @@
 """The client of the decoder."""
 
-from collections.abc import AsyncGenerator
+import asyncio
+from collections.abc import AsyncGenerator, AsyncIterator
 
 import grpc
 
@@ -9,25 +10,35 @@ from protos.rpc import context
 from protos.rpc.errors import Reason, from_rpc_error
 
 
-class DecoderClient:
-    """Speaks to the decoder behind `channel`, in the name and within the deadline of the running request."""
+class Generation:
+    """A completion on its way through the decoder behind `stub`, in the name and within the deadline of the running
+    request."""
 
-    def __init__(self, channel: grpc.aio.Channel) -> None:
-        self._stub = decoder_pb2_grpc.DecoderServiceStub(channel)
+    def __init__(self, stub: "decoder_pb2_grpc.DecoderServiceAsyncStub", start: decoder_pb2.Start) -> None:
+        self._stub = stub
+        self._commands: asyncio.Queue[decoder_pb2.GenerateRequest | None] = asyncio.Queue()
+        self._commands.put_nowait(decoder_pb2.GenerateRequest(start=start))
 
-    async def generate(
-        self, request: decoder_pb2.GenerateRequest
-    ) -> AsyncGenerator[decoder_pb2.GenerateResponse, None]:
-        """The decoder's events. Closing the generator cancels the work behind it.
+    async def events(self) -> AsyncGenerator[decoder_pb2.GenerateResponse, None]:
+        """The decoder's events. Closing the generator cancels the work behind it. To be called once.
 
         Raises `ServiceError` with the decoder's own reason, or DECODER_UNAVAILABLE where it could not be reached.
         """
         running = context.current()
-        call = self._stub.Generate(request, timeout=running.remaining_seconds(), metadata=running.metadata())
+        call = self._stub.Generate(self._sent(), timeout=running.remaining_seconds(), metadata=running.metadata())
         try:
             async for response in call:
                 yield response
         except grpc.aio.AioRpcError as error:
             raise from_rpc_error(error, Reason.DECODER_UNAVAILABLE) from error
         finally:
+            self._commands.put_nowait(None)  # gRPC reads on for as long as the iterator goes on
             call.cancel()
+
+    def decide(self, decide: decoder_pb2.Decide) -> None:
+        """Passes a person's word on a call on."""
+        self._commands.put_nowait(decoder_pb2.GenerateRequest(decide=decide))
+
+    async def _sent(self) -> AsyncIterator[decoder_pb2.GenerateRequest]:
+        while (command := await self._commands.get()) is not None:
+            yield command

@@ -13,7 +13,8 @@ For turn i, with its calls and their units:
     hidden_i   max(0, tool_i - exposed_i)
 
     ideal exposed_i   max(0, latest end of a call - decoded_i), where a call is a chain of units:
-                      start = max(when its text had been decoded, end of the unit before), end = start + its work
+                      start = max(when its text had been decoded, end of the unit before), end = start + its work;
+                      a call that needed results of others starts after their ends
 
 Of the completion:
 
@@ -36,6 +37,15 @@ class TextDecoded:
 
     at: float
     length: int
+
+
+@dataclass(frozen=True, slots=True)
+class CallStarted:
+    """A call's tool began to run, once the calls in `after` had ended."""
+
+    at: float
+    call_id: str
+    after: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +81,7 @@ class TurnFinished:
     at: float
 
 
-Event = TextDecoded | UnitFinished | CallFinished | TurnDecoded | TurnFinished
+Event = TextDecoded | CallStarted | UnitFinished | CallFinished | TurnDecoded | TurnFinished
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,6 +109,8 @@ class Timeline:
         match event:
             case TextDecoded():
                 self._turn.read(event)
+            case CallStarted():
+                self._turn.after[event.call_id] = event.after
             case UnitFinished():
                 self._turn.units[event.call_id].append(event)
             case CallFinished():
@@ -136,18 +148,26 @@ class _Turn:
     times: list[float] = field(default_factory=list)  # when it had that length
     units: defaultdict[str, list[UnitFinished]] = field(default_factory=lambda: defaultdict(list))
     busy: dict[str, float] = field(default_factory=dict)  # per call that has ended
+    after: dict[str, tuple[str, ...]] = field(default_factory=dict)  # per call: those that it had to wait for
 
     def read(self, delta: TextDecoded) -> None:
         self.lengths.append((self.lengths[-1] if self.lengths else 0) + delta.length)
         self.times.append(delta.at)
 
     def ideal_exposed(self, decoded: float) -> float:
-        ends = (self._ideal_end(call_id, decoded) for call_id in self.busy)
-        return max(0.0, max(ends, default=decoded) - decoded)
+        ends: dict[str, float] = {}
+        for call_id in (*self.after, *(self.busy.keys() - self.after.keys())):  # none starts before what it waits for
+            earliest = max((ends.get(other, 0.0) for other in self.after.get(call_id, ())), default=0.0)
+            if call_id in self.busy:
+                ends[call_id] = self._ideal_end(call_id, decoded, earliest)
+        return max(0.0, max(ends.values(), default=decoded) - decoded)
 
-    def _ideal_end(self, call_id: str, decoded: float) -> float:
-        """When the call could have ended. Work in none of its units follows them, or the turn where it has none."""
-        end = worked = 0.0
+    def _ideal_end(self, call_id: str, decoded: float, end: float) -> float:
+        """When the call could have ended that could start at `end`.
+
+        Work in none of its units follows them, or the turn where it has none.
+        """
+        worked = 0.0
         units = self.units[call_id]
         for unit in units:
             end = max(self._reached(unit.text_offset, decoded), end) + unit.busy

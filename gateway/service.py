@@ -6,13 +6,13 @@ import time
 import structlog
 
 from gateway.completions import Completions
-from gateway.decoder import DecoderClient
 from gateway.http import HttpServer, create_app
 from gateway.metrics import Metrics
 from gateway.readiness import Readiness
 from gateway.servicer import GatewayServicer
 from gateway.settings import GatewaySettings
 from gateway.tools import Catalogue
+from protos.conveyor.decoder.v1 import decoder_pb2_grpc
 from protos.conveyor.gateway.v1 import gateway_pb2, gateway_pb2_grpc
 from protos.rpc.channel import open_channel
 from protos.rpc.server import Server
@@ -33,7 +33,8 @@ class Gateway:
         }
         self.metrics = Metrics()
         self.catalogue = Catalogue(self._channels["tools"], settings.tools_refresh_seconds)
-        self.completions = Completions(settings, DecoderClient(self._channels["decoder"]), self.catalogue, self.metrics)
+        decoder = decoder_pb2_grpc.DecoderServiceStub(self._channels["decoder"])
+        self.completions = Completions(settings, decoder, self.catalogue, self.metrics)
         servicer = GatewayServicer(self.completions, self.catalogue)
         self._server = Server(
             settings.address,

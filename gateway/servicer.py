@@ -21,6 +21,12 @@ class GatewayServicer(gateway_pb2_grpc.GatewayServiceServicer):
         return self._completions.run(request)
 
     @handler.unary
+    async def Approve(self, request: gateway_pb2.ApproveRequest) -> gateway_pb2.ApproveResponse:
+        """Allows or refuses a call that waits for it."""
+        self._completions.approvals.approve(request)
+        return gateway_pb2.ApproveResponse()
+
+    @handler.unary
     async def ListTools(self, _request: gateway_pb2.ListToolsRequest) -> gateway_pb2.ListToolsResponse:
         """Lists the tools and formats, as last heard from the tool service."""
         return (await self._catalogue.listing()).response

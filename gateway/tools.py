@@ -35,9 +35,9 @@ class Listing:
         return frozenset(tool.name for tool in self.response.tools)
 
     @cached_property
-    def formats(self) -> dict[str, str]:
-        """Name of each format, and the only tool that it can call or an empty string."""
-        return {form.name: form.only_tool for form in self.response.formats}
+    def formats(self) -> dict[str, gateway_pb2.Format]:
+        """Each format by its name."""
+        return {form.name: form for form in self.response.formats}
 
     def knows(self, use: ToolUse) -> bool:
         """Whether the format and every tool exist."""
@@ -56,8 +56,9 @@ class Listing:
                     Reason.UNKNOWN_TOOL,
                     f"tool_use.tools names {shown(name)}; the tools are {listed(sorted(self.tools))}.",
                 )
-        only = self.formats[use.format]
-        if only and use.tools != (only,):
+        form = self.formats[use.format]
+        only, alone = form.only_tool, not form.calls_others
+        if only and (only not in use.tools or (alone and len(use.tools) > 1)):
             reject(
                 Reason.INVALID_TOOL_USE,
                 f"tool_use.tools is {listed(use.tools)}; the format {shown(use.format)} can call {shown(only)} only.",

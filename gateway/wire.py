@@ -23,10 +23,10 @@ def copy(source: Message, target: type[Target]) -> Target:
     return target.FromString(source.SerializeToString())
 
 
-def to_generate_request(completion: Completion) -> decoder_pb2.GenerateRequest:
+def to_start(completion: Completion) -> decoder_pb2.Start:
     """What the decoder is to do for `completion`."""
     use, sampling, limits = completion.tool_use, completion.sampling, completion.limits
-    return decoder_pb2.GenerateRequest(
+    return decoder_pb2.Start(
         messages=[decoder_pb2.Message(role=said.role, content=said.content) for said in completion.messages],
         tool_use=None
         if use is None
@@ -48,6 +48,9 @@ def to_timeline(response: decoder_pb2.GenerateResponse, kind: str) -> ledger.Eve
     match kind:
         case "text_delta":
             return ledger.TextDecoded(at, len(response.text_delta.text))
+        case "call_started":
+            started = response.call_started
+            return ledger.CallStarted(at, started.call_id, tuple(started.after))
         case "unit_finished":
             unit = response.unit_finished
             return ledger.UnitFinished(at, unit.call_id, unit.text_offset, seconds(unit.busy))

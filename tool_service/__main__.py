@@ -12,8 +12,9 @@ from protos.rpc.telemetry import configure_logs, serve_metrics
 from tool_service.execution.host import ToolHost
 from tool_service.servicer import ToolServicer
 from tool_service.settings import ToolSettings
-from tool_service.tools.loading import ToolLoadError, load_tools
+from tool_service.tools.loading import open_host
 from tool_service.tools.python.interpreter import warm_up
+from tool_service.tools.sources import ToolLoadError
 
 SERVICE = tool_pb2.DESCRIPTOR.services_by_name["ToolService"].full_name
 
@@ -24,7 +25,12 @@ CLOSE_SECONDS = 5.0  # for interpreters and their folders to go
 
 async def serve(settings: ToolSettings) -> None:
     """Loads the tools, listens, drains on SIGTERM."""
-    servicer = ToolServicer(ToolHost(load_tools(settings)), settings)
+    async with open_host(settings) as host:
+        await _serve(host, settings)
+
+
+async def _serve(host: ToolHost, settings: ToolSettings) -> None:
+    servicer = ToolServicer(host, settings)
     server = Server(
         settings.address,
         lambda grpc_server: tool_pb2_grpc.add_ToolServiceServicer_to_server(servicer, grpc_server),

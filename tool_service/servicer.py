@@ -2,7 +2,7 @@
 
 import asyncio
 import contextlib
-from collections.abc import AsyncGenerator, AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator, Callable
 
 from protos.conveyor.tool.v1 import tool_pb2, tool_pb2_grpc
 from protos.rpc.errors import Reason, ServiceError, reject
@@ -58,14 +58,16 @@ class ToolServicer(tool_pb2_grpc.ToolServiceServicer):
     async def _execute(
         self, requests: AsyncIterator[tool_pb2.ExecuteRequest]
     ) -> AsyncGenerator[tool_pb2.ExecuteResponse, None]:
-        events: asyncio.Queue[Event | None] = asyncio.Queue()
+        events: asyncio.Queue[Event | Exception | None] = asyncio.Queue()
         metrics = ToolMetrics()
         opened = await self._open(requests, events)
-        commands = asyncio.create_task(_obey(opened.runner, requests))
+        commands = asyncio.create_task(_obey(opened.runner, requests, events.put_nowait))
         commands.add_done_callback(lambda _: events.put_nowait(None))
         try:
             yield wire.started(opened)
             while (event := await events.get()) is not None:
+                if isinstance(event, Exception):
+                    raise event
                 metrics.observe(event)
                 yield wire.event_message(event)
             await commands
@@ -75,7 +77,7 @@ class ToolServicer(tool_pb2_grpc.ToolServiceServicer):
             await opened.runner.aclose()
 
     async def _open(
-        self, requests: AsyncIterator[tool_pb2.ExecuteRequest], events: asyncio.Queue[Event | None]
+        self, requests: AsyncIterator[tool_pb2.ExecuteRequest], events: asyncio.Queue[Event | Exception | None]
     ) -> Opened:
         first = await anext(aiter(requests), None)
         if first is None or first.WhichOneof("command") != "start":
@@ -94,17 +96,39 @@ class ToolServicer(tool_pb2_grpc.ToolServiceServicer):
         """Lists tools and formats."""
         return tool_pb2.ListToolsResponse(
             tools=[wire.tool_message(tool) for _, tool in sorted(self._host.tools.items())],
-            formats=[wire.format_message(format_) for _, format_ in sorted(FORMATS.items())],
+            formats=[
+                wire.format_message(format_, self._host.calls_others(format_)) for _, format_ in sorted(FORMATS.items())
+            ],
         )
 
 
-async def _obey(runner: Runner, requests: AsyncIterator[tool_pb2.ExecuteRequest]) -> None:
-    """Carries out the commands after `start`, until the caller has no more."""
-    async for request in requests:
-        match request.WhichOneof("command"):
-            case "text_delta":
-                runner.text(request.text_delta.text)
-            case "turn_end":
-                await runner.end_turn(wire.parse_end(request.turn_end))
-            case other:
-                reject(Reason.PROTOCOL_VIOLATION, f"command {other} is not expected here")
+async def _obey(
+    runner: Runner, requests: AsyncIterator[tool_pb2.ExecuteRequest], fail: Callable[[Exception], None]
+) -> None:
+    """Carries out the commands after `start`, until the caller has no more. `fail` hears of a turn whose end failed."""
+    ending: asyncio.Task[None] | None = None  # of a turn: its calls may wait for a decision, so reading goes on
+    try:
+        async for request in requests:
+            match request.WhichOneof("command"):
+                case "decide":
+                    runner.decide(request.decide.call_id, request.decide.approved, request.decide.reason)
+                case "text_delta" | "turn_end" if ending is not None and not ending.done():
+                    reject(Reason.PROTOCOL_VIOLATION, "the turn that ended has not finished; wait for turn_finished")
+                case "text_delta":
+                    runner.text(request.text_delta.text)
+                case "turn_end":
+                    ending = asyncio.create_task(runner.end_turn(wire.parse_end(request.turn_end)))
+                    ending.add_done_callback(lambda ended: _tell(ended, fail))
+                case other:
+                    reject(Reason.PROTOCOL_VIOLATION, f"command {other} is not expected here")
+        if ending is not None:
+            await ending
+    finally:
+        if ending is not None:
+            ending.cancel()
+            await asyncio.gather(ending, return_exceptions=True)
+
+
+def _tell(ended: "asyncio.Task[None]", fail: Callable[[Exception], None]) -> None:
+    if not ended.cancelled() and isinstance(error := ended.exception(), Exception):
+        fail(error)

@@ -31,6 +31,11 @@ class ToolSettings(ServiceSettings):
     metrics_address: HttpAddress = Field("127.0.0.1:8082", description="where to serve /metrics; empty: nowhere")
     modules: Names = Field([], description="Python files or modules whose tools are added")
     only: Names = Field([], description="names of the tools to offer; empty: all")
+    approve: Names = Field([], description="names of the tools whose calls a person must allow, beside those that ask")
+    approval_seconds: float = Field(120.0, gt=0, le=86_400, description="how long a call waits to be allowed")
+    state_folder: str = Field("", description="where it is kept which calls have acted; empty: ~/.local/state/conveyor")
+    workers: int = Field(4, ge=1, le=64, description="processes for plain functions")
+    worker_memory_gib: float = Field(4.0, ge=0.5, le=1024, description="address space of each of them, in GiB")
     max_completions: int = Field(256, ge=1, le=100_000, description="completions at once; then OVERLOADED")
     max_call_seconds: float = Field(600.0, gt=0, le=86_400, description="longest timeout that a completion may ask for")
     max_result_chars: int = Field(

@@ -3,6 +3,7 @@
 import json
 
 from protos.conveyor.tool.v1 import tool_pb2
+from protos.rpc import context
 from protos.rpc.errors import Reason, reject
 from tool_service.execution import events
 from tool_service.execution.host import Opened, Start
@@ -40,7 +41,12 @@ def parse_start(start: tool_pb2.Start, settings: ToolSettings) -> Start:
     if start.mode not in _MODES:
         reject(Reason.INVALID_TOOL_USE, f"start.mode = {start.mode} is unknown")
     return Start(
-        start.format, tuple(start.tools), _MODES[start.mode], _limits(start.limits, settings), start.required_tool
+        start.format,
+        tuple(start.tools),
+        _MODES[start.mode],
+        _limits(start.limits, settings),
+        start.required_tool,
+        context.current().request_id,
     )
 
 
@@ -88,14 +94,20 @@ def tool_message(tool: Tool) -> tool_pb2.Tool:
         parameters_json_schema=json.dumps(tool.signature.json_schema, ensure_ascii=False),
         effect=_EFFECTS[tool.effect],
         partial=tool.starts_early,
+        needs_approval=tool.asks,
     )
     message.timeout.FromNanoseconds(int(tool.timeout * 1e9))
     return message
 
 
-def format_message(format_: Format) -> tool_pb2.Format:
+def format_message(format_: Format, calls_others: bool) -> tool_pb2.Format:
     """A format, for `ListTools`."""
-    return tool_pb2.Format(name=format_.name, description=format_.description, only_tool=format_.only_tool)
+    return tool_pb2.Format(
+        name=format_.name,
+        description=format_.description,
+        only_tool=format_.only_tool,
+        calls_others=calls_others,
+    )
 
 
 def event_message(event: events.Event) -> tool_pb2.ExecuteResponse:
@@ -104,7 +116,7 @@ def event_message(event: events.Event) -> tool_pb2.ExecuteResponse:
     match event:
         case events.CallOpened():
             response.call_opened.call_id, response.call_opened.name = event.call_id, event.name
-            response.call_opened.text_offset = event.offset
+            response.call_opened.text_offset, response.call_opened.parent_id = event.offset, event.parent_id
         case events.ArgumentsDelta():
             delta = tool_pb2.ArgumentsDelta(
                 call_id=event.call_id, argument=event.argument, text=event.text, value_json=event.value_json
@@ -112,6 +124,7 @@ def event_message(event: events.Event) -> tool_pb2.ExecuteResponse:
             response.arguments_delta.CopyFrom(delta)
         case events.CallStarted():
             response.call_started.call_id = event.call_id
+            response.call_started.after.extend(event.after)
         case events.UnitFinished():
             unit = response.unit_finished.unit
             response.unit_finished.call_id, unit.label, unit.text_offset = (
@@ -122,6 +135,17 @@ def event_message(event: events.Event) -> tool_pb2.ExecuteResponse:
             unit.busy.FromNanoseconds(int(event.unit.busy * 1e9))
         case events.CallOutput():
             response.call_output.call_id, response.call_output.text = event.call_id, event.text
+        case events.CallArtifact():
+            artifact = event.artifact
+            message = tool_pb2.CallArtifact(
+                call_id=event.call_id, name=artifact.name, media_type=artifact.media_type, data=artifact.data
+            )
+            response.call_artifact.CopyFrom(message)
+        case events.ApprovalAwaited():
+            awaited = response.approval_awaited
+            awaited.call_id, awaited.request_id = event.call_id, event.request_id
+            awaited.arguments_json = event.arguments_json
+            awaited.timeout.FromNanoseconds(int(event.timeout * 1e9))
         case events.CallFinished():
             _fill_finished(response.call_finished, event)
         case events.TurnVetoed():

@@ -28,6 +28,7 @@ REMEDIES: dict[Reason, str] = {
     Reason.INVALID_TOOL_USE: f"Correct --tools, --format or --choice; {_LIST}",
     Reason.UNKNOWN_TOOL: f"Correct --tools; {_LIST}",
     Reason.UNKNOWN_FORMAT: f"Correct --format; {_LIST}",
+    Reason.NOT_AWAITED: "Name a call that waits: the event `approval_awaited` has its ids, for as long as it waits.",
     Reason.PROTOCOL_VIOLATION: "Are the command line and the services of the same version? Install them together.",
     Reason.OVERLOADED: "Try again in a moment.",
     Reason.DRAINING: "The services are shutting down; start them with `conveyor up` and try again.",

@@ -108,7 +108,9 @@ async def test_the_list_for_programs(service):
     data = json.loads(output)
     assert data["tools"][0]["parameters_json_schema"] == {"type": "object"}
     assert data["tools"][0]["timeout_seconds"] == 10.0
-    assert data["formats"] == [{"name": "code_block", "description": "A fence.", "only_tool": "echo"}]
+    assert data["formats"] == [
+        {"name": "code_block", "description": "A fence.", "only_tool": "echo", "calls_others": False}
+    ]
 
 
 async def test_a_call_streams_its_output_and_prints_its_result(service):

@@ -64,7 +64,7 @@ class FakeDecoder(decoder_pb2_grpc.DecoderServiceServicer):
     script: list[decoder_pb2.GenerateResponse] = field(default_factory=lambda: [*TURN, FINISHED])
     hangs: bool = False
     error: ServiceError | None = None
-    requests: list[decoder_pb2.GenerateRequest] = field(default_factory=list)
+    requests: list[decoder_pb2.Start] = field(default_factory=list)
     metadata: dict[str, str] = field(default_factory=dict)
     remaining: float | None = None
     running: asyncio.Event = field(default_factory=asyncio.Event)
@@ -72,8 +72,8 @@ class FakeDecoder(decoder_pb2_grpc.DecoderServiceServicer):
     release: asyncio.Event = field(default_factory=asyncio.Event)
     cancelled: bool = False
 
-    async def Generate(self, request, context):
-        self.requests.append(request)
+    async def Generate(self, requests, context):
+        self.requests.append((await anext(aiter(requests))).start)
         self.metadata = dict(context.invocation_metadata())
         self.remaining = context.time_remaining()
         self.running.set()

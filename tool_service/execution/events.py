@@ -2,16 +2,18 @@
 
 from dataclasses import dataclass
 
+from tool_service.interface.artifact import Artifact
 from tool_service.interface.meter import Unit
 
 
 @dataclass(frozen=True, slots=True)
 class CallOpened:
-    """A call's name is sealed, `offset` characters into the turn."""
+    """A call's name is sealed, `offset` characters into the turn. `parent_id`: the call whose tool made it, if any."""
 
     call_id: str
     name: str
     offset: int
+    parent_id: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,9 +28,10 @@ class ArgumentsDelta:
 
 @dataclass(frozen=True, slots=True)
 class CallStarted:
-    """A call's tool began to run."""
+    """A call's tool began to run. `after`: the inner calls whose results it needed."""
 
     call_id: str
+    after: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +48,24 @@ class CallOutput:
 
     call_id: str
     text: str
+
+
+@dataclass(frozen=True, slots=True)
+class CallArtifact:
+    """Bytes beside the text."""
+
+    call_id: str
+    artifact: Artifact
+
+
+@dataclass(frozen=True, slots=True)
+class ApprovalAwaited:
+    """A sealed call waits for a person's word, for `timeout` seconds."""
+
+    call_id: str
+    request_id: str
+    arguments_json: str
+    timeout: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,4 +103,15 @@ class TurnFinished:
     call_count: int
 
 
-Event = CallOpened | ArgumentsDelta | CallStarted | UnitFinished | CallOutput | CallFinished | TurnVetoed | TurnFinished
+Event = (
+    CallOpened
+    | ArgumentsDelta
+    | CallStarted
+    | UnitFinished
+    | CallOutput
+    | CallArtifact
+    | ApprovalAwaited
+    | CallFinished
+    | TurnVetoed
+    | TurnFinished
+)

@@ -5,10 +5,16 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 
 from tool_service.execution.events import Event
+from tool_service.execution.journal import EffectJournal
 from tool_service.execution.runner import Limits, Mode, Runner
+from tool_service.execution.shared import Shared
+from tool_service.execution.workers import WorkerPool
 from tool_service.formats import FORMATS
 from tool_service.formats.format import Format, ToolSchema
 from tool_service.interface.tool import Tool
+from tool_service.interface.toolbox import Toolbox
+
+APPROVAL_SECONDS = 120.0
 
 
 class UnknownFormatError(Exception):
@@ -25,13 +31,16 @@ class FormatMismatchError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Start:
-    """A completion to open. `required_tool`: a tool's name, "*" for any, or empty."""
+    """A completion to open. `required_tool`: a tool's name, "*" for any, or empty. `completion_id`: the same in every
+    try of one request, and no other's.
+    """
 
     format: str
     tools: tuple[str, ...]
     mode: Mode
     limits: Limits
     required_tool: str = ""
+    completion_id: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,32 +56,80 @@ class Opened:
 
 @dataclass(slots=True)
 class ToolHost:
-    """Every tool, by name. Raises ValueError when two tools share a name."""
+    """Every tool of a service, by name, with what their calls share. Whoever makes it closes it."""
 
     tools: dict[str, Tool]
+    journal: EffectJournal = field(default_factory=EffectJournal)
+    workers: WorkerPool = field(default_factory=WorkerPool)
+    approval_seconds: float = APPROVAL_SECONDS
     slots: dict[str, asyncio.Semaphore] = field(init=False)
 
     def __post_init__(self) -> None:
         self.slots = {tool.name: asyncio.Semaphore(tool.concurrency) for tool in self.tools.values()}
+
+    def offer(self, tool: Tool) -> None:
+        """Adds a tool, or puts it in the place of one of the same name; running completions keep what they have."""
+        self.tools[tool.name] = tool
+        self.slots.setdefault(tool.name, asyncio.Semaphore(tool.concurrency))
+
+    def withdraw(self, name: str) -> None:
+        """Takes a tool away from completions to come."""
+        self.tools.pop(name, None)
+
+    def calls_others(self, format_: Format) -> bool:
+        """Whether the only tool of a format is there and calls others."""
+        return format_.only_tool in self.tools and _takes_toolbox(self.tools[format_.only_tool])
+
+    async def aclose(self) -> None:
+        """Ends the workers and closes the journal."""
+        await self.workers.aclose()
+        await self.journal.aclose()
 
     def open(self, start: Start, emit: Callable[[Event], None]) -> Opened:
         """Opens a completion. Whoever opens it closes its runner. Raises one of this module's errors."""
         if start.format not in FORMATS:
             raise UnknownFormatError(f"unknown format {start.format!r}; there are: {', '.join(sorted(FORMATS))}")
         format_ = FORMATS[start.format]
-        tools = {name: self._tool(name) for name in start.tools}
-        if format_.only_tool and set(tools) != {format_.only_tool}:
-            raise FormatMismatchError(
-                f"format {format_.name!r} writes calls of the tool {format_.only_tool!r} alone; give just that one"
-            )
+        named = {name: self._tool(name) for name in start.tools}
+        tools, inner = self._roles(format_, named)
         schemas = [schema_of(tool) for tool in tools.values()]
+        shared = Shared(
+            completion_id=start.completion_id,
+            mode=start.mode,
+            limits=start.limits,
+            slots=self.slots,
+            journal=self.journal,
+            workers=self.workers,
+            approval_seconds=self.approval_seconds,
+            emit=emit,
+        )
         return Opened(
-            runner=Runner(format_, tools, start.mode, start.limits, self.slots, emit),
+            runner=Runner(format_, tools, inner, shared),
             format=format_,
             tools=tuple(tools.values()),
-            instructions=format_.instructions(schemas),
+            instructions=format_.instructions(
+                schemas if not format_.lists_inner else list(map(schema_of, inner.values()))
+            ),
             grammar=self._grammar(format_, schemas, start.required_tool),
         )
+
+    def _roles(self, format_: Format, named: dict[str, Tool]) -> tuple[dict[str, Tool], dict[str, Tool]]:
+        """The tools that the model may call, and those that a tool of these may call.
+
+        The latter are the completion's tools without a toolbox; where there are none, all such tools that do no harm
+        and ask nobody.
+        """
+        plain = {name: tool for name, tool in named.items() if not _takes_toolbox(tool)}
+        free = {name: tool for name, tool in self.tools.items() if tool.effect.harmless and not tool.asks}
+        inner = plain or {name: tool for name, tool in free.items() if not _takes_toolbox(tool)}
+        only = format_.only_tool
+        if not only:
+            return named, inner
+        if only not in named or (len(named) > 1 and not self.calls_others(format_)):
+            raise FormatMismatchError(
+                f"format {format_.name!r} writes calls of the tool {only!r} alone; give just that one"
+            )
+        return {only: named[only]}, inner
 
     def _tool(self, name: str) -> Tool:
         if name not in self.tools:
@@ -101,3 +158,7 @@ def by_name(tools: Iterable[Tool]) -> dict[str, Tool]:
             raise ValueError(f"two tools are named {tool.name!r}")
         named[tool.name] = tool
     return named
+
+
+def _takes_toolbox(tool: Tool) -> bool:
+    return Toolbox in tool.signature.injected.values()

@@ -1,11 +1,10 @@
 """One completion: its turns' text in, events of its calls out."""
 
 import asyncio
-import enum
+import dataclasses
 import itertools
 import json
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping
 
 from tool_service.execution.events import (
     ArgumentsDelta,
@@ -16,51 +15,28 @@ from tool_service.execution.events import (
     TurnFinished,
     TurnVetoed,
 )
+from tool_service.execution.inner_calls import InnerCalls
 from tool_service.execution.running_call import RunningCall
+from tool_service.execution.shared import Limits, Mode, Shared
 from tool_service.formats import events as parsed
 from tool_service.formats.format import EndReason, Format
-from tool_service.interface.session import SessionState
 from tool_service.interface.tool import Tool
 
-
-class Mode(enum.Enum):
-    """When a call is launched."""
-
-    SERIAL = "serial"
-    PARALLEL = "parallel"
-    ON_SEAL = "on_seal"
-    PARTIAL = "partial"
-
-
-@dataclass(frozen=True, slots=True)
-class Limits:
-    """Caps of one completion. `call_timeout`: seconds, on top of each tool's own."""
-
-    max_calls_per_turn: int = 64
-    max_result_chars: int = 16_384
-    call_timeout: float = 3600.0
+__all__ = ["Limits", "Mode", "Runner"]
 
 
 class Runner:
-    """Runs the calls of one completion. `slots` are each tool's places, shared with other completions."""
+    """Runs the calls of one completion: of `tools` by the model, of `inner` by tools that take a `Toolbox`."""
 
-    def __init__(
-        self,
-        format_: Format,
-        tools: Mapping[str, Tool],
-        mode: Mode,
-        limits: Limits,
-        slots: Mapping[str, asyncio.Semaphore],
-        emit: Callable[[Event], None],
-    ) -> None:
+    def __init__(self, format_: Format, tools: Mapping[str, Tool], inner: Mapping[str, Tool], shared: Shared) -> None:
         self._format = format_
         self._tools = tools
+        self._inner = inner
         self._parameters = {name: tool.signature.json_schema for name, tool in tools.items()}
-        self._mode = mode
-        self._limits = limits
-        self._slots = slots
-        self._out = emit
-        self._session = SessionState()
+        self._mode = shared.mode
+        self._limits = shared.limits
+        self._out = shared.emit
+        self._shared = dataclasses.replace(shared, emit=self._emit)
         self._ids = itertools.count(1)
         self._begin_turn()
 
@@ -82,14 +58,20 @@ class Runner:
         self._out(TurnFinished(self._opened))
         self._begin_turn()
 
+    def decide(self, call_id: str, approved: bool, reason: str = "") -> None:
+        """A person's word on a call that waits for it; any other is left alone."""
+        if call_id in self._by_id:
+            self._by_id[call_id].decide(approved, reason)
+
     async def aclose(self) -> None:
         """Stops every call and frees what they left."""
         await asyncio.gather(*(call.cancel() for call in self._calls.values()))
-        await self._session.aclose()
+        await self._shared.session.aclose()
 
     def _begin_turn(self) -> None:
         self._parser = self._format.parser(self._parameters)
         self._calls: dict[int, RunningCall] = {}
+        self._by_id: dict[str, RunningCall] = {}  # inner calls too
         self._opened = 0
         self._offset = 0
         self._decoding = True
@@ -118,19 +100,17 @@ class Runner:
             self._answer(call_id, Failure("TOO_MANY_CALLS", message))
             return
         tool = self._tools[event.name]
-        call = RunningCall(
-            call_id,
-            tool,
-            self._offset,
-            slots=self._slots[tool.name],
-            session=self._session,
-            max_result_chars=self._limits.max_result_chars,
-            timeout=min(tool.timeout, self._limits.call_timeout),
-            emit=self._emit,
-        )
+        call = RunningCall(call_id, tool, self._offset, self._shared, inner_calls=self._inner_calls)
         self._calls[event.call] = call
+        self._register(call)
         if self._mode is Mode.PARTIAL and tool.starts_early:
             call.launch()
+
+    def _inner_calls(self, parent: RunningCall) -> InnerCalls:
+        return InnerCalls(parent, self._inner, self._shared, self._register)
+
+    def _register(self, call: RunningCall) -> None:
+        self._by_id[call.id] = call
 
     def _pass_on(self, call: RunningCall, event: parsed.Event) -> None:
         match event:

@@ -6,6 +6,9 @@
 The parser's verbs (`open_argument` … `seal`, `give_up`) fill it with input at any time; `launch` starts the tool, and
 is the only thing that modes time differently. What goes wrong before the launch is told at the launch, so that a mode
 that starts late also fails late.
+
+Sealing has two steps where the tool changes the world or a person must allow it: the text is complete, then the call is
+cleared (`clearance.py`). Only then `Call.sealed()` returns, and only then a tool that cannot start early begins.
 """
 
 import asyncio
@@ -13,30 +16,29 @@ import contextlib
 import inspect
 import json
 import time
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Mapping
+from typing import Any, Protocol
 
-import pydantic_core
 import structlog
 
 from tool_service.execution.arguments import Arguments
-from tool_service.execution.events import (
-    CallFinished,
-    CallOutput,
-    CallStarted,
-    Event,
-    Failure,
-    TurnVetoed,
-    UnitFinished,
-)
+from tool_service.execution.clearance import Clearance
+from tool_service.execution.events import CallFinished, CallStarted, Failure, TurnVetoed, UnitFinished
+from tool_service.execution.journal import JournalError
+from tool_service.execution.output import Output
+from tool_service.execution.render import render, whole
+from tool_service.execution.shared import Shared
 from tool_service.execution.threads import start_thread
+from tool_service.execution.workers import Task, ToolRaised, WorkerDied
 from tool_service.formats.events import JsonValue
+from tool_service.interface.artifact import Artifact
 from tool_service.interface.call import Call
 from tool_service.interface.meter import Meter, Unit
 from tool_service.interface.reject import Reject
 from tool_service.interface.schema import InvalidArgumentError
-from tool_service.interface.session import Session, SessionState
+from tool_service.interface.session import Session
 from tool_service.interface.tool import Tool
+from tool_service.interface.toolbox import Caller, Toolbox
 
 log = structlog.get_logger()
 
@@ -45,35 +47,53 @@ VETO_CHARS = 500
 CANCEL_SECONDS = 0.5  # how long a tool may take to stop
 
 
+class InnerCaller(Caller, Protocol):
+    """The calls that a tool makes."""
+
+    tools: Mapping[str, Tool]
+
+    async def aclose(self) -> None:
+        """Ends those that still run."""
+        ...
+
+
 class RunningCall:
-    """One call of `tool`. Everything it has to say goes to `emit`, `CallFinished` last and once."""
+    """One call of `tool`. Everything it has to say goes to `shared.emit`, `CallFinished` last and once.
+
+    `inner_calls` makes what is behind the toolbox of a tool that asks for one. `after` are the inner calls that it had
+    to wait for.
+    """
 
     def __init__(
         self,
         call_id: str,
         tool: Tool,
         offset: int,
+        shared: Shared,
         *,
-        slots: asyncio.Semaphore,
-        session: SessionState,
-        max_result_chars: int,
-        timeout: float,
-        emit: Callable[[Event], None],
+        inner_calls: Callable[["RunningCall"], InnerCaller] | None = None,
+        vetoes: bool = True,
     ) -> None:
         self.id = call_id
         self.tool = tool
+        self.after: tuple[str, ...] = ()
         self._offset = offset
-        self._slots = slots
-        self._timeout = timeout
+        self._shared = shared
+        self._make_inner_calls = inner_calls
+        self._inner_calls: InnerCaller | None = None
+        self._vetoes = vetoes
+        self._emit = shared.emit
+        self._timeout = min(tool.timeout, shared.limits.call_timeout)
         self._finished = asyncio.Event()
-        self._output = _Output(call_id, max_result_chars, self._finished.is_set, emit)
-        self._emit = emit
-        self._meter = Meter(timeout, self._on_unit, self._on_timeout)
-        self._session = Session(session, self._meter)
-        self._call = Call(call_id, self._meter)
-        self._arguments = Arguments(tool.signature, self._meter)
+        self._output = Output(call_id, shared.limits.max_result_chars, self._finished.is_set, shared.emit)
+        self.meter = Meter(self._timeout, self._on_unit, self._on_timeout)
+        key = f"{shared.completion_id}/{call_id}"
+        self.call = Call(call_id, key, self.meter)
+        self._arguments = Arguments(tool.signature, self.meter)
         self._arguments_json = ""
-        self._refusal: Failure | None = None
+        self._clearance = Clearance(call_id, key, tool, shared)
+        self._clearing: asyncio.Task[None] | None = None
+        self._verdict: str | Failure | None = None  # the outcome, whatever the tool may still do
         self._task: asyncio.Task[None] | None = None
         self._thread: asyncio.Future[Any] | None = None
         self._launched = False
@@ -82,12 +102,17 @@ class RunningCall:
     @property
     def refused(self) -> bool:
         """Whether it is known that it cannot succeed."""
-        return self._refusal is not None
+        return isinstance(self._verdict, Failure)
 
     @property
     def over(self) -> bool:
         """Whether its outcome has been told."""
         return self._finished.is_set()
+
+    @property
+    def outcome(self) -> str | Failure | None:
+        """How it ended; None before that."""
+        return self._verdict if self.over else None
 
     def open_argument(self, name: str) -> None:
         """A string argument began."""
@@ -102,24 +127,32 @@ class RunningCall:
         self._check(lambda: self._arguments.seal(name, value, offset))
 
     def seal(self, arguments: dict[str, JsonValue], offset: int) -> None:
-        """The call is complete."""
+        """The text of the call is complete."""
         self._offset = offset if not self.tool.starts_early else self._offset
         self._check(lambda: self._arguments.complete(offset))
-        if self._refusal is None:
-            self._arguments_json = json.dumps(arguments, ensure_ascii=False)
-            self._call.seal(offset)
+        if self._verdict is not None:
+            return
+        self._arguments_json = json.dumps(arguments, ensure_ascii=False)
+        if self._clearance.needed:
+            self._clearing = asyncio.create_task(self._clear(offset), name=f"clearance {self.id}")
+        else:
+            self.call.seal(offset)
 
     def give_up(self, failure: Failure) -> None:
         """The call will never be sealed: its tool is stopped and what it prepared undone."""
-        self._refuse(failure)
+        self._conclude(failure)
+
+    def decide(self, approved: bool, reason: str) -> None:
+        """A person's word, where the call waits for it."""
+        self._clearance.decide(approved, reason)
 
     def launch(self) -> None:
         """Starts the tool, or tells why it cannot start."""
         if self._launched:
             return
         self._launched = True
-        if self._refusal is not None:
-            self._finish(self._refusal)
+        if self._verdict is not None:
+            self._finish(self._verdict)
         else:
             self._task = asyncio.create_task(self._run(), name=f"tool {self.tool.name} {self.id}")
             self._task.add_done_callback(self._on_done)
@@ -130,153 +163,182 @@ class RunningCall:
 
     async def cancel(self) -> None:
         """Stops the tool, for a completion that is over. One that does not let itself be stopped is left to itself."""
-        if self._task is None:
-            return
-        self._task.cancel()
-        _, stubborn = await asyncio.wait((self._task,), timeout=CANCEL_SECONDS)
+        tasks = [task for task in (self._clearing, self._task) if task is not None]
+        for task in tasks:
+            task.cancel()
+        _, stubborn = await asyncio.wait(tasks, timeout=CANCEL_SECONDS) if tasks else ((), ())
         if stubborn:
             log.error("tool ignores its cancellation", tool=self.tool.name)
 
+    async def _clear(self, offset: int) -> None:
+        outcome = await self._clearance.obtain(self._arguments_json)
+        if outcome is not None:
+            self._conclude(outcome)
+        elif self._verdict is None:
+            self.call.seal(offset)
+
     def _check(self, step: Callable[[], None]) -> None:
-        if self._refusal is None:
+        if self._verdict is None:
             try:
                 step()
             except InvalidArgumentError as error:
-                self._refuse(Failure("INVALID_ARGUMENTS", f"{error}."))
+                self._conclude(Failure("INVALID_ARGUMENTS", f"{error}."))
 
-    def _refuse(self, failure: Failure) -> None:
-        if self._refusal is not None:
+    def _conclude(self, verdict: str | Failure) -> None:
+        """Settles the outcome from outside the tool, which is stopped."""
+        if self._verdict is not None or self.over:
             return
-        self._refusal = failure
+        self._verdict = verdict
         if self._task is not None:
             self._task.cancel()
-            asyncio.get_running_loop().call_later(CANCEL_SECONDS, self._finish, failure)
+            asyncio.get_running_loop().call_later(CANCEL_SECONDS, self._finish, verdict)
 
     def _on_unit(self, unit: Unit) -> None:
         if not self.over:  # a tool that was given up may work on for a moment
             self._emit(UnitFinished(self.id, unit))
 
     def _on_timeout(self) -> None:
-        self._refuse(Failure("TIMEOUT", f"{self.tool.name} was stopped: it worked for more than {self._timeout:g} s."))
+        self._conclude(
+            Failure("TIMEOUT", f"{self.tool.name} was stopped: it worked for more than {self._timeout:g} s.")
+        )
 
     def _on_done(self, task: asyncio.Task[None]) -> None:
         """A task that is cancelled before its first step never runs: its outcome is told here."""
-        if task.cancelled() and self._refusal is not None:
-            self._finish(self._refusal)
+        if task.cancelled() and self._verdict is not None:
+            self._finish(self._verdict)
 
     async def _run(self) -> None:
-        began = time.monotonic()
-        outcome: str | Failure
-        if not await self._take_slot():
-            self._finish(Failure("TIMEOUT", f"{self.tool.name} had no free place for {self._timeout:g} s."))
-            return
         try:
-            self._queued = time.monotonic() - began
-            self._emit(CallStarted(self.id))
-            self._meter.begin("start", self._offset)
-            outcome = await self._invoke()
-            self._meter.end()
-            await self._call.until_sealed()  # a result counts only for a call that turned out to be whole and valid
+            outcome = await self._outcome()
+            unsettled = self._verdict is None
+            self._verdict = outcome if self._verdict is None else self._verdict
+        finally:
+            self.meter.end()
+            await self.call.abandon()
+        if unsettled:
+            await self._note(outcome)
+        self._finish(self._verdict)
+
+    async def _outcome(self) -> str | Failure:
+        """What comes of the tool. Raises CancelledError where the whole completion is over."""
+        try:
+            result = await self._work()
+            await self.call.until_sealed()  # a result counts only for a call that turned out to be whole and valid
+            return result
         except Reject as error:
-            outcome = self._refusal = self._refusal or Failure("REJECTED", str(error) or "rejected")
+            return Failure("REJECTED", str(error) or "rejected")
         except asyncio.CancelledError:
-            if self._refusal is None:  # the whole completion is over
+            if self._verdict is None:
                 raise
-            outcome = self._refusal
+            return self._verdict
+        except _NoPlaceError:
+            return Failure("TIMEOUT", f"{self.tool.name} had no free place for {self._timeout:g} s.")
+        except (ToolRaised, WorkerDied) as error:
+            return Failure("RAISED", f"{error}.")
         except BaseException as error:  # also SystemExit and KeyboardInterrupt: no tool ends the service
             log.info("tool raised", tool=self.tool.name, error=type(error).__name__)
-            outcome = Failure("RAISED", f"{type(error).__name__}: {error}" if str(error) else type(error).__name__)
-        finally:
-            self._meter.end()
-            self._release_slot()
-            await self._call.abandon()
-        self._finish(self._refusal or outcome)
+            return Failure("RAISED", f"{type(error).__name__}: {error}" if str(error) else type(error).__name__)
 
-    async def _take_slot(self) -> bool:
+    async def _work(self) -> str:
+        if not self.tool.starts_early:
+            await self.call.until_sealed()
+        await self._take_slot()
+        try:
+            self._emit(CallStarted(self.id, self.after))
+            self.meter.begin("start", self._offset)
+            return await self._invoke()
+        finally:
+            self.meter.end()
+            if self._inner_calls is not None:
+                await self._inner_calls.aclose()
+            self._release_slot()
+
+    async def _take_slot(self) -> None:
+        began = time.monotonic()
         try:
             async with asyncio.timeout(self._timeout):
-                return await self._slots.acquire()
+                await self._shared.slots[self.tool.name].acquire()
         except TimeoutError:
-            return False
+            raise _NoPlaceError from None
+        self._queued = time.monotonic() - began
 
     def _release_slot(self) -> None:
         """Gives the place back; where a thread is still in it, only when that ends."""
+        slots = self._shared.slots[self.tool.name]
         if self._thread is None or self._thread.done():
-            self._slots.release()
+            slots.release()
         else:
-            self._thread.add_done_callback(lambda _: self._slots.release())
+            self._thread.add_done_callback(lambda _: slots.release())
 
     async def _invoke(self) -> str:
         function = self.tool.function
         if inspect.isasyncgenfunction(function):
             async with contextlib.aclosing(function(**self._given())) as pieces:
                 async for piece in pieces:
-                    self._output.write(_render(piece))
+                    self._say(piece)
                     await asyncio.sleep(0)  # a tool that yields without waiting lets others run all the same
             return self._output.text
         if inspect.iscoroutinefunction(function):
-            return self._output.cut(_render(await function(**self._given())))
+            return self._result(await function(**self._given()))
+        if self.tool.source:
+            return await self._invoke_in_worker()
         self._thread = start_thread(function, self._given())
-        return self._output.cut(_render(await asyncio.shield(self._thread)))
+        return self._result(await asyncio.shield(self._thread))
+
+    async def _invoke_in_worker(self) -> str:
+        await self.meter.queue(self._shared.workers.place())
+        most = self._shared.limits.max_result_chars
+        return await self._shared.workers.run(Task(self.tool.source, self.tool.name, self._arguments_json, most))
+
+    def _say(self, piece: Any) -> None:
+        if isinstance(piece, Artifact):
+            self._output.attach(piece)
+        else:
+            self._output.write(render(piece))
+
+    def _result(self, value: Any) -> str:
+        if isinstance(value, Artifact):
+            self._output.attach(value)
+            return self._output.text
+        return self._output.cut(render(value))
 
     def _given(self) -> dict[str, Any]:
-        injected = {Call: self._call, Session: self._session}
         return {
             **self._arguments.values,
             **self._arguments.inputs,
-            **{name: injected[kind] for name, kind in self.tool.signature.injected.items()},
+            **{name: self._injected(kind) for name, kind in self.tool.signature.injected.items()},
         }
+
+    def _injected(self, kind: type) -> Any:
+        if kind is Session:
+            return Session(self._shared.session, self.meter)
+        if kind is Toolbox:
+            if self._make_inner_calls is None:
+                raise RuntimeError(f"{self.tool.name} was called by a tool, and cannot call others itself")
+            self._inner_calls = self._make_inner_calls(self)
+            return Toolbox(self._inner_calls.tools, self._inner_calls)
+        return self.call
+
+    async def _note(self, outcome: str | Failure) -> None:
+        try:
+            await self._clearance.note(outcome)
+        except JournalError as error:
+            log.error("an outcome could not be noted", call=self.call.key, cause=str(error))
 
     def _finish(self, outcome: str | Failure) -> None:
         if self._finished.is_set():
             return
         if isinstance(outcome, Failure):
-            message = _whole(outcome.message)
-            if outcome.code in VETOING:
+            message = whole(outcome.message)
+            if outcome.code in VETOING and self._vetoes:
                 self._emit(TurnVetoed(self.id, message[:VETO_CHARS]))
             # The model reads what led up to it.
             outcome = Failure(outcome.code, f"{self._output.text}{self._output.cut(message)}")
-        timing = (self._meter.busy, self._meter.waiting, self._queued + self._meter.queued)
+        self._verdict = outcome
+        timing = (self.meter.busy, self.meter.waiting, self._queued + self.meter.queued)
         self._emit(CallFinished(self.id, outcome, self._arguments_json, *timing))
         self._finished.set()
 
 
-class _Output:
-    """Streamed output of one call, at most `limit` characters of it."""
-
-    def __init__(self, call_id: str, limit: int, closed: Callable[[], bool], emit: Callable[[Event], None]) -> None:
-        self._call_id = call_id
-        self._limit = limit
-        self._closed = closed
-        self._emit = emit
-        self._pieces: list[str] = []
-        self._length = 0
-
-    @property
-    def text(self) -> str:
-        """All that was written."""
-        return "".join(self._pieces)
-
-    def write(self, text: str) -> None:
-        if not text or self._length > self._limit or self._closed():
-            return
-        piece = self.cut(text, self._limit - self._length)
-        self._length += len(text)
-        self._pieces.append(piece)
-        self._emit(CallOutput(self._call_id, piece))
-
-    def cut(self, text: str, room: int | None = None) -> str:
-        room = self._limit if room is None else room
-        return text if len(text) <= room else f"{text[:room]}\n[cut at {self._limit} characters]"
-
-
-def _render(value: Any) -> str:
-    """What a tool gave, as text for the model: text as it is, anything else as JSON."""
-    if isinstance(value, str):
-        return _whole(value)
-    return "" if value is None else pydantic_core.to_json(value, fallback=str).decode()
-
-
-def _whole(text: str) -> str:
-    """Text without lone surrogates, which no message can carry."""
-    return text.encode("utf-8", "replace").decode()
+class _NoPlaceError(Exception):
+    """Every place of the tool stayed taken."""

@@ -55,7 +55,8 @@ class Format:
     `parser` takes the tools that may be called. `write` writes a turn with one call. `instructions` tells a model how
     to call these tools. `grammar` gives a Lark grammar (llguidance's dialect) whose sentences are turns with exactly
     one valid call of one of these tools. `template_native` says that a chat template that lists tools already tells
-    the model this format.
+    the model this format. `only_tool` is the tool that every call is a call of; `lists_inner` says that `instructions`
+    takes the tools that this one may call, not this one.
     """
 
     name: str
@@ -67,3 +68,4 @@ class Format:
     template_native: bool = True
     stops: tuple[TurnStop, ...] = ()
     only_tool: str = ""
+    lists_inner: bool = False

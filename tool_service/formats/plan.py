@@ -63,4 +63,5 @@ PLAN = Format(
     template_native=False,
     stops=(TurnStop(">>>", "\n<<<"),),
     only_tool=TOOL,
+    lists_inner=True,
 )

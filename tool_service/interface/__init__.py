@@ -9,7 +9,8 @@
         return [hit for hit in hits if hit.on(await site)]
 
 A plain parameter makes the tool run when its call is sealed; with `Arg` and `Stream` parameters only, it runs from the
-moment its name is sealed. Parameters annotated `Call` and `Session` are handed in and are not part of the schema.
+moment its name is sealed. Parameters annotated `Call`, `Session` and `Toolbox` are handed in and are not part of the
+schema.
 """
 
 from tool_service.interface.artifact import Artifact
@@ -19,5 +20,19 @@ from tool_service.interface.inputs import Arg, Stream
 from tool_service.interface.reject import Reject
 from tool_service.interface.session import Session
 from tool_service.interface.tool import Tool, tool
+from tool_service.interface.toolbox import InnerCall, InnerCallError, Toolbox
 
-__all__ = ["Arg", "Artifact", "Call", "Effect", "Reject", "Session", "Stream", "Tool", "tool"]
+__all__ = [
+    "Arg",
+    "Artifact",
+    "Call",
+    "Effect",
+    "InnerCall",
+    "InnerCallError",
+    "Reject",
+    "Session",
+    "Stream",
+    "Tool",
+    "Toolbox",
+    "tool",
+]

@@ -19,16 +19,21 @@ class Call:
 
     A tool with `Effect.WRITE` prepares before `await call.sealed()` and acts after it; what it prepared it undoes in a
     function that it gave to `on_abandon`, which runs when the call will never be sealed.
+
+    `id` is the call's in its completion. `key` is the same in every try of the same completion and in no other: an
+    idempotency key to hand to whatever the tool acts on.
     """
 
-    def __init__(self, id_: str, meter: Meter) -> None:
+    def __init__(self, id_: str, key: str, meter: Meter) -> None:
         self.id = id_
+        self.key = key
         self._meter = meter
         self._sealed: asyncio.Future[Sealed[None]] = asyncio.get_running_loop().create_future()
         self._undos: list[Undo] = []
 
     async def sealed(self) -> None:
-        """Waits until the call is complete and all of its arguments are valid."""
+        """Waits until the call is complete, all of its arguments are valid and, where that is asked for, a person has
+        allowed it."""
         await self._meter.wait(asyncio.shield(self._sealed))
 
     def on_abandon(self, undo: Undo) -> None:
@@ -40,7 +45,7 @@ class Call:
         await asyncio.shield(self._sealed)
 
     def seal(self, offset: int) -> None:
-        """The call is complete. For the runner."""
+        """The call may act. For the runner."""
         if not self._sealed.done():
             self._sealed.set_result(Sealed(None, offset, "sealed"))
 

@@ -40,6 +40,7 @@ class Meter:
         self._on_unit = on_unit
         self._on_timeout = on_timeout
         self._unit: tuple[str, int, float] | None = None
+        self.offset = 0  # of the input that came last
         self._alarm: asyncio.TimerHandle | None = None
         self._waiters = 0
         self._waiting_since = 0.0
@@ -49,6 +50,7 @@ class Meter:
 
     def begin(self, label: str, offset: int) -> None:
         """A unit begins."""
+        self.offset = offset
         self._unit = (label, offset, time.monotonic())
         self._alarm = asyncio.get_running_loop().call_later(max(0.0, self._budget - self.busy), self._on_timeout)
 
@@ -72,6 +74,15 @@ class Meter:
             return sealed
         finally:
             self._resume(sealed.label if sealed else "interrupted", sealed.offset if sealed else 0)
+
+    async def aside(self, work: Awaitable[T]) -> T:
+        """Waits for something that is not this call's work, off the clock; then the same unit goes on."""
+        label, offset = (self._unit[0], self._unit[1]) if self._unit else ("aside", self.offset)
+        self._pause()
+        try:
+            return await work
+        finally:
+            self._resume(label, offset)
 
     async def queue(self, place: Awaitable[object]) -> None:
         """Waits for something that another call has, off the clock; then the same unit goes on."""

@@ -13,8 +13,9 @@ from pydantic import TypeAdapter, ValidationError
 from tool_service.interface.call import Call
 from tool_service.interface.inputs import Arg, Stream
 from tool_service.interface.session import Session
+from tool_service.interface.toolbox import Toolbox
 
-INJECTED = (Call, Session)
+INJECTED = (Call, Session, Toolbox)
 
 
 class InvalidToolError(TypeError):

@@ -1,36 +1,58 @@
 """Which tools a service offers: those that come along, and those of files and modules that it is told to load."""
 
-import importlib
-import importlib.util
-import sys
+import dataclasses
+import os
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from pathlib import Path
-from types import ModuleType
 
-from tool_service.execution.host import by_name
+from tool_service.execution.host import ToolHost, by_name
+from tool_service.execution.journal import EffectJournal
+from tool_service.execution.workers import WorkerPool
 from tool_service.interface.tool import Tool
 from tool_service.settings import ToolSettings
-from tool_service.tools.calculator.tool import calculator
+from tool_service.tools.plan.tool import plan
 from tool_service.tools.python.tool import python
 from tool_service.tools.search.tool import DOCUMENTATION, search_tool
+from tool_service.tools.sources import ToolLoadError, tools_of
+
+CALCULATOR = "tool_service.tools.calculator.tool"
 
 
-class ToolLoadError(Exception):
-    """The tools that were asked for cannot be offered; the message says why."""
+@asynccontextmanager
+async def open_host(settings: ToolSettings) -> AsyncIterator[ToolHost]:
+    """The host with every tool; what they share is freed at the end. Raises ToolLoadError."""
+    host = ToolHost(
+        load_tools(settings),
+        EffectJournal(_state_folder(settings) / "effects.db"),
+        WorkerPool(settings.workers, int(settings.worker_memory_gib * (1 << 30))),
+        settings.approval_seconds,
+    )
+    try:
+        yield host
+    finally:
+        await host.aclose()
 
 
 def load_tools(settings: ToolSettings) -> dict[str, Tool]:
     """Every tool of the service, by name. Raises ToolLoadError."""
-    found = [python, calculator, *_search(settings.search.folder)]
+    found = [python, plan, *tools_of(CALCULATOR), *_search(settings.search.folder)]
     for source in settings.modules:
-        found += _tools_of(source)
+        found += tools_of(source)
     try:
         named = by_name(found)
     except ValueError as error:
         raise ToolLoadError(str(error)) from error
-    for name in settings.only:
-        if name not in named:
-            raise ToolLoadError(f"only: unknown tool {name!r}; there are: {', '.join(sorted(named))}")
-    return {name: tool for name, tool in named.items() if not settings.only or name in settings.only}
+    for key, names in (("only", settings.only), ("approve", settings.approve)):
+        for name in names:
+            if name not in named:
+                raise ToolLoadError(f"{key}: unknown tool {name!r}; there are: {', '.join(sorted(named))}")
+    offered = {name: tool for name, tool in named.items() if not settings.only or name in settings.only}
+    return {name: _asking(tool) if name in settings.approve else tool for name, tool in offered.items()}
+
+
+def _asking(tool: Tool) -> Tool:
+    return dataclasses.replace(tool, asks=True)
 
 
 def _search(folder: str) -> list[Tool]:
@@ -40,22 +62,7 @@ def _search(folder: str) -> list[Tool]:
     return [search_tool(chosen)] if chosen.is_dir() else []
 
 
-def _tools_of(source: str) -> list[Tool]:
-    try:
-        module = _load_file(Path(source)) if source.endswith(".py") else importlib.import_module(source)
-    except Exception as error:
-        raise ToolLoadError(f"cannot load {source}: {type(error).__name__}: {error}") from error
-    tools = [value for value in vars(module).values() if isinstance(value, Tool)]
-    if not tools:
-        raise ToolLoadError(f"{source} has no function with @tool")
-    return tools
-
-
-def _load_file(path: Path) -> ModuleType:
-    spec = importlib.util.spec_from_file_location(path.stem, path)
-    if spec is None or spec.loader is None or not path.is_file():
-        raise FileNotFoundError(path)
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[path.stem] = module
-    spec.loader.exec_module(module)
-    return module
+def _state_folder(settings: ToolSettings) -> Path:
+    """`state_folder`, or where the XDG Base Directory Specification has it."""
+    state = os.environ.get("XDG_STATE_HOME") or Path.home() / ".local" / "state"
+    return Path(settings.state_folder) if settings.state_folder else Path(state) / "conveyor"

@@ -12,38 +12,38 @@ HELLO = pb.Message(role="user", content="hello")
 @pytest.mark.parametrize(
     ("request_", "reason"),
     [
-        (pb.GenerateRequest(), Reason.EMPTY_PROMPT),
-        (pb.GenerateRequest(messages=[pb.Message(role="user", content=" \n")]), Reason.EMPTY_PROMPT),
-        (pb.GenerateRequest(messages=[pb.Message(role="robot", content="x"), HELLO]), Reason.INVALID_MESSAGE),
-        (pb.GenerateRequest(messages=[HELLO], limits=pb.Limits(max_tokens=-1)), Reason.INVALID_LIMIT),
-        (pb.GenerateRequest(messages=[HELLO], limits=pb.Limits(max_tokens=10**9)), Reason.INVALID_LIMIT),
-        (pb.GenerateRequest(messages=[HELLO], limits=pb.Limits(max_turns=1000)), Reason.INVALID_LIMIT),
-        (pb.GenerateRequest(messages=[HELLO], limits=pb.Limits(stop=[""])), Reason.INVALID_LIMIT),
-        (pb.GenerateRequest(messages=[HELLO], limits=pb.Limits(stop=["x"] * 9)), Reason.INVALID_LIMIT),
-        (pb.GenerateRequest(messages=[HELLO], sampling=pb.Sampling(temperature=-1)), Reason.INVALID_SAMPLING),
-        (pb.GenerateRequest(messages=[HELLO], sampling=pb.Sampling(temperature=float("nan"))), Reason.INVALID_SAMPLING),
-        (pb.GenerateRequest(messages=[HELLO], sampling=pb.Sampling(top_p=1.5)), Reason.INVALID_SAMPLING),
-        (pb.GenerateRequest(messages=[HELLO], sampling=pb.Sampling(top_k=-1)), Reason.INVALID_SAMPLING),
-        (pb.GenerateRequest(messages=[HELLO], tool_use=pb.ToolUse(format="json")), Reason.INVALID_TOOL_USE),
-        (pb.GenerateRequest(messages=[HELLO], tool_use=pb.ToolUse(tools=["a"], choice="b")), Reason.INVALID_TOOL_USE),
+        (pb.Start(), Reason.EMPTY_PROMPT),
+        (pb.Start(messages=[pb.Message(role="user", content=" \n")]), Reason.EMPTY_PROMPT),
+        (pb.Start(messages=[pb.Message(role="robot", content="x"), HELLO]), Reason.INVALID_MESSAGE),
+        (pb.Start(messages=[HELLO], limits=pb.Limits(max_tokens=-1)), Reason.INVALID_LIMIT),
+        (pb.Start(messages=[HELLO], limits=pb.Limits(max_tokens=10**9)), Reason.INVALID_LIMIT),
+        (pb.Start(messages=[HELLO], limits=pb.Limits(max_turns=1000)), Reason.INVALID_LIMIT),
+        (pb.Start(messages=[HELLO], limits=pb.Limits(stop=[""])), Reason.INVALID_LIMIT),
+        (pb.Start(messages=[HELLO], limits=pb.Limits(stop=["x"] * 9)), Reason.INVALID_LIMIT),
+        (pb.Start(messages=[HELLO], sampling=pb.Sampling(temperature=-1)), Reason.INVALID_SAMPLING),
+        (pb.Start(messages=[HELLO], sampling=pb.Sampling(temperature=float("nan"))), Reason.INVALID_SAMPLING),
+        (pb.Start(messages=[HELLO], sampling=pb.Sampling(top_p=1.5)), Reason.INVALID_SAMPLING),
+        (pb.Start(messages=[HELLO], sampling=pb.Sampling(top_k=-1)), Reason.INVALID_SAMPLING),
+        (pb.Start(messages=[HELLO], tool_use=pb.ToolUse(format="json")), Reason.INVALID_TOOL_USE),
+        (pb.Start(messages=[HELLO], tool_use=pb.ToolUse(tools=["a"], choice="b")), Reason.INVALID_TOOL_USE),
         (
-            pb.GenerateRequest(messages=[HELLO], tool_use=pb.ToolUse(tools=["a"]), response_json_schema="{}"),
+            pb.Start(messages=[HELLO], tool_use=pb.ToolUse(tools=["a"]), response_json_schema="{}"),
             Reason.INVALID_TOOL_USE,
         ),
-        (pb.GenerateRequest(messages=[HELLO], replay=["a", ""]), Reason.INVALID_REPLAY),
+        (pb.Start(messages=[HELLO], replay=["a", ""]), Reason.INVALID_REPLAY),
     ],
 )
-def test_wrong_input_is_refused_with_a_reason(request_: pb.GenerateRequest, reason: Reason) -> None:
+def test_wrong_input_is_refused_with_a_reason(request_: pb.Start, reason: Reason) -> None:
     with pytest.raises(ServiceError) as refused:
         parse(request_)
     assert refused.value.reason is reason
 
 
 def test_choice_none_means_no_tools() -> None:
-    parsed = parse(pb.GenerateRequest(messages=[HELLO], tool_use=pb.ToolUse(tools=["a"], choice="none")))
+    parsed = parse(pb.Start(messages=[HELLO], tool_use=pb.ToolUse(tools=["a"], choice="none")))
     assert parsed.tools is None
 
 
 def test_absent_values_take_the_documented_defaults() -> None:
-    parsed = parse(pb.GenerateRequest(messages=[HELLO]))
+    parsed = parse(pb.Start(messages=[HELLO]))
     assert (parsed.max_tokens, parsed.max_turns, parsed.sampling.top_p) == (512, 4, 1.0)

@@ -38,6 +38,7 @@ def fill(message):
             fill(inner)
         else:
             value = {field.CPPTYPE_STRING: "text", field.CPPTYPE_ENUM: 1}.get(field.cpp_type, 7)
+            value = b"bytes" if field.type == field.TYPE_BYTES else value
             setattr(message, field.name, value) if not field.is_repeated else getattr(message, field.name).append(value)
     return message
 
@@ -50,7 +51,7 @@ def test_decoder_events_have_the_shape_of_gateway_events():
 def test_other_copied_messages_have_the_same_shape():
     assert shape(decoder_pb2.Usage.DESCRIPTOR) == shape(gateway_pb2.Usage.DESCRIPTOR)
     assert shape(tool_pb2.ListToolsResponse.DESCRIPTOR) == shape(gateway_pb2.ListToolsResponse.DESCRIPTOR)
-    assert shape(decoder_pb2.GenerateRequest.DESCRIPTOR) == shape(gateway_pb2.CompleteRequest.DESCRIPTOR)
+    assert shape(decoder_pb2.Start.DESCRIPTOR) == shape(gateway_pb2.CompleteRequest.DESCRIPTOR)
     assert decoder_pb2.FinishReason.items() == gateway_pb2.FinishReason.items()
 
 
@@ -73,7 +74,7 @@ def test_a_completion_is_asked_of_the_decoder_in_full():
         ("said",),
         "{}",
     )
-    assert wire.to_generate_request(completion) == decoder_pb2.GenerateRequest(
+    assert wire.to_start(completion) == decoder_pb2.Start(
         messages=[decoder_pb2.Message(role="system", content="be"), decoder_pb2.Message(role="user", content="do")],
         tool_use=decoder_pb2.ToolUse(
             format="hermes", tools=["a", "b"], mode=decoder_pb2.MODE_ON_SEAL, choice="required"
@@ -93,7 +94,7 @@ def test_modes_have_the_decoders_numbers():
 
 def test_an_absent_seed_stays_absent():
     completion = Completion((), None, Sampling(0, 1, 0, None), Limits(1, 1, ()), (), "")
-    request = wire.to_generate_request(completion)
+    request = wire.to_start(completion)
     assert not request.sampling.HasField("seed")
     assert not request.HasField("tool_use")
 

@@ -35,7 +35,7 @@ class DecoderServiceStub:
         Args:
             channel: A grpc.Channel.
         """
-        self.Generate = channel.unary_stream(
+        self.Generate = channel.stream_stream(
                 '/conveyor.decoder.v1.DecoderService/Generate',
                 request_serializer=protos_dot_conveyor_dot_decoder_dot_v1_dot_decoder__pb2.GenerateRequest.SerializeToString,
                 response_deserializer=protos_dot_conveyor_dot_decoder_dot_v1_dot_decoder__pb2.GenerateResponse.FromString,
@@ -51,8 +51,9 @@ class DecoderServiceServicer:
     """Decodes with one model and has its tool calls run by a tool service.
     """
 
-    def Generate(self, request, context):
-        """Decodes one completion, over all of its turns. Cancelling the stream frees the sequence and stops its tools.
+    def Generate(self, request_iterator, context):
+        """Decodes one completion, over all of its turns. `start` is the first command; the caller may close its side at any
+        time after it. Cancelling the stream frees the sequence and stops its tools.
         Refused with RESOURCE_EXHAUSTED when as many completions wait as may.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
@@ -69,7 +70,7 @@ class DecoderServiceServicer:
 
 def add_DecoderServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
-            'Generate': grpc.unary_stream_rpc_method_handler(
+            'Generate': grpc.stream_stream_rpc_method_handler(
                     servicer.Generate,
                     request_deserializer=protos_dot_conveyor_dot_decoder_dot_v1_dot_decoder__pb2.GenerateRequest.FromString,
                     response_serializer=protos_dot_conveyor_dot_decoder_dot_v1_dot_decoder__pb2.GenerateResponse.SerializeToString,
@@ -92,7 +93,7 @@ class DecoderService:
     """
 
     @staticmethod
-    def Generate(request,
+    def Generate(request_iterator,
             target,
             options=(),
             channel_credentials=None,
@@ -102,8 +103,8 @@ class DecoderService:
             wait_for_ready=None,
             timeout=None,
             metadata=None):
-        return grpc.experimental.unary_stream(
-            request,
+        return grpc.experimental.stream_stream(
+            request_iterator,
             target,
             '/conveyor.decoder.v1.DecoderService/Generate',
             protos_dot_conveyor_dot_decoder_dot_v1_dot_decoder__pb2.GenerateRequest.SerializeToString,

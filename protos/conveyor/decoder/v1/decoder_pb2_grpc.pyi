@@ -33,8 +33,9 @@ class DecoderServiceStub:
     def __new__(cls, channel: _grpc.Channel) -> _Self: ...
     @_typing.overload
     def __new__(cls, channel: _aio.Channel) -> DecoderServiceAsyncStub: ...
-    Generate: _grpc.UnaryStreamMultiCallable[_decoder_pb2.GenerateRequest, _decoder_pb2.GenerateResponse]
-    """Decodes one completion, over all of its turns. Cancelling the stream frees the sequence and stops its tools.
+    Generate: _grpc.StreamStreamMultiCallable[_decoder_pb2.GenerateRequest, _decoder_pb2.GenerateResponse]
+    """Decodes one completion, over all of its turns. `start` is the first command; the caller may close its side at any
+    time after it. Cancelling the stream frees the sequence and stops its tools.
     Refused with RESOURCE_EXHAUSTED when as many completions wait as may.
     """
     GetModel: _grpc.UnaryUnaryMultiCallable[_decoder_pb2.GetModelRequest, _decoder_pb2.GetModelResponse]
@@ -45,8 +46,9 @@ class DecoderServiceAsyncStub(DecoderServiceStub):
     """Decodes with one model and has its tool calls run by a tool service."""
 
     def __init__(self, channel: _aio.Channel) -> None: ...
-    Generate: _aio.UnaryStreamMultiCallable[_decoder_pb2.GenerateRequest, _decoder_pb2.GenerateResponse]  # type: ignore[assignment]
-    """Decodes one completion, over all of its turns. Cancelling the stream frees the sequence and stops its tools.
+    Generate: _aio.StreamStreamMultiCallable[_decoder_pb2.GenerateRequest, _decoder_pb2.GenerateResponse]  # type: ignore[assignment]
+    """Decodes one completion, over all of its turns. `start` is the first command; the caller may close its side at any
+    time after it. Cancelling the stream frees the sequence and stops its tools.
     Refused with RESOURCE_EXHAUSTED when as many completions wait as may.
     """
     GetModel: _aio.UnaryUnaryMultiCallable[_decoder_pb2.GetModelRequest, _decoder_pb2.GetModelResponse]  # type: ignore[assignment]
@@ -58,10 +60,11 @@ class DecoderServiceServicer(metaclass=_abc_1.ABCMeta):
     @_abc_1.abstractmethod
     def Generate(
         self,
-        request: _decoder_pb2.GenerateRequest,
+        request_iterator: _MaybeAsyncIterator[_decoder_pb2.GenerateRequest],
         context: _ServicerContext,
     ) -> _typing.Union[_abc.Iterator[_decoder_pb2.GenerateResponse], _abc.AsyncIterator[_decoder_pb2.GenerateResponse]]:
-        """Decodes one completion, over all of its turns. Cancelling the stream frees the sequence and stops its tools.
+        """Decodes one completion, over all of its turns. `start` is the first command; the caller may close its side at any
+        time after it. Cancelling the stream frees the sequence and stops its tools.
         Refused with RESOURCE_EXHAUSTED when as many completions wait as may.
         """
 

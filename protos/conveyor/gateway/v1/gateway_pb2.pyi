@@ -65,8 +65,24 @@ class CompleteRequest(_message.Message):
     response_json_schema: str
     def __init__(self, messages: _Optional[_Iterable[_Union[Message, _Mapping]]] = ..., tool_use: _Optional[_Union[ToolUse, _Mapping]] = ..., sampling: _Optional[_Union[Sampling, _Mapping]] = ..., limits: _Optional[_Union[Limits, _Mapping]] = ..., replay: _Optional[_Iterable[str]] = ..., response_json_schema: _Optional[str] = ...) -> None: ...
 
+class ApproveRequest(_message.Message):
+    __slots__ = ("request_id", "call_id", "approved", "reason")
+    REQUEST_ID_FIELD_NUMBER: _ClassVar[int]
+    CALL_ID_FIELD_NUMBER: _ClassVar[int]
+    APPROVED_FIELD_NUMBER: _ClassVar[int]
+    REASON_FIELD_NUMBER: _ClassVar[int]
+    request_id: str
+    call_id: str
+    approved: bool
+    reason: str
+    def __init__(self, request_id: _Optional[str] = ..., call_id: _Optional[str] = ..., approved: _Optional[bool] = ..., reason: _Optional[str] = ...) -> None: ...
+
+class ApproveResponse(_message.Message):
+    __slots__ = ()
+    def __init__(self) -> None: ...
+
 class CompleteResponse(_message.Message):
-    __slots__ = ("at", "turn_started", "text_delta", "call_opened", "arguments_delta", "call_started", "unit_finished", "call_output", "call_finished", "turn_vetoed", "turn_decoded", "turn_finished", "finished")
+    __slots__ = ("at", "turn_started", "text_delta", "call_opened", "arguments_delta", "call_started", "unit_finished", "call_output", "call_finished", "turn_vetoed", "turn_decoded", "turn_finished", "finished", "call_artifact", "approval_awaited")
     AT_FIELD_NUMBER: _ClassVar[int]
     TURN_STARTED_FIELD_NUMBER: _ClassVar[int]
     TEXT_DELTA_FIELD_NUMBER: _ClassVar[int]
@@ -80,6 +96,8 @@ class CompleteResponse(_message.Message):
     TURN_DECODED_FIELD_NUMBER: _ClassVar[int]
     TURN_FINISHED_FIELD_NUMBER: _ClassVar[int]
     FINISHED_FIELD_NUMBER: _ClassVar[int]
+    CALL_ARTIFACT_FIELD_NUMBER: _ClassVar[int]
+    APPROVAL_AWAITED_FIELD_NUMBER: _ClassVar[int]
     at: _duration_pb2.Duration
     turn_started: TurnStarted
     text_delta: TextDelta
@@ -93,7 +111,9 @@ class CompleteResponse(_message.Message):
     turn_decoded: TurnDecoded
     turn_finished: TurnFinished
     finished: Finished
-    def __init__(self, at: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., turn_started: _Optional[_Union[TurnStarted, _Mapping]] = ..., text_delta: _Optional[_Union[TextDelta, _Mapping]] = ..., call_opened: _Optional[_Union[CallOpened, _Mapping]] = ..., arguments_delta: _Optional[_Union[ArgumentsDelta, _Mapping]] = ..., call_started: _Optional[_Union[CallStarted, _Mapping]] = ..., unit_finished: _Optional[_Union[UnitFinished, _Mapping]] = ..., call_output: _Optional[_Union[CallOutput, _Mapping]] = ..., call_finished: _Optional[_Union[CallFinished, _Mapping]] = ..., turn_vetoed: _Optional[_Union[TurnVetoed, _Mapping]] = ..., turn_decoded: _Optional[_Union[TurnDecoded, _Mapping]] = ..., turn_finished: _Optional[_Union[TurnFinished, _Mapping]] = ..., finished: _Optional[_Union[Finished, _Mapping]] = ...) -> None: ...
+    call_artifact: CallArtifact
+    approval_awaited: ApprovalAwaited
+    def __init__(self, at: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., turn_started: _Optional[_Union[TurnStarted, _Mapping]] = ..., text_delta: _Optional[_Union[TextDelta, _Mapping]] = ..., call_opened: _Optional[_Union[CallOpened, _Mapping]] = ..., arguments_delta: _Optional[_Union[ArgumentsDelta, _Mapping]] = ..., call_started: _Optional[_Union[CallStarted, _Mapping]] = ..., unit_finished: _Optional[_Union[UnitFinished, _Mapping]] = ..., call_output: _Optional[_Union[CallOutput, _Mapping]] = ..., call_finished: _Optional[_Union[CallFinished, _Mapping]] = ..., turn_vetoed: _Optional[_Union[TurnVetoed, _Mapping]] = ..., turn_decoded: _Optional[_Union[TurnDecoded, _Mapping]] = ..., turn_finished: _Optional[_Union[TurnFinished, _Mapping]] = ..., finished: _Optional[_Union[Finished, _Mapping]] = ..., call_artifact: _Optional[_Union[CallArtifact, _Mapping]] = ..., approval_awaited: _Optional[_Union[ApprovalAwaited, _Mapping]] = ...) -> None: ...
 
 class ToolUse(_message.Message):
     __slots__ = ("format", "tools", "mode", "choice")
@@ -180,14 +200,16 @@ class TurnFinished(_message.Message):
     def __init__(self, turn: _Optional[int] = ..., call_count: _Optional[int] = ...) -> None: ...
 
 class CallOpened(_message.Message):
-    __slots__ = ("call_id", "name", "text_offset")
+    __slots__ = ("call_id", "name", "text_offset", "parent_id")
     CALL_ID_FIELD_NUMBER: _ClassVar[int]
     NAME_FIELD_NUMBER: _ClassVar[int]
     TEXT_OFFSET_FIELD_NUMBER: _ClassVar[int]
+    PARENT_ID_FIELD_NUMBER: _ClassVar[int]
     call_id: str
     name: str
     text_offset: int
-    def __init__(self, call_id: _Optional[str] = ..., name: _Optional[str] = ..., text_offset: _Optional[int] = ...) -> None: ...
+    parent_id: str
+    def __init__(self, call_id: _Optional[str] = ..., name: _Optional[str] = ..., text_offset: _Optional[int] = ..., parent_id: _Optional[str] = ...) -> None: ...
 
 class ArgumentsDelta(_message.Message):
     __slots__ = ("call_id", "argument", "text", "value_json")
@@ -202,10 +224,12 @@ class ArgumentsDelta(_message.Message):
     def __init__(self, call_id: _Optional[str] = ..., argument: _Optional[str] = ..., text: _Optional[str] = ..., value_json: _Optional[str] = ...) -> None: ...
 
 class CallStarted(_message.Message):
-    __slots__ = ("call_id",)
+    __slots__ = ("call_id", "after")
     CALL_ID_FIELD_NUMBER: _ClassVar[int]
+    AFTER_FIELD_NUMBER: _ClassVar[int]
     call_id: str
-    def __init__(self, call_id: _Optional[str] = ...) -> None: ...
+    after: _containers.RepeatedScalarFieldContainer[str]
+    def __init__(self, call_id: _Optional[str] = ..., after: _Optional[_Iterable[str]] = ...) -> None: ...
 
 class UnitFinished(_message.Message):
     __slots__ = ("call_id", "label", "text_offset", "busy")
@@ -226,6 +250,30 @@ class CallOutput(_message.Message):
     call_id: str
     text: str
     def __init__(self, call_id: _Optional[str] = ..., text: _Optional[str] = ...) -> None: ...
+
+class CallArtifact(_message.Message):
+    __slots__ = ("call_id", "name", "media_type", "data")
+    CALL_ID_FIELD_NUMBER: _ClassVar[int]
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    MEDIA_TYPE_FIELD_NUMBER: _ClassVar[int]
+    DATA_FIELD_NUMBER: _ClassVar[int]
+    call_id: str
+    name: str
+    media_type: str
+    data: bytes
+    def __init__(self, call_id: _Optional[str] = ..., name: _Optional[str] = ..., media_type: _Optional[str] = ..., data: _Optional[bytes] = ...) -> None: ...
+
+class ApprovalAwaited(_message.Message):
+    __slots__ = ("call_id", "request_id", "arguments_json", "timeout")
+    CALL_ID_FIELD_NUMBER: _ClassVar[int]
+    REQUEST_ID_FIELD_NUMBER: _ClassVar[int]
+    ARGUMENTS_JSON_FIELD_NUMBER: _ClassVar[int]
+    TIMEOUT_FIELD_NUMBER: _ClassVar[int]
+    call_id: str
+    request_id: str
+    arguments_json: str
+    timeout: _duration_pb2.Duration
+    def __init__(self, call_id: _Optional[str] = ..., request_id: _Optional[str] = ..., arguments_json: _Optional[str] = ..., timeout: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ...) -> None: ...
 
 class CallFinished(_message.Message):
     __slots__ = ("call_id", "result", "error", "arguments_json", "busy", "waiting")
@@ -302,27 +350,31 @@ class ListToolsResponse(_message.Message):
     def __init__(self, tools: _Optional[_Iterable[_Union[Tool, _Mapping]]] = ..., formats: _Optional[_Iterable[_Union[Format, _Mapping]]] = ...) -> None: ...
 
 class Tool(_message.Message):
-    __slots__ = ("name", "description", "parameters_json_schema", "effect", "partial", "timeout")
+    __slots__ = ("name", "description", "parameters_json_schema", "effect", "partial", "timeout", "needs_approval")
     NAME_FIELD_NUMBER: _ClassVar[int]
     DESCRIPTION_FIELD_NUMBER: _ClassVar[int]
     PARAMETERS_JSON_SCHEMA_FIELD_NUMBER: _ClassVar[int]
     EFFECT_FIELD_NUMBER: _ClassVar[int]
     PARTIAL_FIELD_NUMBER: _ClassVar[int]
     TIMEOUT_FIELD_NUMBER: _ClassVar[int]
+    NEEDS_APPROVAL_FIELD_NUMBER: _ClassVar[int]
     name: str
     description: str
     parameters_json_schema: str
     effect: Effect
     partial: bool
     timeout: _duration_pb2.Duration
-    def __init__(self, name: _Optional[str] = ..., description: _Optional[str] = ..., parameters_json_schema: _Optional[str] = ..., effect: _Optional[_Union[Effect, str]] = ..., partial: _Optional[bool] = ..., timeout: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ...) -> None: ...
+    needs_approval: bool
+    def __init__(self, name: _Optional[str] = ..., description: _Optional[str] = ..., parameters_json_schema: _Optional[str] = ..., effect: _Optional[_Union[Effect, str]] = ..., partial: _Optional[bool] = ..., timeout: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., needs_approval: _Optional[bool] = ...) -> None: ...
 
 class Format(_message.Message):
-    __slots__ = ("name", "description", "only_tool")
+    __slots__ = ("name", "description", "only_tool", "calls_others")
     NAME_FIELD_NUMBER: _ClassVar[int]
     DESCRIPTION_FIELD_NUMBER: _ClassVar[int]
     ONLY_TOOL_FIELD_NUMBER: _ClassVar[int]
+    CALLS_OTHERS_FIELD_NUMBER: _ClassVar[int]
     name: str
     description: str
     only_tool: str
-    def __init__(self, name: _Optional[str] = ..., description: _Optional[str] = ..., only_tool: _Optional[str] = ...) -> None: ...
+    calls_others: bool
+    def __init__(self, name: _Optional[str] = ..., description: _Optional[str] = ..., only_tool: _Optional[str] = ..., calls_others: _Optional[bool] = ...) -> None: ...

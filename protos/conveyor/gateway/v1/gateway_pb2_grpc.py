@@ -40,6 +40,11 @@ class GatewayServiceStub:
                 request_serializer=protos_dot_conveyor_dot_gateway_dot_v1_dot_gateway__pb2.CompleteRequest.SerializeToString,
                 response_deserializer=protos_dot_conveyor_dot_gateway_dot_v1_dot_gateway__pb2.CompleteResponse.FromString,
                 _registered_method=True)
+        self.Approve = channel.unary_unary(
+                '/conveyor.gateway.v1.GatewayService/Approve',
+                request_serializer=protos_dot_conveyor_dot_gateway_dot_v1_dot_gateway__pb2.ApproveRequest.SerializeToString,
+                response_deserializer=protos_dot_conveyor_dot_gateway_dot_v1_dot_gateway__pb2.ApproveResponse.FromString,
+                _registered_method=True)
         self.ListTools = channel.unary_unary(
                 '/conveyor.gateway.v1.GatewayService/ListTools',
                 request_serializer=protos_dot_conveyor_dot_gateway_dot_v1_dot_gateway__pb2.ListToolsRequest.SerializeToString,
@@ -59,6 +64,14 @@ class GatewayServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def Approve(self, request, context):
+        """Allows or refuses a call that waits for it. NOT_FOUND with the reason NOT_AWAITED where no such call waits here: it
+        was decided already, its time ran out, or another gateway has the completion.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def ListTools(self, request, context):
         """Lists the tools and formats that `ToolUse` accepts.
         """
@@ -73,6 +86,11 @@ def add_GatewayServiceServicer_to_server(servicer, server):
                     servicer.Complete,
                     request_deserializer=protos_dot_conveyor_dot_gateway_dot_v1_dot_gateway__pb2.CompleteRequest.FromString,
                     response_serializer=protos_dot_conveyor_dot_gateway_dot_v1_dot_gateway__pb2.CompleteResponse.SerializeToString,
+            ),
+            'Approve': grpc.unary_unary_rpc_method_handler(
+                    servicer.Approve,
+                    request_deserializer=protos_dot_conveyor_dot_gateway_dot_v1_dot_gateway__pb2.ApproveRequest.FromString,
+                    response_serializer=protos_dot_conveyor_dot_gateway_dot_v1_dot_gateway__pb2.ApproveResponse.SerializeToString,
             ),
             'ListTools': grpc.unary_unary_rpc_method_handler(
                     servicer.ListTools,
@@ -108,6 +126,33 @@ class GatewayService:
             '/conveyor.gateway.v1.GatewayService/Complete',
             protos_dot_conveyor_dot_gateway_dot_v1_dot_gateway__pb2.CompleteRequest.SerializeToString,
             protos_dot_conveyor_dot_gateway_dot_v1_dot_gateway__pb2.CompleteResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def Approve(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/conveyor.gateway.v1.GatewayService/Approve',
+            protos_dot_conveyor_dot_gateway_dot_v1_dot_gateway__pb2.ApproveRequest.SerializeToString,
+            protos_dot_conveyor_dot_gateway_dot_v1_dot_gateway__pb2.ApproveResponse.FromString,
             options,
             channel_credentials,
             insecure,

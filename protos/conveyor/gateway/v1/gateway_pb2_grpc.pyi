@@ -37,6 +37,10 @@ class GatewayServiceStub:
     """Completes a conversation, running tools while the model decodes. Cancelling the stream, or its deadline, stops all
     of the work behind it.
     """
+    Approve: _grpc.UnaryUnaryMultiCallable[_gateway_pb2.ApproveRequest, _gateway_pb2.ApproveResponse]
+    """Allows or refuses a call that waits for it. NOT_FOUND with the reason NOT_AWAITED where no such call waits here: it
+    was decided already, its time ran out, or another gateway has the completion.
+    """
     ListTools: _grpc.UnaryUnaryMultiCallable[_gateway_pb2.ListToolsRequest, _gateway_pb2.ListToolsResponse]
     """Lists the tools and formats that `ToolUse` accepts."""
 
@@ -48,6 +52,10 @@ class GatewayServiceAsyncStub(GatewayServiceStub):
     Complete: _aio.UnaryStreamMultiCallable[_gateway_pb2.CompleteRequest, _gateway_pb2.CompleteResponse]  # type: ignore[assignment]
     """Completes a conversation, running tools while the model decodes. Cancelling the stream, or its deadline, stops all
     of the work behind it.
+    """
+    Approve: _aio.UnaryUnaryMultiCallable[_gateway_pb2.ApproveRequest, _gateway_pb2.ApproveResponse]  # type: ignore[assignment]
+    """Allows or refuses a call that waits for it. NOT_FOUND with the reason NOT_AWAITED where no such call waits here: it
+    was decided already, its time ran out, or another gateway has the completion.
     """
     ListTools: _aio.UnaryUnaryMultiCallable[_gateway_pb2.ListToolsRequest, _gateway_pb2.ListToolsResponse]  # type: ignore[assignment]
     """Lists the tools and formats that `ToolUse` accepts."""
@@ -63,6 +71,16 @@ class GatewayServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_abc.Iterator[_gateway_pb2.CompleteResponse], _abc.AsyncIterator[_gateway_pb2.CompleteResponse]]:
         """Completes a conversation, running tools while the model decodes. Cancelling the stream, or its deadline, stops all
         of the work behind it.
+        """
+
+    @_abc_1.abstractmethod
+    def Approve(
+        self,
+        request: _gateway_pb2.ApproveRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_gateway_pb2.ApproveResponse, _abc.Awaitable[_gateway_pb2.ApproveResponse]]:
+        """Allows or refuses a call that waits for it. NOT_FOUND with the reason NOT_AWAITED where no such call waits here: it
+        was decided already, its time ran out, or another gateway has the completion.
         """
 
     @_abc_1.abstractmethod

@@ -15,6 +15,7 @@ def test_durations_enums_lists_and_absent_fields():
                 "effect": "read",
                 "partial": False,
                 "timeout_seconds": 1.5,
+                "needs_approval": False,
             }
         ],
         "formats": [],

@@ -1,0 +1,75 @@
+"""Which calls wait for a person's word, and how it reaches them.
+
+A call is awaited from its `ApprovalAwaited` to its `CallFinished` or the end of its completion. The word takes the way
+of the completion's own stream, so the gateway that holds the completion must hear it, and no other can.
+"""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+from gateway.request import shown
+from protos.conveyor.decoder.v1 import decoder_pb2
+from protos.conveyor.gateway.v1 import gateway_pb2
+from protos.rpc.errors import Reason, reject
+
+MAX_REASON_CHARS = 1000
+
+Decide = Callable[[decoder_pb2.Decide], None]
+
+
+class Approvals:
+    """The calls that wait, by completion and call."""
+
+    def __init__(self) -> None:
+        self._awaited: dict[tuple[str, str], Decide] = {}
+
+    @contextmanager
+    def of(self, request_id: str, decide: Decide) -> Iterator["CompletionApprovals"]:
+        """The approvals of one completion; `decide` passes a word on to it."""
+        calls = CompletionApprovals(self._awaited, request_id, decide)
+        try:
+            yield calls
+        finally:
+            calls.close()
+
+    def approve(self, request: gateway_pb2.ApproveRequest) -> None:
+        """Passes a person's word on. Raises ServiceError NOT_AWAITED where nobody waits for it."""
+        if len(request.reason) > MAX_REASON_CHARS:
+            reject(Reason.INVALID_LIMIT, f"reason has {len(request.reason)} characters; at most {MAX_REASON_CHARS}.")
+        decide = self._awaited.pop((request.request_id, request.call_id), None)
+        if decide is None:
+            reject(
+                Reason.NOT_AWAITED,
+                f"no call {shown(request.call_id)} of completion {shown(request.request_id)} waits here to be allowed.",
+            )
+        decide(decoder_pb2.Decide(call_id=request.call_id, approved=request.approved, reason=request.reason))
+
+
+class CompletionApprovals:
+    """Follows the events of one completion."""
+
+    def __init__(self, awaited: dict[tuple[str, str], Decide], request_id: str, decide: Decide) -> None:
+        self._awaited = awaited
+        self._request_id = request_id
+        self._decide = decide
+        self._calls: set[str] = set()
+
+    def observe(self, response: decoder_pb2.GenerateResponse) -> None:
+        """Takes the next event."""
+        match response.WhichOneof("event"):
+            case "approval_awaited":
+                call_id = response.approval_awaited.call_id
+                self._calls.add(call_id)
+                self._awaited[self._request_id, call_id] = self._decide
+            case "call_finished" if response.call_finished.call_id in self._calls:
+                self._forget(response.call_finished.call_id)
+
+    def close(self) -> None:
+        """Nothing of the completion waits any longer."""
+        for call_id in tuple(self._calls):
+            self._forget(call_id)
+
+    def _forget(self, call_id: str) -> None:
+        self._calls.discard(call_id)
+        if self._awaited.get((self._request_id, call_id)) == self._decide:
+            del self._awaited[self._request_id, call_id]

@@ -1,0 +1,79 @@
+"""What stands between a sealed call and its effect: a person's approval where it is asked for, and the journal, which
+lets each call act once.
+
+    sealed ─▶ approved? ─▶ noted in the journal ─▶ may act ─▶ outcome noted
+"""
+
+import asyncio
+
+from tool_service.execution.events import ApprovalAwaited, Failure
+from tool_service.execution.journal import Fresh, Interrupted, JournalError, KeyReused, Repeated
+from tool_service.execution.shared import Shared
+from tool_service.interface.effect import Effect
+from tool_service.interface.tool import Tool
+
+
+class Clearance:
+    """Of one call, whose journal key is `key`."""
+
+    def __init__(self, call_id: str, key: str, tool: Tool, shared: Shared) -> None:
+        self._call_id = call_id
+        self._key = key
+        self._tool = tool
+        self._shared = shared
+        self._decision: asyncio.Future[Failure | None] | None = None
+        self._noted = False
+
+    @property
+    def needed(self) -> bool:
+        """Whether the call may not act as soon as it is sealed."""
+        return self._tool.asks or not self._tool.effect.harmless
+
+    async def obtain(self, arguments_json: str) -> str | Failure | None:
+        """Waits until the call may act. Gives None then, or else the outcome that it has without acting."""
+        if self._tool.asks and (refusal := await self._approval(arguments_json)):
+            return refusal
+        return None if self._tool.effect.harmless else await self._first_time(arguments_json)
+
+    def decide(self, approved: bool, reason: str) -> None:
+        """A person's word. Ignored where nobody waits for it."""
+        if self._decision is not None and not self._decision.done():
+            denied = Failure("DENIED", f"A person refused this call{f': {reason}' if reason else '.'}")
+            self._decision.set_result(None if approved else denied)
+
+    async def note(self, outcome: str | Failure) -> None:
+        """Notes the outcome of a call that has acted, for who repeats it. Raises JournalError."""
+        if self._noted:
+            await self._shared.journal.finish(self._key, outcome)
+
+    async def _approval(self, arguments_json: str) -> Failure | None:
+        seconds = self._shared.approval_seconds
+        self._decision = asyncio.get_running_loop().create_future()
+        self._shared.emit(ApprovalAwaited(self._call_id, self._shared.completion_id, arguments_json, seconds))
+        try:
+            return await asyncio.wait_for(self._decision, seconds)
+        except TimeoutError:
+            return Failure("DENIED", f"Nobody allowed this call within {seconds:g} s.")
+
+    async def _first_time(self, arguments_json: str) -> str | Failure | None:
+        again = self._tool.effect is Effect.IDEMPOTENT
+        try:
+            verdict = await self._shared.journal.begin(self._key, self._tool.name, arguments_json, again=again)
+        except JournalError as error:
+            return Failure("RAISED", f"The call was not run: {error}.")
+        match verdict:
+            case Fresh():
+                self._noted = True
+                return None
+            case Repeated():
+                return verdict.outcome
+            case Interrupted():
+                return Failure(
+                    "OUTCOME_UNKNOWN",
+                    "This call was begun before and interrupted; it may have acted. It was not run again.",
+                )
+            case KeyReused():
+                return Failure(
+                    "KEY_REUSED",
+                    "Another call was made under this completion's id and this call's place; it was not run.",
+                )

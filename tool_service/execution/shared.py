@@ -1,0 +1,44 @@
+"""What the calls of one completion share."""
+
+import asyncio
+import enum
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+
+from tool_service.execution.events import Event
+from tool_service.execution.journal import EffectJournal
+from tool_service.execution.workers import WorkerPool
+from tool_service.interface.session import SessionState
+
+
+class Mode(enum.Enum):
+    """When a call is launched."""
+
+    SERIAL = "serial"
+    PARALLEL = "parallel"
+    ON_SEAL = "on_seal"
+    PARTIAL = "partial"
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """Caps of one completion. `call_timeout`: seconds, on top of each tool's own."""
+
+    max_calls_per_turn: int = 64
+    max_result_chars: int = 16_384
+    call_timeout: float = 3600.0
+
+
+@dataclass(frozen=True, slots=True)
+class Shared:
+    """The completion behind its calls. `slots` are each tool's places, shared with other completions."""
+
+    completion_id: str
+    mode: Mode
+    limits: Limits
+    slots: Mapping[str, asyncio.Semaphore]
+    journal: EffectJournal
+    workers: WorkerPool
+    approval_seconds: float
+    emit: Callable[[Event], None]
+    session: SessionState = field(default_factory=SessionState)
