@@ -41,12 +41,12 @@ from protos.rpc.errors import CATALOGUE
 from protos.rpc.settings import ServiceSettings
 from tests.integration import stack
 from tool_service.execution import events as ev
-from tool_service.execution.host import Start, ToolHost
+from tool_service.execution.host import Start, ToolHost, by_name
 from tool_service.execution.runner import Limits, Mode, Runner
 from tool_service.formats import FORMATS
 from tool_service.formats.events import CallSealed
 from tool_service.settings import ToolSettings
-from tool_service.tools.loading import load_tools
+from tool_service.tools.sources import tools_of
 
 ROOT = Path(__file__).resolve().parents[2]
 README, DOCS = ROOT / "README.md", ROOT / "docs"
@@ -169,7 +169,7 @@ async def test_the_client_prints_text_calls_and_ledger(
 def runner_of(examples: Path, file: str, tool: str, events: list[ev.Event]) -> Runner:
     """A completion in mode partial that may call one tool of one of the files."""
     with contextlib.chdir(examples):
-        host = ToolHost(load_tools(ToolSettings(modules=[file])))
+        host = ToolHost(by_name(tools_of(file)))
     sys.modules.pop(Path(file).stem, None)
     return host.open(Start("hermes", (tool,), Mode.PARTIAL, Limits()), events.append).runner
 

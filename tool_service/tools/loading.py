@@ -3,7 +3,7 @@
 import dataclasses
 import os
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 
 from tool_service.execution.host import ToolHost, by_name
@@ -13,7 +13,8 @@ from tool_service.interface.tool import Tool
 from tool_service.settings import ToolSettings
 from tool_service.tools.plan.tool import plan
 from tool_service.tools.python.tool import python
-from tool_service.tools.search.tool import DOCUMENTATION, search_tool
+from tool_service.tools.search.engine import SearchError
+from tool_service.tools.search.tool import search_tools
 from tool_service.tools.sources import ToolLoadError, tools_of
 
 CALCULATOR = "tool_service.tools.calculator.tool"
@@ -22,25 +23,36 @@ CALCULATOR = "tool_service.tools.calculator.tool"
 @asynccontextmanager
 async def open_host(settings: ToolSettings) -> AsyncIterator[ToolHost]:
     """The host with every tool; what they share is freed at the end. Raises ToolLoadError."""
-    host = ToolHost(
-        load_tools(settings),
-        EffectJournal(_state_folder(settings) / "effects.db"),
-        WorkerPool(settings.workers, int(settings.worker_memory_gib * (1 << 30))),
-        settings.approval_seconds,
-    )
-    try:
+    async with AsyncExitStack() as stack:
+        tools = await _open_tools(settings, stack)
+        host = ToolHost(
+            _chosen(tools, settings),
+            EffectJournal(_state_folder(settings) / "effects.db"),
+            WorkerPool(settings.workers, int(settings.worker_memory_gib * (1 << 30))),
+            settings.approval_seconds,
+        )
+        stack.push_async_callback(host.aclose)
         yield host
-    finally:
-        await host.aclose()
 
 
-def load_tools(settings: ToolSettings) -> dict[str, Tool]:
-    """Every tool of the service, by name. Raises ToolLoadError."""
-    found = [python, plan, *tools_of(CALCULATOR), *_search(settings.search.folder)]
-    for source in settings.modules:
-        found += tools_of(source)
+async def _open_tools(settings: ToolSettings, stack: AsyncExitStack) -> list[Tool]:
+    """Every tool there is. What they hold for as long as the service lives is closed with the stack."""
     try:
-        named = by_name(found)
+        return [
+            python,
+            plan,
+            *tools_of(CALCULATOR),
+            *await stack.enter_async_context(search_tools(settings.search)),
+            *(tool for source in settings.modules for tool in tools_of(source)),
+        ]
+    except SearchError as error:
+        raise ToolLoadError(str(error)) from error
+
+
+def _chosen(tools: list[Tool], settings: ToolSettings) -> dict[str, Tool]:
+    """The tools to offer, by name; those that a person must allow ask for it."""
+    try:
+        named = by_name(tools)
     except ValueError as error:
         raise ToolLoadError(str(error)) from error
     for key, names in (("only", settings.only), ("approve", settings.approve)):
@@ -53,13 +65,6 @@ def load_tools(settings: ToolSettings) -> dict[str, Tool]:
 
 def _asking(tool: Tool) -> Tool:
     return dataclasses.replace(tool, asks=True)
-
-
-def _search(folder: str) -> list[Tool]:
-    if folder and not Path(folder).is_dir():
-        raise ToolLoadError(f"search.folder: there is no folder {folder}")
-    chosen = Path(folder) if folder else DOCUMENTATION
-    return [search_tool(chosen)] if chosen.is_dir() else []
 
 
 def _state_folder(settings: ToolSettings) -> Path:

@@ -23,18 +23,14 @@ class Prefixes:
     def feed(self, text: str) -> list[str]:
         """The new piece, if it is to be searched for."""
         self._text += text
-        return self.close() if _is_true(self._speculate) else []
+        return (
+            self.close() if self._speculate.known(otherwise=False) else []
+        )  # what comes after the query comes too late
 
     def close(self) -> list[str]:
         """The rest."""
         text, self._text = self._text, ""
         return [text]
-
-
-def _is_true(argument: Arg[bool]) -> bool:
-    """Whether it is sealed and true, without waiting: one that comes after the query comes too late."""
-    sealed = argument._value
-    return sealed.done() and not sealed.cancelled() and sealed.result().value
 
 
 class Speculation:

@@ -36,11 +36,6 @@ async def search_tools(settings: SearchSettings) -> AsyncIterator[list[Tool]]:
             yield []
 
 
-def search_tool(folder: Path) -> Tool:
-    """The tool over the documents of a folder, which are read when it is first called."""
-    return _search(EmbeddedEngine(partial(index_in_memory, folder)), 5)
-
-
 def _documents(settings: SearchSettings) -> Callable[[], Index] | None:
     """How to have the index of the documents; None where there are none."""
     if settings.index:
