@@ -29,9 +29,12 @@ class Connection:
 
     @property
     def is_usable(self) -> bool:
-        """Whether it may take a request. An HTTP/1.1 server that has said something unasked has given it up."""
-        gone = isinstance(self.http, httpcore.AsyncHTTP11Connection) and self.stream.get_extra_info("is_readable")
-        return not self.http.is_closed() and not gone
+        """Whether it may take a request. A server that has said something unasked, or closed it, has given it up.
+
+        Seen in plain HTTP/1.1 alone: TLS and HTTP/2 have things to say of their own.
+        """
+        plain = self.origin.scheme == "http"
+        return not self.http.is_closed() and not (plain and self.stream.get_extra_info("is_readable"))
 
     async def get(self, url: httpx.URL, headers: Mapping[str, str]) -> httpcore.Response:
         """Asks for a page; returns when its headers are there. Raises what httpcore raises."""

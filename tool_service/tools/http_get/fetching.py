@@ -7,8 +7,8 @@ async with web.visit() as visit:
 """
 
 import asyncio
+import contextlib
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from http import HTTPStatus
 
 import httpcore
@@ -35,7 +35,7 @@ class Web:
         self.settings = settings
         self.dialer = dialer or Dialer((lambda address: True) if settings.allow_private else is_public)
 
-    @asynccontextmanager
+    @contextlib.asynccontextmanager
     async def visit(self) -> "AsyncIterator[Visit]":
         """A visit to one page; whatever is still open at its end is closed."""
         visit = Visit(self)
@@ -118,10 +118,11 @@ class Visit:
         headers = {"User-Agent": self._web.settings.user_agent, "Accept": ACCEPT, "Accept-Encoding": body.ACCEPTED}
         standing = self._connection
         if standing is not None and standing.origin == origin and standing.is_usable:
-            try:
-                return await standing.get(url, headers)
-            except (httpcore.NetworkError, httpcore.ProtocolError, httpcore.ConnectionNotAvailable):
-                pass
+            with contextlib.suppress(httpcore.NetworkError, httpcore.ProtocolError, httpcore.ConnectionNotAvailable):
+                response = await standing.get(url, headers)
+                if response.status != HTTPStatus.REQUEST_TIMEOUT:  # said before the request was there
+                    return response
+                await response.aclose()
         return await (await self._connect(origin)).get(url, headers)
 
     async def _connect(self, origin: Origin) -> Connection:
