@@ -1,9 +1,16 @@
-"""Which tools a service offers: those that come along, and those of files and modules that it is told to load."""
+"""Which tools a service offers: those that come along, those of installed distributions, and those it is told to load.
+
+A distribution names its modules of tools as entry points:
+
+    [project.entry-points."conveyor.tools"]
+    weather = "acme_weather.tools"
+"""
 
 import dataclasses
 import os
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
 
 from tool_service.execution.host import ToolHost, by_name
@@ -17,6 +24,8 @@ from tool_service.tools.search.tool import DOCUMENTATION, search_tool
 from tool_service.tools.sources import ToolLoadError, tools_of
 
 CALCULATOR = "tool_service.tools.calculator.tool"
+
+ENTRY_POINTS = "conveyor.tools"
 
 
 @asynccontextmanager
@@ -37,6 +46,7 @@ async def open_host(settings: ToolSettings) -> AsyncIterator[ToolHost]:
 def load_tools(settings: ToolSettings) -> dict[str, Tool]:
     """Every tool of the service, by name. Raises ToolLoadError."""
     found = [python, plan, *tools_of(CALCULATOR), *_search(settings.search.folder)]
+    found += _distributed()
     for source in settings.modules:
         found += tools_of(source)
     try:
@@ -60,6 +70,22 @@ def _search(folder: str) -> list[Tool]:
         raise ToolLoadError(f"search.folder: there is no folder {folder}")
     chosen = Path(folder) if folder else DOCUMENTATION
     return [search_tool(chosen)] if chosen.is_dir() else []
+
+
+def _distributed() -> list[Tool]:
+    """The tools of installed distributions, in the order of their entry points' names."""
+    found = sorted(entry_points(group=ENTRY_POINTS), key=lambda entry: (entry.name, entry.value))
+    return [tool for entry in found for tool in _tools_of_entry(entry)]
+
+
+def _tools_of_entry(entry: EntryPoint) -> list[Tool]:
+    try:
+        return tools_of(entry.module)
+    except ToolLoadError as error:
+        name = entry.dist.name if entry.dist is not None else "an unknown distribution"
+        raise ToolLoadError(
+            f"the entry point {entry.name!r} of {name} in the group {ENTRY_POINTS}: {error}; mend or uninstall {name}"
+        ) from error
 
 
 def _state_folder(settings: ToolSettings) -> Path:
