@@ -15,6 +15,8 @@ from examples.days_between import days_between
 from examples.expenses import add_expenses
 from tests.unit.tool_service.test_runner import Log, end, start, written
 from tool_service.execution import events as ev
+from tool_service.execution.host import Start, ToolHost, by_name
+from tool_service.execution.runner import Limits, Mode
 from tool_service.interface import Tool
 from tool_service.settings import ToolSettings
 from tool_service.tools.loading import load_tools
@@ -25,11 +27,13 @@ COMMANDS = re.compile(r"^\$ (.*)\n((?:[^$\n].*\n)*)", re.MULTILINE)
 
 
 async def told(tool: Tool, **arguments: object) -> str:
-    log = Log()
-    runner = start(log, tool)
+    """What a whole call answers, or what its error says; an ordinary function runs in a worker, as in the service."""
+    log, host = Log(), ToolHost(by_name([tool]))
+    runner = host.open(Start("hermes", (tool.name,), Mode.PARTIAL, Limits()), log).runner
     runner.text(written(tool.name, **arguments))
     await end(runner)
     await runner.aclose()
+    await host.aclose()
     outcome = log.finished().outcome
     return outcome if isinstance(outcome, str) else f"{outcome.code}: {outcome.message}"
 
