@@ -1,6 +1,7 @@
 """Connections to addresses that were judged: a name is resolved once, and what was judged is what is connected to."""
 
 import asyncio
+import functools
 import socket
 import ssl
 from collections.abc import Awaitable, Callable, Mapping
@@ -54,6 +55,7 @@ async def system_addresses(host: str, port: int) -> list[str]:
     return list(dict.fromkeys(str(address[0]) for *_, address in found))
 
 
+@functools.cache
 def _default_tls() -> ssl.SSLContext:
     context = httpcore.default_ssl_context()
     context.set_alpn_protocols(["h2", "http/1.1"])

@@ -4,6 +4,7 @@ import asyncio
 import gzip
 import json
 import signal
+import subprocess
 import sys
 import zlib
 from collections.abc import AsyncIterator
@@ -33,6 +34,7 @@ from tool_service.tools.http_get.settings import HttpGetSettings
 from tool_service.tools.http_get.tool import http_get_tools
 
 HERE = "127.0.0.1"
+HTML = b"<html><head><title>T</title></head><body><p>Hello <a href='/b'>world</a><script>no()</script></body></html>"
 OPEN = '<tool_call>{"name": "http_get", "arguments": {"url": "'
 CLOSE = '"}}</tool_call>'
 
@@ -64,10 +66,10 @@ def web(
 
 
 @asynccontextmanager
-async def calling(world: Web) -> AsyncIterator[tuple[Runner, Log]]:
+async def calling(world: Web, mode: Mode = Mode.PARTIAL) -> AsyncIterator[tuple[Runner, Log]]:
     log = Log()
     host = ToolHost(by_name(http_get_tools(world.settings, world)))
-    runner = host.open(Start("hermes", ("http_get",), Mode.PARTIAL, Limits(max_result_chars=100_000)), log).runner
+    runner = host.open(Start("hermes", ("http_get",), mode, Limits(max_result_chars=100_000)), log).runner
     try:
         yield runner, log
     finally:
@@ -167,13 +169,34 @@ async def test_what_can_be_no_page_stops_the_turn_before_the_rest_is_written(sta
         assert log.failure().code == "REJECTED"
 
 
-async def test_a_cancelled_call_closes_its_connection_and_ends_its_process() -> None:
+async def test_a_cancelled_call_closes_its_connection() -> None:
     async with serving() as server, calling(web()) as (runner, _):
         runner.text(f"{OPEN}{server.origin}/")
         await server.until("connected")
         await runner.aclose()
         await server.until("closed")
     assert server.events == ["connected", "closed"]
+
+
+async def test_wherever_a_call_is_cut_off_nothing_of_it_is_left(monkeypatch: pytest.MonkeyPatch) -> None:
+    processes: list[subprocess.Popen[bytes]] = []
+
+    class Known(subprocess.Popen[bytes]):
+        def __init__(self, *arguments, **options) -> None:
+            super().__init__(*arguments, **options)
+            processes.append(self)
+
+    monkeypatch.setattr(reading.subprocess, "Popen", Known)
+    async with serving({"/page": page(HTML, "text/html")}) as server:
+        text = f"{OPEN}{server.origin}/page{CLOSE}"
+        for end in range(len(OPEN), len(text) + 1, 4):
+            async with calling(web()) as (runner, _):
+                runner.text(text[:end])
+                for _ in range(end % 7):
+                    await asyncio.sleep(0.002)
+        await server.until("closed", server.events.count("connected"))
+    assert processes
+    assert [process.poll() is None for process in processes] == [False] * len(processes)
 
 
 async def test_a_call_cancelled_while_a_page_comes_closes_its_connection() -> None:
@@ -441,8 +464,6 @@ async def test_a_connection_that_breaks_off_is_an_error() -> None:
 
 # --- what is read ---------------------------------------------------------------------------------------------------
 
-HTML = b"<html><head><title>T</title></head><body><p>Hello <a href='/b'>world</a><script>no()</script></body></html>"
-
 
 async def test_html_is_read_as_text_and_given_raw_on_request() -> None:
     async with serving({"/a": page(HTML, "text/html; charset=utf-8")}) as server:
@@ -465,6 +486,15 @@ async def test_html_is_read_as_text_and_given_raw_on_request() -> None:
 async def test_other_text_is_given_as_it_is_and_the_rest_is_named(body: bytes, content_type: str, text: str) -> None:
     async with serving({"/": page(body, content_type)}) as server:
         assert await fetch(web(), f"{server.origin}/") == text
+
+
+@pytest.mark.parametrize("mode", Mode)
+async def test_every_mode_gives_the_same(mode: Mode) -> None:
+    async with serving({"/a": page(b"hello")}) as server, calling(web(), mode) as (runner, log):
+        for character in f"{OPEN}{server.origin}/a{CLOSE}":
+            runner.text(character)
+        await runner.end_turn("stop")
+        assert log.finished().outcome == "hello"
 
 
 @pytest.mark.parametrize(

@@ -107,7 +107,8 @@ class WebServer:
         assert task is not None
         self._open.add(task)
         try:
-            await self.serve(reader, writer)
+            with contextlib.suppress(asyncio.CancelledError):  # by aclose; nobody else cancels it
+                await self.serve(reader, writer)
         finally:
             self._open.discard(task)
 
