@@ -13,7 +13,7 @@ from urllib.parse import urljoin
 from selectolax.lexbor import LexborHTMLParser, LexborNode
 
 CPU_SECONDS = 4
-MEMORY_BYTES = 2 << 30
+MEMORY_BYTES = 1 << 30
 MAX_LINK_COUNT = 50
 MAX_LINK_CHARS = 80
 MAX_HREF_CHARS = 1_000
