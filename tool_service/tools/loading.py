@@ -1,9 +1,16 @@
-"""Which tools a service offers: those that come along, and those of files and modules that it is told to load."""
+"""Which tools a service offers: those that come along, those of installed distributions, and those it is told to load.
+
+A distribution names its modules of tools as entry points:
+
+    [project.entry-points."conveyor.tools"]
+    weather = "acme_weather.tools"
+"""
 
 import dataclasses
 import os
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
+from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
 
 from tool_service.execution.host import ToolHost, by_name
@@ -11,6 +18,8 @@ from tool_service.execution.journal import EffectJournal
 from tool_service.execution.workers import WorkerPool
 from tool_service.interface.tool import Tool
 from tool_service.settings import ToolSettings
+from tool_service.tools.http_get.tool import http_get_tools
+from tool_service.tools.local_news.tool import local_news_tools
 from tool_service.tools.plan.tool import plan
 from tool_service.tools.python.tool import python
 from tool_service.tools.search.engine import SearchError
@@ -18,6 +27,8 @@ from tool_service.tools.search.tool import search_tools
 from tool_service.tools.sources import ToolLoadError, tools_of
 
 CALCULATOR = "tool_service.tools.calculator.tool"
+
+ENTRY_POINTS = "conveyor.tools"
 
 
 @asynccontextmanager
@@ -43,9 +54,12 @@ async def _open_tools(settings: ToolSettings, stack: AsyncExitStack) -> list[Too
             plan,
             *tools_of(CALCULATOR),
             *await stack.enter_async_context(search_tools(settings.search)),
+            *http_get_tools(settings.http_get),
+            *local_news_tools(settings.local_news, settings.http_get),
+            *_distributed(),
             *(tool for source in settings.modules for tool in tools_of(source)),
         ]
-    except SearchError as error:
+    except (SearchError, ValueError) as error:
         raise ToolLoadError(str(error)) from error
 
 
@@ -65,6 +79,22 @@ def _chosen(tools: list[Tool], settings: ToolSettings) -> dict[str, Tool]:
 
 def _asking(tool: Tool) -> Tool:
     return dataclasses.replace(tool, asks=True)
+
+
+def _distributed() -> list[Tool]:
+    """The tools of installed distributions, in the order of their entry points' names."""
+    found = sorted(entry_points(group=ENTRY_POINTS), key=lambda entry: (entry.name, entry.value))
+    return [tool for entry in found for tool in _tools_of_entry(entry)]
+
+
+def _tools_of_entry(entry: EntryPoint) -> list[Tool]:
+    try:
+        return tools_of(entry.module)
+    except ToolLoadError as error:
+        name = entry.dist.name if entry.dist is not None else "an unknown distribution"
+        raise ToolLoadError(
+            f"the entry point {entry.name!r} of {name} in the group {ENTRY_POINTS}: {error}; mend or uninstall {name}"
+        ) from error
 
 
 def _state_folder(settings: ToolSettings) -> Path:
