@@ -19,7 +19,7 @@ from tool_service.execution.host import Start, ToolHost, by_name
 from tool_service.execution.runner import Limits, Mode
 from tool_service.interface import Tool
 from tool_service.settings import ToolSettings
-from tool_service.tools.loading import load_tools
+from tool_service.tools.loading import open_host
 
 ROOT = Path(__file__).resolve().parents[3]
 EXAMPLES = {path.name: path for path in sorted((ROOT / "examples").glob("*.py"))}
@@ -57,8 +57,9 @@ async def test_an_example_does_what_its_docstring_shows(
     (up, _), (call, output) = COMMANDS.findall(docstring.replace("/tmp", str(tmp_path)))
     assert up == f"conveyor up --tools.modules examples/{name}"
     _, _, _, tool, _, arguments = shlex.split(call)
-    tools = load_tools(ToolSettings(modules=[up.split()[-1]]))
-    assert await told(tools[tool], **json.loads(arguments)) == output.rstrip("\n")
+    async with open_host(ToolSettings(modules=[up.split()[-1]])) as host:
+        found = host.tools[tool]
+    assert await told(found, **json.loads(arguments)) == output.rstrip("\n")
 
 
 async def test_days_are_counted() -> None:

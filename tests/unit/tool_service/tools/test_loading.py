@@ -6,8 +6,10 @@ from pathlib import Path
 
 import pytest
 
+from tool_service.interface import Tool
 from tool_service.settings import ToolSettings
-from tool_service.tools.loading import ToolLoadError, load_tools
+from tool_service.tools.loading import open_host
+from tool_service.tools.sources import ToolLoadError
 
 SOURCE = '''
 from tool_service.interface import tool
@@ -17,6 +19,12 @@ def {name}() -> str:
     """Greet."""
     return "hello"
 '''
+
+
+async def load(settings: ToolSettings) -> dict[str, Tool]:
+    """The tools that a service with these settings offers."""
+    async with open_host(settings) as host:
+        return dict(host.tools)
 
 
 @pytest.fixture
@@ -41,17 +49,17 @@ def install(site: Path, distribution: str, points: str, **modules: str) -> None:
     (info / "entry_points.txt").write_text(points)
 
 
-def test_a_distributions_modules_of_tools_are_loaded(site: Path) -> None:
+async def test_a_distributions_modules_of_tools_are_loaded(site: Path) -> None:
     points = (
         "[conveyor.tools]\ngreet = acme_tools.greeting\nwave = acme_tools.waving\n[other]\nno = acme_tools.nothing\n"
     )
     install(
         site, "acme-tools", points, greeting=SOURCE.format(name="acme_greet"), waving=SOURCE.format(name="acme_wave")
     )
-    tools = load_tools(ToolSettings())
+    tools = await load(ToolSettings())
     assert {"acme_greet", "acme_wave", "calculator"} <= tools.keys()
     assert tools["acme_greet"].function() == "hello"
-    assert list(load_tools(ToolSettings(only=["acme_wave"]))) == ["acme_wave"]
+    assert list(await load(ToolSettings(only=["acme_wave"]))) == ["acme_wave"]
 
 
 @pytest.mark.parametrize(
@@ -64,28 +72,28 @@ def test_a_distributions_modules_of_tools_are_loaded(site: Path) -> None:
         ("from tool_service.interface import tool\n@tool\ndef f(x): ...", "InvalidToolError"),
     ],
 )
-def test_an_entry_point_that_is_broken_names_its_distribution(site: Path, source: str, problem: str) -> None:
+async def test_an_entry_point_that_is_broken_names_its_distribution(site: Path, source: str, problem: str) -> None:
     install(site, "broken-tools", "[conveyor.tools]\nbad = broken_tools.bad\n", bad=source)
     with pytest.raises(ToolLoadError) as refused:
-        load_tools(ToolSettings())
+        await load(ToolSettings())
     assert str(refused.value).startswith("the entry point 'bad' of broken-tools in the group conveyor.tools: ")
     assert problem in str(refused.value)
 
 
-def test_a_distribution_whose_tool_has_the_name_of_another_is_refused(site: Path) -> None:
+async def test_a_distribution_whose_tool_has_the_name_of_another_is_refused(site: Path) -> None:
     install(site, "same-name", "[conveyor.tools]\nx = same_name.x\n", x=SOURCE.format(name="calculator"))
     with pytest.raises(ToolLoadError, match="two tools are named 'calculator'"):
-        load_tools(ToolSettings())
+        await load(ToolSettings())
 
 
-def test_the_environment_names_modules(site: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_the_environment_names_modules(site: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (site / "acme").mkdir()
     (site / "acme" / "tools.py").write_text(SOURCE.format(name="acme_hello"))
     monkeypatch.setenv("CONVEYOR_TOOLS", "acme.tools")
-    assert "acme_hello" in load_tools(ToolSettings.load([]))
+    assert "acme_hello" in await load(ToolSettings.load([]))
 
 
 @pytest.mark.parametrize("name", ["nothing.of.this.name", "nothing_here.py"])
-def test_a_module_that_is_not_there_is_named(name: str) -> None:
+async def test_a_module_that_is_not_there_is_named(name: str) -> None:
     with pytest.raises(ToolLoadError, match=f"cannot load {name}"):
-        load_tools(ToolSettings(modules=[name]))
+        await load(ToolSettings(modules=[name]))
