@@ -2,7 +2,8 @@
 
 Whoever wrote it may be careless or hostile, so all that could cost time or memory later is refused or taken out when it
 is read: nothing is fetched, patterns are matched in linear time or not at all, and references are replaced by what they
-refer to, to a depth. So a schema is a tree of bounded size, and validating takes time in proportion to tree and value.
+refer to, up to a depth and a number. So a schema is a tree of bounded size, and validating takes time in proportion to
+tree and value.
 """
 
 import json
@@ -16,7 +17,7 @@ from tool_service.interface.schema import InvalidArgumentError, InvalidToolError
 
 MAX_BYTES = 32_768  # of the schema, as JSON
 MAX_DEPTH = 32
-MAX_PARTS = 4_096  # subschemas once references were replaced; a long literal counts as several
+MAX_PARTS = 4_096  # subschemas; references bring in half of them at most, a long literal counts as several
 LITERAL_CHARS = 64
 MAX_REFERENCES = 4  # inside one another; what lies deeper may be anything
 MAX_MESSAGE_CHARS = 300
@@ -115,8 +116,9 @@ class SchemaDocument:
         return {"allOf": [target, tree]} if tree else target
 
     def _target(self, reference: Any, references: tuple[str, ...]) -> dict[str, Any]:
+        """What a reference leads to; deep inside others, or where they have made the schema large, anything at all."""
         target = resolve(reference, self._root)
-        if reference in references or len(references) >= MAX_REFERENCES:
+        if len(references) >= MAX_REFERENCES or self._spent > MAX_PARTS // 2:
             return {}
         return self._inline(target, (*references, reference))
 
@@ -135,7 +137,7 @@ class SchemaDocument:
     def _spend(self, parts: int) -> None:
         self._spent += parts
         if self._spent > MAX_PARTS:
-            raise InvalidToolError(f"the schema has more than {MAX_PARTS} parts once its references are resolved")
+            raise InvalidToolError(f"the schema has more than {MAX_PARTS} parts")
 
 
 def resolve(reference: Any, root: Mapping[str, Any]) -> Any:

@@ -32,6 +32,7 @@ MAX_GARBAGE_LINES = 100  # in a row
 STALL_SECONDS = 10.0  # that a server may leave its standard input unread
 GRACE_SECONDS = 1.0  # after its input was closed, and again after SIGTERM
 DEATH_SECONDS = 0.5  # for the last words of one that has ended
+POLL_SECONDS = 0.005
 STDERR_BYTES_PER_SECOND = 256 << 10
 STDERR_BURST = 1 << 20
 STDERR_LINE_CHARS = 500
@@ -113,7 +114,7 @@ class _Child:
             try:
                 yield child
             finally:
-                await child._stop()
+                await child.stop()
 
     async def read(self, to_us: MemoryObjectSendStream[SessionMessage | Exception]) -> None:
         """Passes its messages on until it ends or says what it must not."""
@@ -199,6 +200,22 @@ class _Child:
         done, _ = await asyncio.wait({self._ended}, timeout=seconds)
         return bool(done)
 
+    async def _reaped(self, seconds: float) -> None:
+        """Waits until asyncio has collected the launcher. Its `wait` would wait for the pipes too."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                while self._process.returncode is None:  # noqa: ASYNC110 - nothing else tells
+                    await asyncio.sleep(POLL_SECONDS)
+
+    async def stop(self) -> None:
+        """Ends the server. Takes a few seconds at most, and takes them even where it is cancelled meanwhile."""
+        stopping = asyncio.create_task(self._stop())
+        try:
+            await asyncio.shield(stopping)
+        except asyncio.CancelledError:
+            await asyncio.wait({stopping})
+            raise
+
     async def _stop(self) -> None:
         """Closes its input, then asks it to end, then kills it and all that it started."""
         assert self._process.stdin is not None
@@ -212,9 +229,7 @@ class _Child:
                 self._lifeline.shutdown(socket.SHUT_WR)
         await self._gone(GRACE_SECONDS)
         self._signal(signal.SIGKILL)
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(GRACE_SECONDS):
-                await self._process.wait()
+        await self._reaped(GRACE_SECONDS)
         for task in (self._ended, self._errors):
             task.cancel()
         await asyncio.gather(self._ended, self._errors, return_exceptions=True)

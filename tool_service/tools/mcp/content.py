@@ -2,7 +2,6 @@
 
 import base64
 import binascii
-import mimetypes
 import re
 from collections.abc import Iterator
 
@@ -18,6 +17,24 @@ MAX_NAME_CHARS = 64
 MAX_LINK_CHARS = 500
 UNKNOWN_TYPE = "application/octet-stream"
 
+_EXTENSIONS = {  # of the types that servers give; the machine's own table differs from one to the other
+    "application/gzip": ".gz",
+    "application/json": ".json",
+    "application/pdf": ".pdf",
+    "application/zip": ".zip",
+    "audio/mpeg": ".mp3",
+    "audio/ogg": ".ogg",
+    "audio/wav": ".wav",
+    "image/gif": ".gif",
+    "image/jpeg": ".jpg",
+    "image/png": ".png",
+    "image/svg+xml": ".svg",
+    "image/webp": ".webp",
+    "text/csv": ".csv",
+    "text/html": ".html",
+    "text/markdown": ".md",
+    "text/plain": ".txt",
+}
 _MEDIA_TYPE = re.compile(r"[a-z0-9][a-z0-9.+-]{0,63}/[a-z0-9][a-z0-9.+-]{0,63}")
 _EXTENSION = re.compile(r"\.[A-Za-z0-9]{1,8}")
 
@@ -71,7 +88,7 @@ def _file(name: str, media_type: str, data: bytes) -> str | Artifact:
         return f"[{name} left out: {len(data)} bytes; at most {MAX_ARTIFACT_BYTES} are allowed]"
     media_type = media_type.partition(";")[0].strip().lower()
     media_type = media_type if _MEDIA_TYPE.fullmatch(media_type) else UNKNOWN_TYPE
-    extension = "" if _EXTENSION.search(name) else mimetypes.guess_extension(media_type) or ""
+    extension = "" if _EXTENSION.search(name) else _EXTENSIONS.get(media_type, "")
     return Artifact(f"{name}{extension}", media_type, data)
 
 

@@ -128,7 +128,7 @@ class McpServer:
         return result
 
     def _explain(self, error: MCPError) -> str:
-        if error.code == mcp_types.CONNECTION_CLOSED:
+        if error.code == mcp_types.CONNECTION_CLOSED and error.message == "Connection closed":  # the SDK's own
             return f"the MCP server {self._name!r} ended while the call ran; what the call did is not known"
         if error.message == "Session terminated":  # the SDK's words for a server that has forgotten us
             self._link.end("it has forgotten the session")
@@ -136,6 +136,8 @@ class McpServer:
         return plain(error.message, MAX_ERROR_CHARS) or f"error {error.code}"
 
     async def _session_soon(self) -> ClientSession:
+        if self._link.ended.is_set():
+            self._forget()
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(OUTAGE_SECONDS):
                 await self._up.wait()
