@@ -46,7 +46,6 @@ def tool_from_schema(
 
     async def run(**given: Any) -> AsyncGenerator[Piece, None]:
         call: Call = given.pop(_CALL)
-        await call.sealed()
         arguments = {name: value for name, value in given.items() if value is not _ABSENT}
         async with contextlib.aclosing(function(arguments, call)) as pieces:
             async for piece in pieces:

@@ -11,8 +11,6 @@ import pydantic_core
 from tool_service.interface.artifact import Artifact
 from tool_service.tools.mcp.text import plain
 
-MAX_ARTIFACTS = 16
-MAX_ARTIFACT_BYTES = 3 << 20
 MAX_NAME_CHARS = 64
 MAX_LINK_CHARS = 500
 UNKNOWN_TYPE = "application/octet-stream"
@@ -41,19 +39,12 @@ _EXTENSION = re.compile(r"\.[A-Za-z0-9]{1,8}")
 
 def pieces(result: mcp_types.CallToolResult) -> Iterator[str | Artifact]:
     """The content of a result in its order, or its structured content where that is all there is."""
-    if not result.content:
-        if result.structured_content is not None:
-            yield pydantic_core.to_json(result.structured_content).decode()
-        return
-    artifacts = 0
+    if not result.content and result.structured_content is not None:
+        yield pydantic_core.to_json(result.structured_content).decode()
     for number, block in enumerate(result.content, 1):
-        if number > 1:
-            yield "\n"
+        last = number == len(result.content)
         for piece in _pieces(block, number):
-            if isinstance(piece, Artifact):
-                artifacts += 1
-                piece = piece if artifacts <= MAX_ARTIFACTS else f"[{piece.name} left out: too many]"
-            yield piece
+            yield piece if last or isinstance(piece, Artifact) or piece.endswith("\n") else f"{piece}\n"
 
 
 def text_of(result: mcp_types.CallToolResult) -> str:
@@ -83,9 +74,7 @@ def _artifact(name: str, media_type: str, data: str) -> str | Artifact:
         return f"[{name} left out: it is not valid base64]"
 
 
-def _file(name: str, media_type: str, data: bytes) -> str | Artifact:
-    if len(data) > MAX_ARTIFACT_BYTES:
-        return f"[{name} left out: {len(data)} bytes; at most {MAX_ARTIFACT_BYTES} are allowed]"
+def _file(name: str, media_type: str, data: bytes) -> Artifact:
     media_type = media_type.partition(";")[0].strip().lower()
     media_type = media_type if _MEDIA_TYPE.fullmatch(media_type) else UNKNOWN_TYPE
     extension = "" if _EXTENSION.search(name) else _EXTENSIONS.get(media_type, "")

@@ -40,6 +40,7 @@ RELIST_SECONDS = 0.5  # between two listings
 RELISTEN_SECONDS = 5.0
 MAX_ERROR_CHARS = 4_000
 MAX_CAUSE_CHARS = 500
+IDEMPOTENCY_KEY = "conveyor/idempotency-key"  # in `_meta`; MCP has no word for it
 CLIENT = mcp_types.Implementation(name="conveyor", version="0.1.0")
 
 _RESULT: TypeAdapter[mcp_types.CallToolResult | mcp_types.InputRequiredResult] = TypeAdapter(
@@ -88,11 +89,13 @@ class McpServer:
             self.tried.set()
             await asyncio.gather(*self._requests, return_exceptions=True)
 
-    async def call(self, tool: str, arguments: dict[str, Any]) -> AsyncGenerator[str | Artifact, None]:
-        """Calls a tool; yields its progress, then its result. Raises McpError."""
+    async def call(self, tool: str, arguments: dict[str, Any], key: str) -> AsyncGenerator[str | Artifact, None]:
+        """Calls a tool; yields its progress, then its result. `key` goes along for servers that know what to do with
+        it. Raises McpError."""
         session = await self._session_soon()
         progress = Progress()
-        request = asyncio.create_task(self._request(session, tool, arguments, progress))
+        params = mcp_types.CallToolRequestParams(name=tool, arguments=arguments, _meta={IDEMPOTENCY_KEY: key})
+        request = asyncio.create_task(_request(session, params, progress))
         self._requests.add(request)
         request.add_done_callback(self._requests.discard)
         try:
@@ -105,16 +108,6 @@ class McpServer:
             raise McpError(plain(text_of(result), MAX_ERROR_CHARS) or "the tool failed and did not say why")
         for piece in pieces(result):
             yield piece
-
-    async def _request(
-        self, session: ClientSession, tool: str, arguments: dict[str, Any], progress: Progress
-    ) -> mcp_types.CallToolResult | mcp_types.InputRequiredResult:
-        """Not `Client.call_tool`: that checks results against the server's schema for them, whose patterns may take
-        for ever."""
-        params = mcp_types.CallToolRequestParams(name=tool, arguments=arguments)
-        return await session.send_request(
-            mcp_types.CallToolRequest(params=params), _RESULT, progress_callback=progress.hear
-        )
 
     def _result(self, request: asyncio.Task[Any]) -> mcp_types.CallToolResult:
         try:
@@ -234,7 +227,16 @@ class McpServer:
         log.info("mcp server listed", server=self._name, tools=len(self._offered))
 
     def _function(self, tool: str) -> Function:
-        return lambda arguments, _: self.call(tool, arguments)
+        return lambda arguments, call: self.call(tool, arguments, call.key)
+
+
+async def _request(
+    session: ClientSession, params: mcp_types.CallToolRequestParams, progress: Progress
+) -> mcp_types.CallToolResult | mcp_types.InputRequiredResult:
+    """Not `Client.call_tool`: that checks results against the server's schema for them, whose patterns may take for
+    ever."""
+    request = mcp_types.CallToolRequest(params=params)
+    return await session.send_request(request, _RESULT, progress_callback=progress.hear)
 
 
 @contextlib.asynccontextmanager

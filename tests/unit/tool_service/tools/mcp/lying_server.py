@@ -68,13 +68,15 @@ def listing(cursor: object) -> dict:
     return {"tools": [PLAIN]}
 
 
-def answer(id_: object) -> None:
+def answer(id_: object, params: dict) -> None:
     text = {"content": [{"type": "text", "text": "fine"}]}
     match KIND:
         case "silent":
             return
         case "shapes":
             say({"id": id_, "result": {"content": "nothing of the kind", "isError": []}})
+        case "meta":
+            say({"id": id_, "result": {"content": [{"type": "text", "text": json.dumps(params["_meta"])}]}})
         case "wrong_id":
             say({"id": "another", "result": text})
         case "huge":
@@ -127,7 +129,7 @@ def main() -> None:
                 if KIND == "chatter":
                     flood(1, b'{"jsonrpc": "2.0", "method": "notifications/tools/list_changed"}\n')
             case "tools/call":
-                answer(message["id"])
+                answer(message["id"], message["params"])
             case _ if "id" in message and "method" in message:
                 say({"id": message["id"], "error": {"code": -32601, "message": "Method not found"}})
 

@@ -56,7 +56,7 @@ class Offered:
         """What a sealed call yields."""
         meter = Meter(1000.0, lambda _: None, lambda: None)
         meter.begin("test", 0)
-        call = Call("call_1", meter)
+        call = Call("call_1", "key", meter)
         call.seal(0)
         try:
             async with contextlib.aclosing(self.tools[name].function(**arguments, **{"/call": call})) as pieces:
@@ -68,7 +68,7 @@ class Offered:
         """A completion that has written a call."""
         events: list[ev.Event] = []
         host = ToolHost(by_name(self.tools.values()))
-        runner = host.open(Start("hermes", (name,), Mode.PARTIAL, Limits()), events.append).runner
+        runner = host.open(Start("hermes", (name,), Mode.PARTIAL, Limits(), completion_id="c1"), events.append).runner
         runner.text(f"<tool_call>{json.dumps({'name': name, 'arguments': arguments})}</tool_call>")
         return runner, events
 

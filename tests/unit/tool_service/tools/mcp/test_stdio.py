@@ -1,6 +1,7 @@
 """Servers that are processes, and behave."""
 
 import asyncio
+import json
 import os
 import signal
 import subprocess
@@ -63,17 +64,33 @@ async def until_learnt(offered: Offered) -> None:
 
 
 async def test_content_becomes_text_and_artifacts() -> None:
-    async with serving(honest=honest()) as offered:
-        pieces = [piece for piece in await offered.use("honest_show") if piece != "\n"]
+    async with serving(honest=honest(only=["show"])) as offered:
+        pieces = await offered.use("honest_show")
+        told = str(await offered.outcome("honest_show"))
     assert pieces == [
-        "a pixel",
+        "a pixel\n",
         Artifact("image-2.png", "image/png", PIXEL),
         Artifact("audio-3.wav", "audio/wav", PIXEL),
-        "to be",
+        "to be\n",
         Artifact("4-notes.md", "text/markdown", b"to be"),
         Artifact("5-7", "application/octet-stream", PIXEL),
         "[poem: file:///poem.txt]",
     ]
+    assert told.splitlines() == [
+        "a pixel",
+        "[image-2.png: image/png, 70 bytes]",
+        "[audio-3.wav: audio/wav, 70 bytes]",
+        "to be",
+        "[4-notes.md: text/markdown, 5 bytes]",
+        "[5-7: application/octet-stream, 70 bytes]",
+        "[poem: file:///poem.txt]",
+    ]
+
+
+async def test_the_idempotency_key_goes_along() -> None:
+    async with serving(liar=lying("meta")) as offered:
+        sent = json.loads(str(await offered.outcome("liar_plain")))
+    assert sent["conveyor/idempotency-key"] == "c1/call_1"
 
 
 @pytest.mark.parametrize(
