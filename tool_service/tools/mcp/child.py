@@ -9,11 +9,12 @@ import contextlib
 import os
 import signal
 import socket
+import subprocess
 import sys
-from asyncio.subprocess import PIPE, Process
 from collections import deque
 from collections.abc import AsyncIterator
 from pathlib import Path
+from typing import IO
 
 import anyio
 import structlog
@@ -83,14 +84,15 @@ class LineSplitter:
 class _Child:
     """The server's process, behind the launcher."""
 
-    def __init__(self, name: str, process: Process, lifeline: socket.socket, link: Link) -> None:
+    def __init__(self, name: str, process: subprocess.Popen[bytes], lifeline: socket.socket, link: Link) -> None:
         self._name = name
         self._process = process
         self._lifeline = lifeline
         self._link = link
         self._last_words: deque[str] = deque(maxlen=LAST_WORDS_LINES)
+        self._pipes: list[asyncio.BaseTransport] = []
         self._ended = asyncio.create_task(self._hear_end())
-        self._errors = asyncio.create_task(self._log_errors())
+        self._errors: asyncio.Task[None] | None = None
 
     @classmethod
     @contextlib.asynccontextmanager
@@ -99,22 +101,30 @@ class _Child:
         ours.setblocking(False)
         with ours:  # its end is the end of the server, whatever goes wrong here
             with theirs:
-                process = await asyncio.create_subprocess_exec(
-                    *(sys.executable, "-I", "-S", LAUNCHER, str(theirs.fileno())),
-                    *settings.command,
-                    stdin=PIPE,
-                    stdout=PIPE,
-                    stderr=PIPE,
-                    env=environment(settings),
-                    cwd=settings.cwd or None,
-                    start_new_session=True,
-                    pass_fds=(theirs.fileno(),),
-                )
-            child = cls(name, process, ours, link)
+                child = cls(name, _start(settings, theirs.fileno()), ours, link)
             try:
+                await child._connect()
                 yield child
             finally:
-                await child.stop()
+                await child._stop_whatever_comes()
+
+    async def _connect(self) -> None:
+        assert self._process.stdin and self._process.stdout and self._process.stderr
+        loop = asyncio.get_running_loop()
+        reader = asyncio.StreamReader()
+        protocol = asyncio.StreamReaderProtocol(reader)  # the one protocol with flow control that asyncio offers
+        transport, _ = await loop.connect_write_pipe(lambda: protocol, self._process.stdin)
+        self._pipes.append(transport)
+        self._input = asyncio.StreamWriter(transport, protocol, reader, loop)
+        self._output = await self._reader(self._process.stdout)
+        self._errors = asyncio.create_task(self._log_errors(await self._reader(self._process.stderr)))
+
+    async def _reader(self, pipe: IO[bytes]) -> asyncio.StreamReader:
+        reader = asyncio.StreamReader()
+        loop = asyncio.get_running_loop()
+        transport, _ = await loop.connect_read_pipe(lambda: asyncio.StreamReaderProtocol(reader), pipe)
+        self._pipes.append(transport)
+        return reader
 
     async def read(self, to_us: MemoryObjectSendStream[SessionMessage | Exception]) -> None:
         """Passes its messages on until it ends or says what it must not."""
@@ -130,23 +140,21 @@ class _Child:
 
     async def write(self, from_us: MemoryObjectReceiveStream[SessionMessage]) -> None:
         """Passes our messages on; a server that does not take them is given up."""
-        assert self._process.stdin is not None
         with contextlib.suppress(OSError, anyio.ClosedResourceError):
             async for message in from_us:
                 text = message.message.model_dump_json(by_alias=True, exclude_unset=True)
-                self._process.stdin.write(f"{text}\n".encode())
+                self._input.write(f"{text}\n".encode())
                 try:
                     async with asyncio.timeout(STALL_SECONDS):
-                        await self._process.stdin.drain()
+                        await self._input.drain()
                 except TimeoutError:
                     self._link.end("it does not read its standard input")
                     return
 
     async def _read_messages(self, to_us: MemoryObjectSendStream[SessionMessage | Exception]) -> None:
-        assert self._process.stdout is not None
         lines = LineSplitter(MAX_MESSAGE_BYTES)
         garbage = 0
-        while data := await self._process.stdout.read(CHUNK_BYTES):
+        while data := await self._output.read(CHUNK_BYTES):
             for line in lines.feed(data):
                 if not line.strip():
                     continue
@@ -162,13 +170,12 @@ class _Child:
                 garbage = 0
                 await to_us.send(message)
 
-    async def _log_errors(self) -> None:
+    async def _log_errors(self, errors: asyncio.StreamReader) -> None:
         """Logs its standard error, a line at a time, no faster than anyone could want."""
-        assert self._process.stderr is not None
         pace = Pace(STDERR_BYTES_PER_SECOND, STDERR_BURST)
         rest = b""
         with contextlib.suppress(OSError):
-            while data := await self._process.stderr.read(CHUNK_BYTES):
+            while data := await errors.read(CHUNK_BYTES):
                 *lines, rest = (rest + data).split(b"\n")
                 rest = rest[:CHUNK_BYTES]
                 self._hear_errors(lines)
@@ -192,7 +199,8 @@ class _Child:
     async def _how_it_ended(self) -> str:
         if not await self._gone(DEATH_SECONDS):
             return "it closed its standard output"
-        await asyncio.wait({self._errors}, timeout=DEATH_SECONDS)
+        if self._errors is not None:
+            await asyncio.wait({self._errors}, timeout=DEATH_SECONDS)
         said = f"; it said: {' | '.join(self._last_words)}" if self._last_words else ""
         return f"{self._ended.result() or 'its launcher was killed'}{said}"
 
@@ -201,13 +209,13 @@ class _Child:
         return bool(done)
 
     async def _reaped(self, seconds: float) -> None:
-        """Waits until asyncio has collected the launcher. Its `wait` would wait for the pipes too."""
+        """Waits until the launcher has ended and its number is free."""
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(seconds):
-                while self._process.returncode is None:  # noqa: ASYNC110 - nothing else tells
+                while self._process.poll() is None:  # noqa: ASYNC110 - nothing tells
                     await asyncio.sleep(POLL_SECONDS)
 
-    async def stop(self) -> None:
+    async def _stop_whatever_comes(self) -> None:
         """Ends the server. Takes a few seconds at most, and takes them even where it is cancelled meanwhile."""
         stopping = asyncio.create_task(self._stop())
         try:
@@ -218,33 +226,48 @@ class _Child:
 
     async def _stop(self) -> None:
         """Closes its input, then asks it to end, then kills it and all that it started."""
-        assert self._process.stdin is not None
-        try:
-            self._process.stdin.close()
-            if not await self._gone(GRACE_SECONDS):
-                self._signal(signal.SIGTERM)
-                await self._gone(GRACE_SECONDS)
-        finally:
-            with contextlib.suppress(OSError):
-                self._lifeline.shutdown(socket.SHUT_WR)
+        if self._pipes:
+            self._pipes[0].close()
+        if not await self._gone(GRACE_SECONDS):
+            self._signal(signal.SIGTERM)
+            await self._gone(GRACE_SECONDS)
+        with contextlib.suppress(OSError):
+            self._lifeline.shutdown(socket.SHUT_WR)
         await self._gone(GRACE_SECONDS)
         self._signal(signal.SIGKILL)
         await self._reaped(GRACE_SECONDS)
-        for task in (self._ended, self._errors):
+        tasks = [task for task in (self._ended, self._errors) if task is not None]
+        for task in tasks:
             task.cancel()
-        await asyncio.gather(self._ended, self._errors, return_exceptions=True)
+        await asyncio.gather(*tasks, return_exceptions=True)
         self._close_pipes()
 
     def _signal(self, number: signal.Signals) -> None:
-        if self._process.returncode is None:  # else the group's number may be another's
+        if self._process.poll() is None:  # else the group's number may be another's
             with contextlib.suppress(ProcessLookupError, PermissionError):
                 os.killpg(self._process.pid, number)
 
     def _close_pipes(self) -> None:
-        """Closes the pipes though a process that got away may hold their other ends; asyncio has no public way."""
-        transport = getattr(self._process, "_transport", None)
-        if transport is not None:
+        for transport in self._pipes:
             transport.close()
+        for pipe in (self._process.stdin, self._process.stdout, self._process.stderr)[len(self._pipes) :]:
+            if pipe is not None:
+                pipe.close()
+
+
+def _start(settings: McpServerSettings, lifeline: int) -> subprocess.Popen[bytes]:
+    """Not asyncio's or uvloop's way: those fork, which gRPC's threads do not like; this is a vfork."""
+    return subprocess.Popen(
+        [sys.executable, "-I", "-S", LAUNCHER, str(lifeline), *settings.command],
+        bufsize=0,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        env=environment(settings),
+        cwd=settings.cwd or None,
+        start_new_session=True,
+        pass_fds=(lifeline,),
+    )
 
 
 def environment(settings: McpServerSettings) -> dict[str, str]:
