@@ -46,6 +46,7 @@ from tool_service.execution.runner import Limits, Mode, Runner
 from tool_service.formats import FORMATS
 from tool_service.formats.events import CallSealed
 from tool_service.settings import ToolSettings
+from tool_service.tools.mcp.settings import McpServerSettings
 from tool_service.tools.sources import tools_of
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -311,6 +312,14 @@ def test_the_tables_of_settings_name_each_with_its_default(
     defaults = {path: value for name in names for path, value in flat(name, kind.model_fields[name].default)}
     assert {name: row[0] for name, row in rows.items()} == {
         path: shown_default(value) for path, value in defaults.items()
+    }
+
+
+def test_the_table_of_an_mcp_servers_keys_names_each_with_its_default() -> None:
+    rows = table(DOCS / "configuration.md", "settings: mcp")
+    fields = McpServerSettings.model_fields
+    assert {name: row[0] for name, row in rows.items()} == {
+        name: shown_default(field.default) for name, field in fields.items()
     }
 
 
