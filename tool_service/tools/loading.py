@@ -8,7 +8,7 @@ A distribution names its modules of tools as entry points:
 
 import dataclasses
 import os
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
@@ -20,6 +20,7 @@ from tool_service.interface.tool import Tool
 from tool_service.settings import ToolSettings
 from tool_service.tools.http_get.tool import http_get_tools
 from tool_service.tools.local_news.tool import local_news_tools
+from tool_service.tools.mcp.tool import mcp_tools
 from tool_service.tools.plan.tool import plan
 from tool_service.tools.python.tool import python
 from tool_service.tools.search.engine import SearchError
@@ -35,14 +36,16 @@ ENTRY_POINTS = "conveyor.tools"
 async def open_host(settings: ToolSettings) -> AsyncIterator[ToolHost]:
     """The host with every tool; what they share is freed at the end. Raises ToolLoadError."""
     async with AsyncExitStack() as stack:
-        tools = await _open_tools(settings, stack)
+        choice = _Choice(settings)
         host = ToolHost(
-            _chosen(tools, settings),
+            choice.of(await _open_tools(settings, stack)),
             EffectJournal(_state_folder(settings) / "effects.db"),
             WorkerPool(settings.workers, int(settings.worker_memory_gib * (1 << 30))),
             settings.approval_seconds,
         )
         stack.push_async_callback(host.aclose)
+        offer = choice.later(host)
+        await stack.enter_async_context(mcp_tools(settings.mcp, offer, host.withdraw))
         yield host
 
 
@@ -63,22 +66,51 @@ async def _open_tools(settings: ToolSettings, stack: AsyncExitStack) -> list[Too
         raise ToolLoadError(str(error)) from error
 
 
-def _chosen(tools: list[Tool], settings: ToolSettings) -> dict[str, Tool]:
-    """The tools to offer, by name; those that a person must allow ask for it."""
-    try:
-        named = by_name(tools)
-    except ValueError as error:
-        raise ToolLoadError(str(error)) from error
-    for key, names in (("only", settings.only), ("approve", settings.approve)):
-        for name in names:
-            if name not in named:
-                raise ToolLoadError(f"{key}: unknown tool {name!r}; there are: {', '.join(sorted(named))}")
-    offered = {name: tool for name, tool in named.items() if not settings.only or name in settings.only}
-    return {name: _asking(tool) if name in settings.approve else tool for name, tool in offered.items()}
+class _Choice:
+    """Which tools the settings want, and which of them a person must allow."""
+
+    def __init__(self, settings: ToolSettings) -> None:
+        self._settings = settings
+        self._taken: frozenset[str] = frozenset()
+
+    def of(self, tools: list[Tool]) -> dict[str, Tool]:
+        """Those to offer, by name. Raises ToolLoadError where two share one, or a setting names one that is not there.
+
+        A name that an MCP server may come to have is let pass.
+        """
+        try:
+            named = by_name(tools)
+        except ValueError as error:
+            raise ToolLoadError(str(error)) from error
+        self._taken = frozenset(named)
+        for key, names in (("only", self._settings.only), ("approve", self._settings.approve)):
+            for name in names:
+                if name not in named and name.partition("_")[0] not in self._settings.mcp:
+                    raise ToolLoadError(f"{key}: unknown tool {name!r}; there are: {', '.join(sorted(named))}")
+        return {name: self._asking(tool) for name, tool in named.items() if self._is_wanted(name)}
+
+    def later(self, host: ToolHost) -> Callable[[Tool], None]:
+        """Offers a tool that comes while the service runs. Raises ValueError where its name is another's."""
+
+        def offer(tool: Tool) -> None:
+            if tool.name in self._taken:
+                raise ValueError("another tool has this name")
+            if self._is_wanted(tool.name):
+                host.offer(self._asking(tool))
+
+        return offer
+
+    def _is_wanted(self, name: str) -> bool:
+        return not self._settings.only or name in self._settings.only
+
+    def _asking(self, tool: Tool) -> Tool:
+        return dataclasses.replace(tool, asks=True) if tool.name in self._settings.approve else tool
 
 
-def _asking(tool: Tool) -> Tool:
-    return dataclasses.replace(tool, asks=True)
+def _state_folder(settings: ToolSettings) -> Path:
+    """`state_folder`, or where the XDG Base Directory Specification has it."""
+    state = os.environ.get("XDG_STATE_HOME") or Path.home() / ".local" / "state"
+    return Path(settings.state_folder) if settings.state_folder else Path(state) / "conveyor"
 
 
 def _distributed() -> list[Tool]:
@@ -95,9 +127,3 @@ def _tools_of_entry(entry: EntryPoint) -> list[Tool]:
         raise ToolLoadError(
             f"the entry point {entry.name!r} of {name} in the group {ENTRY_POINTS}: {error}; mend or uninstall {name}"
         ) from error
-
-
-def _state_folder(settings: ToolSettings) -> Path:
-    """`state_folder`, or where the XDG Base Directory Specification has it."""
-    state = os.environ.get("XDG_STATE_HOME") or Path.home() / ".local" / "state"
-    return Path(settings.state_folder) if settings.state_folder else Path(state) / "conveyor"
