@@ -15,7 +15,7 @@ import contextlib
 from collections.abc import AsyncIterator, Coroutine, Iterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import Any, TypeAlias, TypeVar
 
 import psycopg
 import structlog
@@ -31,6 +31,7 @@ from tool_service.tools.sql.splitter import Dialect
 from tool_service.tools.sql.table import VALUE_CHARS, Room, Table, Verbatim
 
 T = TypeVar("T")
+Connection: TypeAlias = psycopg.AsyncConnection[Any]
 
 OPEN_SECONDS = 10.0
 STOP_SECONDS = 0.15  # how long a server may take to hear of a cancel
@@ -66,9 +67,7 @@ class PostgresDatabase:
     async def begin(self) -> AsyncIterator["PostgresTransaction"]:
         """See `Database`. A connection for each call: nothing of one, such as temporary tables, is seen by another."""
         try:
-            connection = await psycopg.AsyncConnection.connect(
-                self._settings.database, autocommit=True, connect_timeout=int(OPEN_SECONDS), client_encoding="utf8"
-            )
+            connection = await _connect(self._settings.database)
         except psycopg.Error as error:
             log.warning("database unreachable", error=str(error))
             raise Reject("the database cannot be reached") from None
@@ -98,7 +97,7 @@ class _Column:
 class PostgresTransaction:
     """A transaction on its own connection. See `Transaction`."""
 
-    def __init__(self, connection: psycopg.AsyncConnection[Any], settings: SqlSettings) -> None:
+    def __init__(self, connection: Connection, settings: SqlSettings) -> None:
         self._connection = connection
         self._pgconn = connection.pgconn
         self._settings = settings
@@ -245,6 +244,26 @@ class PostgresTransaction:
             return await _stoppable(self._connection.wait(conversation))
 
 
+async def _connect(address: str) -> Connection:
+    """Connects. Whoever is cancelled meanwhile leaves no connection: psycopg would leave one to the garbage collector."""
+    connecting = asyncio.create_task(
+        psycopg.AsyncConnection.connect(
+            address, autocommit=True, connect_timeout=int(OPEN_SECONDS), client_encoding="utf8"
+        )
+    )
+    try:
+        return await asyncio.shield(connecting)
+    except asyncio.CancelledError:
+        connecting.add_done_callback(_drop)
+        await asyncio.wait((connecting,), timeout=STOP_SECONDS)
+        raise
+
+
+def _drop(connecting: "asyncio.Task[Connection]") -> None:
+    if not connecting.cancelled() and not connecting.exception():
+        connecting.result().pgconn.finish()
+
+
 async def _stoppable(operation: Coroutine[Any, Any, T]) -> T:
     """Awaits an operation of psycopg's, which a cancel ends soon even where the server cannot be reached.
 
@@ -261,7 +280,7 @@ async def _stoppable(operation: Coroutine[Any, Any, T]) -> T:
         raise
 
 
-async def _close(connection: psycopg.AsyncConnection[Any]) -> None:
+async def _close(connection: Connection) -> None:
     """Ends a connection, which rolls back."""
     if connection.pgconn.transaction_status == pq.TransactionStatus.ACTIVE:
         with contextlib.suppress(psycopg.Error):

@@ -1,4 +1,4 @@
-"""Scripts that change a database, decoded in random pieces up to a random moment. One is the same wherever it is made."""
+"""Scripts that change a database, decoded in random pieces up to a random moment; a number makes the same one always."""
 
 import asyncio
 import random
@@ -13,8 +13,9 @@ CREATE TABLE counter (n integer);
 INSERT INTO counter VALUES (0);
 """
 WAYS = ("cut", "cut", "cancelled", "killed")
-LONGEST_PAUSE = 0.004
-LONGEST_LIFE = 0.2
+LONGEST_PAUSE = 0.004  # seconds between two pieces
+LONGEST_COMMIT = 0.05  # after the last
+LONGEST_LIFE = 0.2  # of a process
 
 
 @dataclass(frozen=True)
@@ -41,9 +42,10 @@ class CutRun:
             pieces.append(text[:size])
             text = text[size:]
         way = rng.choice(WAYS)
-        decoded = len(pieces) if way == "killed" else rng.randint(0, len(pieces))
-        pauses = tuple(rng.choice((0.0, 0.0, rng.uniform(0, LONGEST_PAUSE))) for _ in pieces)
-        return cls(number, way, steps, tuple(pieces), decoded, pauses, rng.uniform(0, LONGEST_LIFE))
+        decoded = len(pieces) if way == "killed" or rng.random() < 0.3 else rng.randint(0, len(pieces))
+        pauses = [rng.choice((0.0, 0.0, rng.uniform(0, LONGEST_PAUSE))) for _ in pieces]
+        pauses[-1] = rng.uniform(0, LONGEST_COMMIT)
+        return cls(number, way, steps, tuple(pieces), decoded, tuple(pauses), rng.uniform(0, LONGEST_LIFE))
 
     async def run(self, settings: SqlSettings) -> bool:
         """Runs it; whether the call succeeded."""

@@ -3,10 +3,10 @@
 import asyncio
 import difflib
 import inspect
-import os
 import time
 from pathlib import Path
 
+import psycopg
 import pytest
 
 from tests.unit.tool_service.tools.sql.completions import BOUND, Completion, opened, written
@@ -219,10 +219,10 @@ REFUSED = {
 
 @pytest.mark.parametrize("writable", [False, True])
 async def test_nothing_leaves_the_transaction_or_the_database(store: Store, writable: bool, tmp_path: Path) -> None:
-    before = sorted(os.listdir(tmp_path))
+    before = sorted(tmp_path.iterdir())
     for statement in TRANSACTIONS + REFUSED[store.is_sqlite]:
         assert await refused(store, f"{statement};", writable=writable), statement
-    assert sorted(os.listdir(tmp_path)) == before
+    assert sorted(tmp_path.iterdir()) == before
 
 
 async def test_several_statements_cannot_pass_as_one(store: Store) -> None:
@@ -307,7 +307,7 @@ def test_there_is_no_tool_without_a_database(tmp_path: Path) -> None:
     assert sql_tools(SqlSettings()) == []
     with pytest.raises(DatabaseSettingError, match="there is no file"):
         sql_tools(SqlSettings(database=str(tmp_path / "none.db")))
-    with pytest.raises(DatabaseSettingError, match="sql.database"):
+    with pytest.raises(DatabaseSettingError, match=r"sql\.database"):
         sql_tools(SqlSettings(database="postgresql://[/"))
 
 
@@ -354,7 +354,8 @@ async def test_full_text_tables_can_be_read_and_written(sqlite: Store) -> None:
 
 
 async def test_triggers_are_one_statement(sqlite: Store) -> None:
-    script = "CREATE TRIGGER t AFTER INSERT ON log BEGIN DELETE FROM cities; DELETE FROM log; END; INSERT INTO log VALUES (1, 1)"
+    trigger = "CREATE TRIGGER t AFTER INSERT ON log BEGIN DELETE FROM cities; DELETE FROM log; END; "
+    script = f"{trigger} INSERT INTO log VALUES (1, 1)"
     assert len(split(script, sqlite.open().dialect)) == 2
     await run(sqlite, script, writable=True)
     assert sqlite.ask("SELECT count(*) FROM cities") == [(0,)]
@@ -375,8 +376,10 @@ async def test_an_empty_file_is_an_empty_database(tmp_path: Path) -> None:
 
 
 async def test_rows_of_postgres_have_its_own_spelling(postgres: Store) -> None:
-    script = "SELECT true a, '{1,2}'::int[] b, '{\"k\": 1}'::jsonb c, '\\xff'::bytea d, 'infinity'::date e, 1.50 f, now() IS NULL g"
-    assert await run(postgres, script) == ('a,b,c,d,e,f,g\ntrue,"{1,2}","{""k"": 1}",\\xff,infinity,1.50,false\n')
+    values = r"""true a, '{1,2}'::int[] b, '{"k": 1}'::jsonb c, '\xff'::bytea d, 'infinity'::date e, 1.50 f, null g"""
+    assert await run(postgres, f"SELECT {values}") == (
+        'a,b,c,d,e,f,g\ntrue,"{1,2}","{""k"": 1}",\\xff,infinity,1.50,NULL\n'
+    )
 
 
 async def test_a_function_with_a_body_of_statements_can_be_made(postgres: Store) -> None:
@@ -406,8 +409,6 @@ async def test_a_server_that_is_not_there_is_told_of(tmp_path: Path) -> None:
 
 
 async def test_a_connection_that_breaks_fails_the_call(postgres: Store, postgres_server: str) -> None:
-    import psycopg
-
     with pytest.raises(Reject, match=r"terminat|lost"):
         async with postgres.open().begin() as transaction:
             with psycopg.connect(postgres_server, autocommit=True) as admin:
@@ -415,6 +416,22 @@ async def test_a_connection_that_breaks_fails_the_call(postgres: Store, postgres
                 admin.execute(query)
             async for _ in transaction.run("SELECT 1"):
                 pass
+
+
+async def test_a_call_that_is_cancelled_while_it_connects_leaves_no_connection(
+    postgres: Store, postgres_server: str
+) -> None:
+    for passes in range(30):
+        completion = Completion(postgres.settings())
+        completion.runner.text(opened("SELECT 1; "))
+        for _ in range(passes):
+            await asyncio.sleep(0)
+        await completion.runner.aclose()
+    query = "SELECT count(*) FROM pg_stat_activity WHERE datname = 'trial'"
+    with psycopg.connect(postgres_server, autocommit=True) as admin:
+        async with asyncio.timeout(BOUND):
+            while admin.execute(query).fetchall() != [(1,)]:  # the fixture's own
+                await asyncio.sleep(0.02)
 
 
 async def test_a_lock_of_another_is_waited_for_only_so_long(store: Store) -> None:
