@@ -245,7 +245,7 @@ class PostgresTransaction:
 
 
 async def _connect(address: str) -> Connection:
-    """Connects. Whoever is cancelled meanwhile leaves no connection: psycopg would leave one to the garbage collector."""
+    """Connects. A cancel meanwhile leaves no connection; psycopg alone would leave one to the garbage collector."""
     connecting = asyncio.create_task(
         psycopg.AsyncConnection.connect(
             address, autocommit=True, connect_timeout=int(OPEN_SECONDS), client_encoding="utf8"

@@ -45,6 +45,7 @@ def postgres_server() -> Iterator[str]:
         with running_server() as address:
             with psycopg.connect(address, autocommit=True) as connection:
                 connection.execute("CREATE ROLE model LOGIN")
+                connection.execute("CREATE DATABASE trial OWNER model")
             yield address
     except NoPostgresError as error:
         pytest.skip(str(error))
@@ -52,15 +53,13 @@ def postgres_server() -> Iterator[str]:
 
 @pytest.fixture
 def postgres(postgres_server: str) -> Iterator[Store]:
-    with psycopg.connect(postgres_server, autocommit=True) as admin:
-        admin.execute("CREATE DATABASE trial OWNER model")
-        address = postgres_server.replace("postgres@/postgres", "model@/trial")
-        try:
-            with psycopg.connect(address, autocommit=True) as connection:
-                connection.execute(SCHEMA)
-                yield Store(address, lambda query: connection.execute(query).fetchall())
-        finally:
-            admin.execute("DROP DATABASE trial WITH (FORCE)")
+    with psycopg.connect(postgres_server.replace("/postgres?", "/trial?"), autocommit=True) as admin:
+        admin.execute("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = 'model'")
+        admin.execute("DROP SCHEMA public CASCADE; CREATE SCHEMA public AUTHORIZATION model")
+    address = postgres_server.replace("postgres@/postgres", "model@/trial")
+    with psycopg.connect(address, autocommit=True) as connection:
+        connection.execute(SCHEMA)
+        yield Store(address, lambda query: connection.execute(query).fetchall())
 
 
 @pytest.fixture

@@ -1,4 +1,4 @@
-"""Scripts that change a database, decoded in random pieces up to a random moment; a number makes the same one always."""
+"""Scripts that change a database, decoded in random pieces up to a random moment; a number always makes the same."""
 
 import asyncio
 import random

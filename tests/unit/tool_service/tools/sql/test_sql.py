@@ -163,65 +163,67 @@ async def test_nothing_is_written_where_nothing_may_be(store: Store, statement: 
 
 
 TRANSACTIONS = ["BEGIN", "COMMIT", "END", "ROLLBACK", "SAVEPOINT a", "RELEASE a", "ROLLBACK TO a"]
-REFUSED = {
-    True: [
-        *("ATTACH DATABASE 'other.db' AS other", "DETACH DATABASE main", "VACUUM", "VACUUM INTO 'copy.db'"),
-        *(
-            "PRAGMA journal_mode = WAL",
-            "PRAGMA writable_schema = ON",
-            "PRAGMA query_only = OFF",
-            "PRAGMA user_version = 2",
-        ),
-        *(
-            "PRAGMA database_list",
-            "PRAGMA hard_heap_limit = 0",
-            "PRAGMA trusted_schema(1)",
-            "PRAGMA temp_store_directory",
-        ),
-        *("SELECT load_extension('x')", "CREATE VIRTUAL TABLE v USING fts5(a)", "DROP TABLE sqlite_schema"),
-        *("UPDATE sqlite_schema SET sql = ''", "SELECT * FROM pragma_database_list", "SELECT readfile('/etc/passwd')"),
-        *("SELECT fts3_tokenizer('simple')", "SELECT writefile('x', 'y')", "SELECT edit('x')"),
-    ],
-    False: [
-        *("COPY cities TO PROGRAM 'cat'", "COPY cities TO '/tmp/x'", "COPY cities FROM STDIN", "COPY cities TO STDOUT"),
-        *(
-            "DO $$ BEGIN END $$",
-            "CALL p()",
-            "LISTEN a",
-            "NOTIFY a",
-            "SET ROLE postgres",
-            "SET SESSION AUTHORIZATION postgres",
-        ),
-        *("SET transaction_read_only = off", "SET LOCAL statement_timeout = 0", "RESET ALL", "START TRANSACTION"),
-        *(
-            "SET TRANSACTION READ WRITE",
-            "SELECT set_config('transaction_read_only', 'off', true)",
-            "PREPARE TRANSACTION 'a'",
-        ),
-        *(
-            "SELECT \"set_config\"('statement_timeout', '0', false)",
-            "SELECT U&\"set\\005fconfig\"('role', 'postgres', false)",
-        ),
-        *("SELECT pg_read_file('/etc/passwd')", "SELECT lo_import('/etc/passwd')", "SELECT dblink('a', 'b')"),
-        *("SELECT pg_terminate_backend(1)", "CREATE EXTENSION dblink", "CREATE ROLE a", "ALTER SYSTEM SET fsync = off"),
-        *("CREATE DATABASE a", "ALTER ROLE model SET statement_timeout = 0", "VACUUM", "LOCK TABLE cities", "LOAD 'x'"),
-        *(
-            "PREPARE a AS SELECT 1",
-            "EXECUTE a",
-            "DECLARE a CURSOR FOR SELECT 1",
-            "DISCARD ALL",
-            "GRANT ALL ON cities TO a",
-        ),
-        *("CREATE INDEX CONCURRENTLY i ON cities (name)", "CREATE SUBSCRIPTION s"),
-    ],
-}
+REFUSED_BY_SQLITE = [
+    *("ATTACH DATABASE 'other.db' AS other", "DETACH DATABASE main", "VACUUM", "VACUUM INTO 'copy.db'"),
+    *(
+        "PRAGMA journal_mode = WAL",
+        "PRAGMA writable_schema = ON",
+        "PRAGMA query_only = OFF",
+        "PRAGMA user_version = 2",
+    ),
+    *(
+        "PRAGMA database_list",
+        "PRAGMA hard_heap_limit = 0",
+        "PRAGMA trusted_schema(1)",
+        "PRAGMA temp_store_directory",
+    ),
+    *("SELECT load_extension('x')", "CREATE VIRTUAL TABLE v USING fts5(a)", "DROP TABLE sqlite_schema"),
+    *("UPDATE sqlite_schema SET sql = ''", "SELECT * FROM pragma_database_list", "SELECT readfile('/etc/passwd')"),
+    *("SELECT fts3_tokenizer('simple')", "SELECT writefile('x', 'y')", "SELECT edit('x')"),
+]
+REFUSED_BY_POSTGRES = [
+    *("COPY cities TO PROGRAM 'cat'", "COPY cities TO '/tmp/x'", "COPY cities FROM STDIN", "COPY cities TO STDOUT"),
+    *(
+        "DO $$ BEGIN END $$",
+        "CALL p()",
+        "LISTEN a",
+        "NOTIFY a",
+        "SET ROLE postgres",
+        "SET SESSION AUTHORIZATION postgres",
+    ),
+    *("SET transaction_read_only = off", "SET LOCAL statement_timeout = 0", "RESET ALL", "START TRANSACTION"),
+    *(
+        "SET TRANSACTION READ WRITE",
+        "SELECT set_config('transaction_read_only', 'off', true)",
+        "PREPARE TRANSACTION 'a'",
+    ),
+    *(
+        "SELECT \"set_config\"('statement_timeout', '0', false)",
+        "SELECT U&\"set\\005fconfig\"('role', 'postgres', false)",
+    ),
+    *("SELECT pg_read_file('/etc/passwd')", "SELECT lo_import('/etc/passwd')", "SELECT dblink('a', 'b')"),
+    *("SELECT pg_terminate_backend(1)", "CREATE EXTENSION dblink", "CREATE ROLE a", "ALTER SYSTEM SET fsync = off"),
+    *("CREATE DATABASE a", "ALTER ROLE model SET statement_timeout = 0", "VACUUM", "LOCK TABLE cities", "LOAD 'x'"),
+    *(
+        "PREPARE a AS SELECT 1",
+        "EXECUTE a",
+        "DECLARE a CURSOR FOR SELECT 1",
+        "DISCARD ALL",
+        "GRANT ALL ON cities TO a",
+    ),
+    *("CREATE INDEX CONCURRENTLY i ON cities (name)", "CREATE SUBSCRIPTION s"),
+]
 
 
 @pytest.mark.parametrize("writable", [False, True])
 async def test_nothing_leaves_the_transaction_or_the_database(store: Store, writable: bool, tmp_path: Path) -> None:
     before = sorted(tmp_path.iterdir())
-    for statement in TRANSACTIONS + REFUSED[store.is_sqlite]:
-        assert await refused(store, f"{statement};", writable=writable), statement
+    database = store.open(writable=writable)
+    for group in [TRANSACTIONS + REFUSED_BY_SQLITE] if store.is_sqlite else zip(TRANSACTIONS + REFUSED_BY_POSTGRES):
+        async with database.begin() as transaction:  # PostgreSQL takes nothing more after an error
+            for statement in group:
+                with pytest.raises(Reject):
+                    print(statement, [text async for text in transaction.run(f"{statement};")])
     assert sorted(tmp_path.iterdir()) == before
 
 
@@ -292,15 +294,12 @@ def test_the_partial_tool_differs_from_the_plain_one_by_three_lines() -> None:
 
 
 async def test_both_give_the_same(store: Store) -> None:
-    script = "SELECT 1 AS a; INSERT INTO log VALUES (1, 1); SELECT * FROM log; "
-    plain = Completion(store.settings(writable=True), make=plain_sql)
-    plain.runner.text(written(script))
-    partial = Completion(store.settings(writable=True))
-    for character in written(script.replace("(1, 1)", "(1, 2)").replace("FROM log", "FROM log WHERE step = 2")):
+    script = written("SELECT 1 AS a; SELECT name FROM cities ORDER BY id; SELECT count(*) AS n FROM log")
+    plain, partial = (Completion(store.settings(), make=make) for make in (plain_sql, partial_sql))
+    plain.runner.text(script)
+    for character in script:
         partial.runner.text(character)
-    expected = await plain.end()
-    assert isinstance(expected, str)
-    assert await partial.end() == expected.replace("1,1", "1,2")
+    assert await partial.end() == await plain.end() == 'a\n1\nname\nberlin\nbonn\n"ulm, an der donau"\nn\n0\n'
 
 
 def test_there_is_no_tool_without_a_database(tmp_path: Path) -> None:
@@ -430,7 +429,7 @@ async def test_a_call_that_is_cancelled_while_it_connects_leaves_no_connection(
     query = "SELECT count(*) FROM pg_stat_activity WHERE datname = 'trial'"
     with psycopg.connect(postgres_server, autocommit=True) as admin:
         async with asyncio.timeout(BOUND):
-            while admin.execute(query).fetchall() != [(1,)]:  # the fixture's own
+            while admin.execute(query).fetchall() != [(1,)]:  # noqa: ASYNC110  # the fixture's own; the server has no event
                 await asyncio.sleep(0.02)
 
 

@@ -68,7 +68,6 @@ async def test_a_script_is_committed_as_a_whole_when_its_call_is_sealed_and_neve
             assert rows[run.number] == run.steps
         elif run.way == "cut":
             assert rows[run.number] == 0
-    print(Counter((run.way, "whole" if rows[run.number] else "nothing") for run in runs))
     assert {bool(rows[run.number]) for run in runs if run.way == "cut"} == {True, False}
 
 
