@@ -5,6 +5,7 @@ from contextlib import AbstractAsyncContextManager
 from typing import Protocol
 
 from tool_service.interface import Reject
+from tool_service.tools.sql.settings import SqlSettings
 from tool_service.tools.sql.splitter import Dialect
 
 EXCERPT_CHARS = 80
@@ -46,3 +47,8 @@ def failed(reason: str, statement: str) -> Reject:
 def changed(count: int) -> str:
     """What is said of a statement that gives no rows."""
     return f"[{count} {'row' if count == 1 else 'rows'} changed]\n"
+
+
+def committed(settings: SqlSettings) -> str:
+    """What is said of a commit: nothing where nothing can have been changed."""
+    return "[committed]\n" if settings.writable else ""

@@ -24,7 +24,7 @@ from psycopg.conninfo import conninfo_to_dict
 from psycopg.pq.abc import PGresult
 
 from tool_service.interface import Reject
-from tool_service.tools.sql.database import DatabaseSettingError, changed, failed
+from tool_service.tools.sql.database import DatabaseSettingError, changed, committed, failed
 from tool_service.tools.sql.postgres_rules import is_change, is_plain_read, refusal
 from tool_service.tools.sql.settings import SqlSettings
 from tool_service.tools.sql.splitter import Dialect
@@ -37,7 +37,7 @@ OPEN_SECONDS = 10.0
 STOP_SECONDS = 0.15  # how long a server may take to hear of a cancel
 GRACE_SECONDS = 0.5  # for the server to keep its own time limit
 IDLE_SECONDS = 600  # how long the server keeps a transaction of which it hears nothing
-BATCH_ROWS = 100
+BATCH_VALUES = 1000  # that are read at once, each of VALUE_CHARS at most
 
 BOOL = 16
 TEXTS = frozenset({18, 19, 25, 705, 1042, 1043})  # "char", name, text, unknown, character, character varying
@@ -151,7 +151,7 @@ class PostgresTransaction:
                 raise Reject(f"not committed: {_reason(error)}") from None
         if result.command_status != b"COMMIT":
             raise Reject("not committed: the server rolled back")
-        return ""
+        return committed(self._settings)
 
     def _pieces(self, statement: str, columns: list[_Column]) -> AsyncIterator[str]:
         if not columns:
@@ -183,7 +183,7 @@ class PostgresTransaction:
         table = self._table(columns)
         await self._one(f"DECLARE _conveyor NO SCROLL CURSOR FOR {_bounded(statement, columns)}")
         yield table.head
-        batch = min(BATCH_ROWS, self._settings.row_limit + 1)
+        batch = min(max(1, BATCH_VALUES // len(columns)), self._settings.row_limit + 1)
         while not table.is_full:
             result = await self._one(f"FETCH FORWARD {batch} FROM _conveyor")
             yield table.feed(_rows(result, columns))

@@ -6,6 +6,8 @@ import json
 import math
 import os
 import signal
+import socket
+import subprocess
 import sys
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
@@ -13,14 +15,15 @@ from pathlib import Path
 from urllib.parse import quote
 
 from tool_service.interface import Reject
-from tool_service.tools.sql.database import DatabaseSettingError, failed
+from tool_service.tools.sql.database import DatabaseSettingError, committed, failed
 from tool_service.tools.sql.settings import SqlSettings
 from tool_service.tools.sql.splitter import Dialect
 
 CHILD = Path(__file__).with_name("sqlite_child.py")
 OPEN_SECONDS = 10.0
 STOP_SECONDS = 0.1  # how long a process that is told to end may take to roll back
-LINE_BYTES = 32 << 20  # the longest answer: a batch of rows within the limit of bytes, as JSON
+CHUNK_BYTES = 1 << 16
+NO_ENVIRONMENT: dict[str, str] = {}
 
 
 class SqliteDatabase:
@@ -32,7 +35,7 @@ class SqliteDatabase:
         path = Path(settings.database).absolute()
         if not path.is_file():
             raise DatabaseSettingError(f"sql.database: there is no file {path}; an empty one is an empty database")
-        self._statement_seconds = settings.statement_seconds
+        self._settings = settings
         mode = "rw" if settings.writable else "ro"
         self._configuration = {
             "uri": f"file:{quote(str(path))}?mode={mode}",
@@ -43,79 +46,130 @@ class SqliteDatabase:
     @asynccontextmanager
     async def begin(self) -> AsyncIterator["SqliteTransaction"]:
         """See `Database`. A process for each call, so nothing of one, temporary tables included, is seen by another."""
-        configuration = json.dumps({**self._configuration, "parent": os.getpid()})
-        process = await asyncio.create_subprocess_exec(
-            *(sys.executable, "-I", "-S", str(CHILD), configuration),
-            stdin=asyncio.subprocess.PIPE,
-            stdout=asyncio.subprocess.PIPE,
-            stderr=asyncio.subprocess.DEVNULL,
-            env={},
-            cwd="/",
-            start_new_session=True,
-            limit=LINE_BYTES,
-        )
-        transaction = SqliteTransaction(process, self._statement_seconds)
+        child = SqliteProcess(json.dumps({**self._configuration, "parent": os.getpid()}))
         try:
+            transaction = SqliteTransaction(child, self._settings)
             await transaction.opened()
             yield transaction
         finally:
-            await asyncio.shield(asyncio.create_task(_end(process)))
+            await asyncio.shield(asyncio.create_task(child.end()))
+
+
+class SqliteProcess:
+    """The process, and the socket that is its input and output. Whoever makes one ends it."""
+
+    def __init__(self, configuration: str) -> None:
+        self._socket, theirs = socket.socketpair()
+        self._socket.setblocking(False)
+        self._received = bytearray()
+        try:
+            self._popen = _start(configuration, theirs)
+        except BaseException:
+            self._socket.close()
+            raise
+        finally:
+            theirs.close()
+
+    async def ask(self, kind: str, text: str) -> None:
+        """Sends a request. A process that has ended takes it silently: `answer` tells."""
+        with contextlib.suppress(ConnectionError):
+            data = json.dumps([kind, text]).encode() + b"\n"
+            await asyncio.get_running_loop().sock_sendall(self._socket, data)
+
+    async def answer(self) -> str | None:
+        """More output, or None when all is done. Raises SqliteError."""
+        line = await self._line()
+        if not line:
+            status = await asyncio.to_thread(self._popen.wait)
+            raise SqliteError(f"SQLite's process ended with status {status}; too much memory is a likely cause")
+        kind, text = json.loads(line)
+        if kind == "error":
+            raise SqliteError(text)
+        return text if kind == "text" else None
+
+    async def end(self) -> None:
+        """Ends it, which rolls back; kills it where it does not listen."""
+        with contextlib.suppress(OSError):
+            self._socket.shutdown(socket.SHUT_WR)
+        self._popen.send_signal(signal.SIGTERM)
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(STOP_SECONDS):
+                while await self._receive():  # its end closes the socket
+                    pass
+        self._popen.kill()
+        self._socket.close()
+        await asyncio.to_thread(self._popen.wait)
+
+    async def _line(self) -> bytes:
+        """The next line; empty when the process has ended."""
+        begin = 0
+        while (end := self._received.find(b"\n", begin)) < 0:
+            begin = len(self._received)
+            if not (data := await self._receive()):
+                return b""
+            self._received += data
+        line = bytes(self._received[:end])
+        del self._received[: end + 1]
+        return line
+
+    async def _receive(self) -> bytes:
+        with contextlib.suppress(ConnectionError):
+            return await asyncio.get_running_loop().sock_recv(self._socket, CHUNK_BYTES)
+        return b""
+
+
+def _start(configuration: str, channel: socket.socket) -> subprocess.Popen[bytes]:
+    """Starts the process. asyncio's own way would run gRPC's handlers of forks under uvloop; this one does not."""
+    return subprocess.Popen(
+        [sys.executable, "-I", "-S", str(CHILD), configuration],
+        stdin=channel.fileno(),
+        stdout=channel.fileno(),
+        stderr=subprocess.DEVNULL,
+        env=NO_ENVIRONMENT,
+        cwd="/",
+        start_new_session=True,
+    )
 
 
 class SqliteTransaction:
     """A transaction in a process. See `Transaction`."""
 
-    def __init__(self, process: asyncio.subprocess.Process, statement_seconds: float) -> None:
-        self._process = process
-        self._statement_seconds = statement_seconds
+    def __init__(self, child: SqliteProcess, settings: SqlSettings) -> None:
+        self._child = child
+        self._settings = settings
 
     async def opened(self) -> None:
         """Waits until the database is open."""
         with _as_rejection("the database cannot be opened"):
             async with asyncio.timeout(OPEN_SECONDS):
-                await self._answer()
+                await self._child.answer()
 
     async def run(self, statement: str) -> AsyncIterator[str]:
         """See `Transaction`."""
-        deadline = asyncio.get_running_loop().time() + self._statement_seconds
-        self._ask("run", statement)
+        deadline = asyncio.get_running_loop().time() + self._settings.statement_seconds
         try:
+            async with asyncio.timeout_at(deadline):
+                await self._child.ask("run", statement)
             while True:
                 async with asyncio.timeout_at(deadline):
-                    text = await self._answer()
+                    text = await self._child.answer()
                 if text is None:
                     return
                 yield text
         except TimeoutError:
-            raise failed(f"stopped after {self._statement_seconds:g} seconds", statement) from None
-        except _Failed as error:
+            raise failed(f"stopped after {self._settings.statement_seconds:g} seconds", statement) from None
+        except SqliteError as error:
             raise failed(str(error), statement) from None
 
     async def commit(self) -> str:
         """See `Transaction`."""
         with _as_rejection("not committed"):
-            self._ask("commit", "")
-            await self._answer()
-        return ""
-
-    def _ask(self, kind: str, text: str) -> None:
-        assert self._process.stdin is not None
-        self._process.stdin.write(json.dumps([kind, text]).encode() + b"\n")
-
-    async def _answer(self) -> str | None:
-        """More output, or None when all is done. Raises _Failed."""
-        assert self._process.stdout is not None
-        line = await self._process.stdout.readline()
-        if not line:
-            status = await self._process.wait()
-            raise _Failed(f"SQLite's process ended with status {status}; too much memory is a likely cause")
-        kind, text = json.loads(line)
-        if kind == "error":
-            raise _Failed(text)
-        return text if kind == "text" else None
+            await self._child.ask("commit", "")
+            await self._child.answer()
+        return committed(self._settings)
 
 
-class _Failed(Exception):
+class SqliteError(Exception):
     """What the process said of a failure."""
 
 
@@ -123,22 +177,7 @@ class _Failed(Exception):
 def _as_rejection(what: str) -> Iterator[None]:
     try:
         yield
-    except _Failed as error:
+    except SqliteError as error:
         raise Reject(f"{what}: {error}") from None
     except TimeoutError:
         raise Reject(f"{what}: no answer within {OPEN_SECONDS:g} seconds") from None
-
-
-async def _end(process: asyncio.subprocess.Process) -> None:
-    """Ends the process, which rolls back; kills it where it does not listen."""
-    assert process.stdin is not None
-    process.stdin.close()
-    with contextlib.suppress(ProcessLookupError):
-        process.send_signal(signal.SIGTERM)
-    try:
-        async with asyncio.timeout(STOP_SECONDS):
-            await process.wait()
-    except TimeoutError:
-        with contextlib.suppress(ProcessLookupError):
-            process.kill()
-        await process.wait()

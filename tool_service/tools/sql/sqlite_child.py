@@ -19,6 +19,7 @@ import resource
 import signal
 import sqlite3
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import suppress
 from typing import Any
@@ -38,7 +39,8 @@ VALUE_BYTES = 64 * MIB
 STATEMENT_BYTES = MIB
 GROWTH_BYTES = 1024 * MIB  # how much larger a script may make the file
 STEPS = 10_000  # instructions of SQLite between two looks at whether to stop: well under a millisecond
-BATCH_ROWS = 100
+PIECE_CHARS = 8192  # rows are passed on together, up to so many characters
+PIECE_SECONDS = 0.02  # and so long after the last
 TABLE_FUNCTIONS = ("json_each", "json_tree", *(f"pragma_{name}" for name in sorted(PRAGMAS)))
 PR_SET_PDEATHSIG = 1
 
@@ -108,10 +110,15 @@ class Script:
 
     def _rows(self, cursor: sqlite3.Cursor) -> Iterator[str]:
         table = Table([column[0] for column in cursor.description], self._row_limit, self._room)
-        yield table.head
-        while not table.is_full and (rows := cursor.fetchmany(min(BATCH_ROWS, self._row_limit + 1))):
-            yield table.feed(rows)
-        yield table.close()
+        text, since = table.head, time.monotonic()
+        for row in cursor:  # one at a time: a row may be large
+            text += table.feed([row])
+            if table.is_full:
+                break
+            if len(text) > PIECE_CHARS or time.monotonic() > since + PIECE_SECONDS:
+                yield text
+                text, since = "", time.monotonic()
+        yield text + table.close()
 
 
 def _connect(uri: str, writable: bool, lock_seconds: float) -> sqlite3.Connection:

@@ -28,14 +28,15 @@ def binaries() -> Path:
 
 
 def prefix() -> list[str]:
-    """What a command is started with: the server refuses to run as root."""
+    """What a command is started with, so that it ends with the tests and is not root's: the server refuses that."""
+    leash = ["setpriv", "--pdeathsig=QUIT"]
     if os.geteuid() != 0:
-        return []
+        return leash
     try:
         pwd.getpwnam("postgres")
     except KeyError:
         raise NoPostgresError("root cannot run PostgreSQL, and there is no user `postgres`") from None
-    return ["setpriv", "--reuid=postgres", "--regid=postgres", "--init-groups", "--pdeathsig=QUIT"]
+    return [*leash, "--reuid=postgres", "--regid=postgres", "--init-groups"]
 
 
 @contextmanager
@@ -51,7 +52,7 @@ def running_server() -> Iterator[str]:
 
 @contextmanager
 def _server(bin_: Path, as_user: list[str], folder: Path) -> Iterator[None]:
-    if as_user:
+    if os.geteuid() == 0:
         shutil.chown(folder, "postgres", "postgres")
     data = folder / "data"
     options = ["--auth=trust", "--username=postgres", "--no-sync", "--encoding=UTF8", "--locale=C"]

@@ -54,14 +54,14 @@ async def test_an_empty_script_gives_nothing(store: Store, script: str) -> None:
 
 async def test_statements_of_one_script_see_what_those_before_them_did(store: Store) -> None:
     script = "UPDATE cities SET area = 1 WHERE id > 1; SELECT count(*) AS n FROM cities WHERE area = 1"
-    assert await run(store, script, writable=True) == "[2 rows changed]\nn\n2\n"
+    assert await run(store, script, writable=True) == "[2 rows changed]\nn\n2\n[committed]\n"
     assert store.ask("SELECT count(*) FROM cities WHERE area = 1") == [(2,)]
 
 
 async def test_changed_rows_can_be_asked_for(store: Store) -> None:
     script = "INSERT INTO log VALUES (1, 1), (1, 2), (1, 3) RETURNING step;"
     assert await run(store, script, writable=True, row_limit=2) == (
-        "step\n1\n2\n[there are more than these 2 rows; they are not shown]\n"
+        "step\n1\n2\n[there are more than these 2 rows; they are not shown]\n[committed]\n"
     )
     assert store.ask("SELECT count(*) FROM log") == [(3,)]
 
@@ -98,7 +98,7 @@ async def test_rows_come_while_the_script_is_still_being_written(store: Store) -
 async def test_what_was_changed_is_there_when_the_call_has_finished(store: Store, mode: Mode) -> None:
     completion = Completion(store.settings(writable=True), mode)
     completion.runner.text(written("INSERT INTO log VALUES (1, 1); INSERT INTO log VALUES (1, 2)"))
-    assert await completion.end() == "[1 row changed]\n[1 row changed]\n"
+    assert await completion.end() == "[1 row changed]\n[1 row changed]\n[committed]\n"
     assert store.ask("SELECT count(*) FROM log") == [(2,)]
 
 
@@ -270,7 +270,7 @@ async def test_a_long_value_is_cut(store: Store) -> None:
     long = "hex(zeroblob(5000000))" if store.is_sqlite else "repeat('0', 10000000)"
     for script in (f"SELECT {long} AS a", f"INSERT INTO cities VALUES (9, {long}, 1) RETURNING name AS a"):
         text = await run(store, script, writable=True)
-        assert text == f'a\n"{"0" * 4096}"[cut at 4096 characters]\n'
+        assert text == f'a\n"{"0" * 4096}"[cut at 4096 characters]\n[committed]\n'
 
 
 @pytest.mark.parametrize("query", [ENDLESS.format("count(*)"), MILLIONS.replace("x FROM c", "count(*) FROM c, c AS d")])
@@ -383,7 +383,7 @@ async def test_rows_of_postgres_have_its_own_spelling(postgres: Store) -> None:
 
 async def test_a_function_with_a_body_of_statements_can_be_made(postgres: Store) -> None:
     script = "CREATE FUNCTION f() RETURNS int LANGUAGE sql BEGIN ATOMIC SELECT 1; SELECT 2; END; SELECT f() AS a"
-    assert await run(postgres, script, writable=True) == "a\n2\n"
+    assert await run(postgres, script, writable=True) == "a\n2\n[committed]\n"
 
 
 async def test_functions_of_rows_that_are_not_shown_still_write(postgres: Store) -> None:
@@ -391,7 +391,7 @@ async def test_functions_of_rows_that_are_not_shown_still_write(postgres: Store)
         "CREATE FUNCTION w(x int) RETURNS int LANGUAGE sql AS 'INSERT INTO log VALUES (x, x) RETURNING run';"
         "SELECT w(x) AS a FROM generate_series(1, 50) AS g(x); SELECT count(*) AS n FROM log"
     )
-    assert (await run(postgres, script, writable=True, row_limit=5)).endswith("n\n50\n")
+    assert (await run(postgres, script, writable=True, row_limit=5)).endswith("n\n50\n[committed]\n")
     await run(postgres, "WITH d AS (DELETE FROM log RETURNING run) SELECT count(*) AS n FROM d", writable=True)
     assert postgres.ask("SELECT count(*) FROM log") == [(0,)]
     assert "\n" in await run(postgres, "EXPLAIN SELECT 1; SHOW server_version; VALUES (1); TABLE log; (SELECT 1)")
