@@ -6,7 +6,7 @@ can reach much, under names that are not known here. The boundary is what the ro
 
 import re
 
-from tool_service.tools.sql.splitter import Dialect, words
+from tool_service.tools.sql.splitter import words
 
 READS = frozenset({"select", "values", "table", "with", "explain", "show"})
 CHANGES = frozenset({"insert", "update", "delete", "merge"})
@@ -61,18 +61,18 @@ def refusal(statement: str, writable: bool) -> str:
         return 'names written U&"…" are not allowed'
     if "\0" in statement:
         return "a statement cannot hold the character U+0000"
-    return _refused_kind(words(statement, Dialect.POSTGRES), writable)
+    return _refused_kind(words(statement), writable)
 
 
 def is_plain_read(statement: str) -> bool:
     """Whether it only reads, as far as its words tell, so that a cursor can hold it."""
-    found = words(statement, Dialect.POSTGRES)
+    found = words(statement)
     return found[0] in READS - {"explain", "show"} and not CHANGES & set(found)
 
 
 def is_change(statement: str) -> bool:
     """Whether it is an INSERT, UPDATE, DELETE or MERGE."""
-    return words(statement, Dialect.POSTGRES)[0] in CHANGES
+    return words(statement)[0] in CHANGES
 
 
 def _refused_kind(found: list[str], writable: bool) -> str:

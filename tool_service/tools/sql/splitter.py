@@ -73,6 +73,7 @@ _PLAIN = {
     Dialect.SQLITE: re.compile(rf"[^;'\"`\[\-/{_LETTER}0-9$]+"),
     Dialect.POSTGRES: re.compile(rf"[^;'\"\-/()${_LETTER}]+"),
 }
+_NO_TRIGGER = re.compile(r"[^;'\"`\[\-/]+")
 _QUOTES = {Dialect.SQLITE: {"'": "'", '"': '"', "`": "`", "[": "]"}, Dialect.POSTGRES: {"'": "'", '"': '"'}}
 _LINE = {Dialect.SQLITE: re.compile(r"[^\n]*"), Dialect.POSTGRES: re.compile(r"[^\n\r]*")}
 _BLOCK_RUN = re.compile(r"[^*/]+")
@@ -146,6 +147,8 @@ class SqlSplitter:
         self._blocks = 0
 
     def _read_code(self, text: str, pos: int) -> int:
+        if self._phase is _Phase.PLAIN and (run := _NO_TRIGGER.match(text, pos)):
+            return run.end()  # words are of no more interest
         if run := _PLAIN[self._dialect].match(text, pos):
             if self._dialect is Dialect.SQLITE and run[0].strip(_SPACE[Dialect.SQLITE]):
                 self._take_token("")
@@ -324,8 +327,8 @@ def split(script: str, dialect: Dialect) -> list[str]:
 
 
 class _WordReader(SqlSplitter):
-    def __init__(self, dialect: Dialect) -> None:
-        super().__init__(dialect)
+    def __init__(self) -> None:
+        super().__init__(Dialect.POSTGRES)
         self.words: list[str] = []
 
     def _take_word(self, word: str) -> None:
@@ -333,9 +336,9 @@ class _WordReader(SqlSplitter):
         super()._take_word(word)
 
 
-def words(statement: str, dialect: Dialect) -> list[str]:
-    """Keywords and names of a statement in lower case, without those in quotes; of a long one its first 64 letters."""
-    reader = _WordReader(dialect)
+def words(statement: str) -> list[str]:
+    """Keywords and names of a statement of PostgreSQL in lower case, without those in quotes; 64 letters of each."""
+    reader = _WordReader()
     reader.feed(statement)
     reader.close()
     return reader.words
