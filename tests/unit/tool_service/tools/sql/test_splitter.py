@@ -1,13 +1,18 @@
 """Scripts are cut at the same places as the databases' own tools cut them, however their text arrives."""
 
+import random
+import re
 import sqlite3
+import subprocess
 import time
 from itertools import pairwise
+from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tests.unit.tool_service.tools.sql.postgres_server import binaries
 from tool_service.tools.sql.splitter import Dialect, SqlSplitter, split, words
 
 SQLITE, POSTGRES = Dialect.SQLITE, Dialect.POSTGRES
@@ -164,6 +169,37 @@ def test_the_work_is_proportional_to_the_text(dialect: Dialect, hard: str) -> No
         return time.process_time() - began
 
     assert seconds(20_000) < 20 * seconds(2_000) + 0.2
+
+
+@pytest.mark.parametrize("count", [40, pytest.param(2000, marks=[pytest.mark.slow, pytest.mark.timeout(300)])])
+def test_a_statement_of_postgres_ends_where_psql_sends_it(postgres_server: str, tmp_path: Path, count: int) -> None:
+    rng = random.Random(count)
+    for _ in range(count):
+        script = "".join(rng.choices(PSQL_TOKENS, k=rng.randint(3, 30)))
+        ours = [comparable(statement) for statement in fed(POSTGRES, script)]
+        theirs = [comparable(statement) for statement in sent_by_psql(postgres_server, script, tmp_path / "log")]
+        assert theirs[: len(ours)] == ours, script
+        assert len(theirs) <= len(ours) + 1, script  # psql sends the rest, too
+
+
+PSQL_TOKENS = [token for token in TOKENS if not set(token) & set("`[]\\\v\f\u00a0")] + [
+    "PROCEDURE ",
+    "BEGIN ",
+    "E'a''b'",
+]
+LOGGED = re.compile(r"(?:\*{9}|/\*{8}) QUERY \*{9,10}/?\n(.*?)\n(?:\*{26}|/\*{24}/)\n\n", re.DOTALL)
+
+
+def sent_by_psql(address: str, script: str, log: Path) -> list[str]:
+    log.write_text("")
+    command = [binaries() / "psql", "-X", "-q", "-o", "/dev/null", "-L", log, address, "-f", "-"]
+    subprocess.run(command, input=script.encode(), check=False, capture_output=True, timeout=20)
+    return LOGGED.findall(log.read_bytes().decode())
+
+
+def comparable(statement: str) -> str:
+    """Without white space and what psql leaves away: comments in front."""
+    return re.sub(r"\s", "", re.sub(r"\A(\s*--[^\n\r]*[\n\r])+", "", statement))
 
 
 def test_words_are_those_outside_of_quotes_and_comments() -> None:
