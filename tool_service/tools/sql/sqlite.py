@@ -9,7 +9,7 @@ import signal
 import socket
 import subprocess
 import sys
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 from urllib.parse import quote
@@ -81,7 +81,7 @@ class SqliteProcess:
         line = await self._line()
         if not line:
             status = await asyncio.to_thread(self._popen.wait)
-            raise SqliteError(f"SQLite's process ended with status {status}; too much memory is a likely cause")
+            raise SqliteLost(f"SQLite's process ended with status {status}; too much memory is a likely cause")
         kind, text = json.loads(line)
         if kind == "error":
             raise SqliteError(text)
@@ -140,9 +140,13 @@ class SqliteTransaction:
 
     async def opened(self) -> None:
         """Waits until the database is open."""
-        with _as_rejection("the database cannot be opened"):
+        try:
             async with asyncio.timeout(OPEN_SECONDS):
                 await self._child.answer()
+        except SqliteError as error:
+            raise Reject(f"the database cannot be opened: {error}") from None
+        except TimeoutError:
+            raise Reject(f"the database cannot be opened: no answer within {OPEN_SECONDS:g} seconds") from None
 
     async def run(self, statement: str) -> AsyncIterator[str]:
         """See `Transaction`."""
@@ -163,9 +167,13 @@ class SqliteTransaction:
 
     async def commit(self) -> str:
         """See `Transaction`."""
-        with _as_rejection("not committed"):
-            await self._child.ask("commit", "")
+        await self._child.ask("commit", "")
+        try:
             await self._child.answer()
+        except SqliteLost as error:
+            raise Reject(f"it is not known whether the changes were committed: {error}") from None
+        except SqliteError as error:
+            raise Reject(f"not committed: {error}") from None
         return committed(self._settings)
 
 
@@ -173,11 +181,5 @@ class SqliteError(Exception):
     """What the process said of a failure."""
 
 
-@contextlib.contextmanager
-def _as_rejection(what: str) -> Iterator[None]:
-    try:
-        yield
-    except SqliteError as error:
-        raise Reject(f"{what}: {error}") from None
-    except TimeoutError:
-        raise Reject(f"{what}: no answer within {OPEN_SECONDS:g} seconds") from None
+class SqliteLost(SqliteError):
+    """The process has ended."""

@@ -1,8 +1,11 @@
 """What a script may do, what comes back, and how it is held in: alike on SQLite and PostgreSQL."""
 
 import asyncio
+import contextlib
 import difflib
 import inspect
+import os
+import signal
 import time
 from pathlib import Path
 
@@ -400,6 +403,16 @@ async def test_functions_of_rows_that_are_not_shown_still_write(postgres: Store)
 async def test_postgres_is_not_used_as_a_superuser(postgres_server: str) -> None:
     with pytest.raises(Reject, match="superuser"):
         await run(Store(postgres_server, lambda _: []), "SELECT 1")
+
+
+async def test_a_commit_whose_answer_is_lost_is_told_of_as_unknown(sqlite: Store) -> None:
+    async with sqlite.open(writable=True).begin() as transaction:
+        for path in Path("/proc").glob("[0-9]*/cmdline"):
+            with contextlib.suppress(OSError):
+                if b"sqlite_child" in (line := path.read_bytes()) and sqlite.address.encode() in line:
+                    os.kill(int(path.parent.name), signal.SIGKILL)
+        with pytest.raises(Reject, match=r"not known.*status -9"):
+            await transaction.commit()
 
 
 async def test_a_server_that_is_not_there_is_told_of(tmp_path: Path) -> None:
