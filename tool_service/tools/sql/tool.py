@@ -1,7 +1,6 @@
 """`sql`: statements run while the script is still being decoded, and are committed when its call is sealed.
 
-What the model pays for is decoding the script; connecting, planning and running hide behind it. `plain_sql` is the same
-tool as an ordinary function, for comparison: it differs in its parameters, its loop, and the wait for the seal.
+What the model pays for is decoding the script; connecting, planning and running hide behind it.
 """
 
 from collections.abc import AsyncIterator, Callable
@@ -10,7 +9,7 @@ from typing import Any
 from tool_service.interface import Call, Effect, Stream, Tool, tool
 from tool_service.tools.sql.database import Database
 from tool_service.tools.sql.settings import SqlSettings
-from tool_service.tools.sql.splitter import SqlSplitter, split
+from tool_service.tools.sql.splitter import SqlSplitter
 
 Function = Callable[..., AsyncIterator[str]]
 
@@ -24,19 +23,6 @@ def partial_sql(database: Database) -> Function:
                 async for text in transaction.run(statement):
                     yield text
             await call.sealed()
-            yield await transaction.commit()
-
-    return sql
-
-
-def plain_sql(database: Database) -> Function:
-    """The whole script at once."""
-
-    async def sql(script: str) -> AsyncIterator[str]:
-        async with database.begin() as transaction:
-            for statement in split(script, database.dialect):
-                async for text in transaction.run(statement):
-                    yield text
             yield await transaction.commit()
 
     return sql

@@ -2,8 +2,6 @@
 
 import asyncio
 import contextlib
-import difflib
-import inspect
 import os
 import signal
 import time
@@ -12,6 +10,7 @@ from pathlib import Path
 import psycopg
 import pytest
 
+from examples.plain.sql import plain_sql
 from tests.unit.tool_service.tools.sql.completions import BOUND, Completion, opened, written
 from tests.unit.tool_service.tools.sql.conftest import Store
 from tool_service.execution import events as ev
@@ -20,7 +19,7 @@ from tool_service.interface import Effect, Reject
 from tool_service.tools.sql.database import DatabaseSettingError
 from tool_service.tools.sql.settings import SqlSettings
 from tool_service.tools.sql.splitter import split
-from tool_service.tools.sql.tool import partial_sql, plain_sql, sql_tools
+from tool_service.tools.sql.tool import partial_sql, sql_tools
 
 ENDLESS = "WITH RECURSIVE c(x) AS (SELECT 1 UNION ALL SELECT x + 1 FROM c) SELECT {} FROM c;"
 MILLIONS = "WITH RECURSIVE c(x) AS (SELECT 1 UNION ALL SELECT x + 1 FROM c LIMIT 10000000) SELECT x FROM c;"
@@ -286,14 +285,6 @@ async def test_a_cancel_reaches_a_running_statement_within_200_ms(store: Store, 
     await completion.runner.aclose()
     assert time.monotonic() - began < 0.4  # 200 ms, and room for a busy machine
     store.ask("INSERT INTO log VALUES (1, 1) RETURNING 1")  # no lock is left
-
-
-def test_the_partial_tool_differs_from_the_plain_one_by_three_lines() -> None:
-    plain, partial = (
-        inspect.getsource(make).partition("async def")[2].splitlines() for make in (plain_sql, partial_sql)
-    )
-    added = [line for line in difflib.ndiff(plain, partial) if line.startswith("+ ")]
-    assert len(added) == 3
 
 
 async def test_both_give_the_same(store: Store) -> None:
