@@ -83,7 +83,9 @@ async def running_stack(
     """Starts the services and stops them again. `tools` are added to python, plan and calculator."""
     async with contextlib.AsyncExitStack() as stack:
         tools_port = await stack.enter_async_context(tool_service([python, plan, calculator, *tools]))
-        settings = DecoderSettings(prefill_chunk=64, **decoder_settings)  # type: ignore[arg-type]
+        # A cache that holds what a test needs: stacks of earlier tests may not be collected yet, nor are those next door.
+        fields = {"prefill_chunk": 64, "kv_cache_gib": 0.25, **decoder_settings}
+        settings = DecoderSettings(**fields)  # type: ignore[arg-type]
         channel = await stack.enter_async_context(open_channel(f"127.0.0.1:{tools_port}"))
         decoder = assemble(settings, model, channel)
         servicer = DecoderServicer(decoder, describe(settings, model, decoder), QuietMetrics())  # type: ignore[arg-type]
