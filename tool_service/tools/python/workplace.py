@@ -7,18 +7,27 @@ import tempfile
 from pathlib import Path
 
 from tool_service.tools.python.font_cache import copy_font_cache
+from tool_service.tools.python.users import release_user, take_user
 
 PREFIX = "conveyor-python-"
+MPLBACKEND = "module://_conveyor_figures"  # see gallery.py
 
 
 class Workplace:
-    """A new folder for the caller alone. Whoever makes it removes it."""
+    """A new folder for one user alone. Whoever makes it removes it.
 
-    def __init__(self, font_cache: Path) -> None:
-        self.folder = Path(tempfile.mkdtemp(prefix=PREFIX))
+    `user`: whose it is, and who shall run there; None for the caller's own.
+    """
+
+    def __init__(self, font_cache: Path, has_own_user: bool = True) -> None:
+        self.folder = Path(tempfile.mkdtemp(prefix=PREFIX)).resolve()
         for part in (self.home, self.work, self.temporary, self.matplotlib):
             part.mkdir(mode=0o700)
         copy_font_cache(font_cache, self.matplotlib)
+        self.user = take_user() if has_own_user else None
+        if self.user is not None:
+            for path in (self.folder, *self.folder.rglob("*")):
+                os.chown(path, self.user, self.user)
 
     @property
     def home(self) -> Path:
@@ -47,7 +56,7 @@ class Workplace:
             "HOME": str(self.home),
             "TMPDIR": str(self.temporary),
             "LANG": "C.UTF-8",
-            "MPLBACKEND": "Agg",
+            "MPLBACKEND": MPLBACKEND,
             "MPLCONFIGDIR": str(self.matplotlib),
             "OPENBLAS_NUM_THREADS": "1",
             "OMP_NUM_THREADS": "1",
@@ -59,6 +68,7 @@ class Workplace:
         if self.folder.exists():
             self._open_up()
             shutil.rmtree(self.folder, ignore_errors=True)
+        release_user(self.user)
 
     def _open_up(self) -> None:
         for parent, names, _ in os.walk(self.folder):

@@ -1,0 +1,218 @@
+"""A watch on interpreters: limits of a whole process group and its folder, which the kernel's limits do not cover.
+
+The kernel limits each process. What the group has together is looked at a few times a second, in a thread: processes
+and threads, memory, and what is in the folder or was in it and is still open or mapped. Past a limit the group is
+killed. Every look is bounded: it stops counting where a limit is passed.
+"""
+
+import contextlib
+import logging
+import os
+import stat
+import threading
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+INTERVAL_SECONDS = 0.25
+MOST_OF_THE_TIME = 0.1  # that looking may take: then the next look comes later
+PROC = Path("/proc")
+PAGE_FIELDS = ("RssAnon:", "RssShmem:", "VmSwap:")
+PROPORTIONAL_FIELDS = ("Pss_Anon:", "Pss_Shmem:", "SwapPss:")
+BLOCK_BYTES = 512
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class GroupLimits:
+    """What a process group may have. `task_count`: processes and threads; `folder_bytes`: as they lie on the disk."""
+
+    task_count: int
+    memory_bytes: int
+    folder_bytes: int
+    folder_files: int
+
+
+@dataclass(slots=True)
+class Watched:
+    """One group. `breach` says which limit it has passed, in a sentence for the model; empty as long as it has not."""
+
+    group: int
+    folder: Path
+    limits: GroupLimits
+    kill: Callable[[], None]
+    breach: str = ""
+    pids: list[int] = field(default_factory=list)
+    task_count: int = 0
+
+
+class Watch:
+    """Looks at every group that is being watched. Its thread ends when there is none."""
+
+    def __init__(self) -> None:
+        self._watched: list[Watched] = []
+        self._thread: threading.Thread | None = None
+        self._changed = threading.Condition()
+
+    def add(self, watched: Watched) -> None:
+        """Begins to look at a group."""
+        with self._changed:
+            self._watched.append(watched)
+            if self._thread is None:
+                self._thread = threading.Thread(target=self._run, name="python-watch", daemon=True)
+                self._thread.start()
+
+    def remove(self, watched: Watched) -> None:
+        """Looks at it no more."""
+        with self._changed, contextlib.suppress(ValueError):
+            self._watched.remove(watched)
+            self._changed.notify()
+
+    def _run(self) -> None:
+        pause = INTERVAL_SECONDS
+        while True:
+            with self._changed:
+                self._changed.wait_for(lambda: not self._watched, pause)
+                if not self._watched:
+                    self._thread = None
+                    return
+                watched = [each for each in self._watched if not each.breach]
+            started = time.monotonic()
+            self._look(watched)
+            pause = max(INTERVAL_SECONDS, (time.monotonic() - started) / MOST_OF_THE_TIME)
+
+    def _look(self, watched: list[Watched]) -> None:
+        try:
+            _find_processes({each.group: each for each in watched})
+            for each in watched:
+                if breach := breach_of(each):
+                    each.breach = breach
+                    each.kill()
+        except Exception:
+            _log.exception("the watch on Python interpreters failed")
+
+
+def breach_of(watched: Watched) -> str:
+    """Which limit the group has passed; empty if none. Needs `pids` and `task_count`."""
+    limits = watched.limits
+    if watched.task_count > limits.task_count:
+        return f"it had more than {limits.task_count} processes and threads."
+    if _exceeds(watched.pids, "status", PAGE_FIELDS, limits.memory_bytes) and _exceeds(
+        watched.pids, "smaps_rollup", PROPORTIONAL_FIELDS, limits.memory_bytes
+    ):
+        return f"its processes used more than {limits.memory_bytes >> 20} MiB of memory together."
+    file_count, byte_count = _usage(watched)
+    if file_count > limits.folder_files:
+        return f"it had more than {limits.folder_files} files."
+    if byte_count > limits.folder_bytes:
+        return f"its files took more than {limits.folder_bytes >> 20} MiB together."
+    return ""
+
+
+def _find_processes(groups: dict[int, Watched]) -> None:
+    for each in groups.values():
+        each.pids, each.task_count = [], 0
+    for name in os.listdir(PROC):  # noqa: PTH208 - names are wanted, and this runs all the time
+        if name.isdigit() and (fields := _stat_fields(name)):
+            watched = groups.get(int(fields[2]))  # the group: field 5 of proc_pid_stat(5)
+            if watched is not None:
+                watched.pids.append(int(name))
+                watched.task_count += int(fields[17])  # threads: field 20
+
+
+def _stat_fields(pid: str) -> list[bytes]:
+    """What follows the program's name."""
+    return _read(f"/proc/{pid}/stat").rpartition(b")")[2].split()
+
+
+def _read(path: str) -> bytes:
+    """A file of a process; empty if it has ended or must not be looked at."""
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    except OSError:
+        return b""
+    try:
+        pieces = []
+        while piece := os.read(descriptor, 1 << 16):
+            pieces.append(piece)
+        return b"".join(pieces)
+    except OSError:
+        return b"".join(pieces)
+    finally:
+        os.close(descriptor)
+
+
+def _exceeds(pids: list[int], file: str, names: tuple[str, ...], limit: int) -> bool:
+    """Whether these fields of these processes are more than a limit. A file that cannot be read counts as more."""
+    total = 0
+    for pid in pids:
+        lines = _read(f"/proc/{pid}/{file}").decode("ascii", "replace").splitlines()
+        total += sum(int(line.split()[1]) << 10 for line in lines if line.startswith(names))
+        if total > limit:
+            return True
+    return False
+
+
+def _usage(watched: Watched) -> tuple[int, int]:
+    """Files and bytes of the folder, and of what is gone from it but still there for a process."""
+    limits = watched.limits
+    file_count = byte_count = 0
+    seen: set[tuple[int, int]] = set()
+    for status in _statuses(watched):
+        if (status.st_dev, status.st_ino) in seen:
+            continue
+        seen.add((status.st_dev, status.st_ino))
+        file_count += 1
+        byte_count += status.st_blocks * BLOCK_BYTES
+        if file_count > limits.folder_files or byte_count > limits.folder_bytes:
+            break
+    return file_count, byte_count
+
+
+def _statuses(watched: Watched) -> Iterator[os.stat_result]:
+    for pid in watched.pids:
+        yield from _open_but_gone(pid)
+        yield from _mapped_but_gone(pid, watched.folder)
+    yield from _beneath(watched.folder)
+
+
+def _beneath(folder: Path) -> Iterator[os.stat_result]:
+    pending: list[Path | str] = [folder]
+    while pending:
+        with contextlib.suppress(OSError), os.scandir(pending.pop()) as entries:
+            for entry in entries:
+                with contextlib.suppress(OSError):
+                    yield entry.stat(follow_symlinks=False)
+                    if entry.is_dir(follow_symlinks=False):
+                        pending.append(entry.path)
+
+
+def _open_but_gone(pid: int) -> Iterator[os.stat_result]:
+    with contextlib.suppress(OSError), os.scandir(f"/proc/{pid}/fd") as entries:
+        for entry in entries:
+            with contextlib.suppress(OSError):
+                status = entry.stat()
+                if status.st_nlink == 0 and stat.S_ISREG(status.st_mode):
+                    yield status
+
+
+def _mapped_but_gone(pid: int, folder: Path) -> Iterator[os.stat_result]:
+    maps = _read(f"/proc/{pid}/maps")
+    if b"(deleted)" not in maps:
+        return
+    start = str(folder).encode()
+    for line in maps.splitlines():
+        fields = line.split(maxsplit=5)
+        if len(fields) == 6 and fields[5].startswith(start) and fields[5].endswith(b" (deleted)"):
+            with contextlib.suppress(OSError):
+                yield os.stat(f"/proc/{pid}/map_files/{_plain(fields[0])}")  # noqa: PTH116 - as above
+
+
+def _plain(span: bytes) -> str:
+    """An address range as map_files names it: without leading zeros."""
+    return "-".join(f"{int(end, 16):x}" for end in span.split(b"-"))
+
+
+the_watch = Watch()
