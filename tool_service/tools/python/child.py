@@ -24,7 +24,7 @@ else:  # plain files beside this one: see zygote.py
     import frames
     from gallery import Gallery
 
-OWN_FILES = {str(Path(__file__).with_name(name)) for name in ("child.py", "gallery.py", "figures.py")}
+OWN_FILES = {str(Path(__file__).with_name(name)) for name in ("zygote.py", "child.py", "gallery.py", "figures.py")}
 FUTURE_FLAGS = __future__.annotations.compiler_flag | __future__.barry_as_FLUFL.compiler_flag
 
 
@@ -171,14 +171,23 @@ class Server:
 
 
 def shown_error(error: BaseException) -> str:
-    """The traceback without this file's frames."""
-    frame = error.__traceback__
-    while frame is not None and frame.tb_frame.f_code.co_filename in OWN_FILES:
-        frame = frame.tb_next
+    """The traceback without the frames of these files."""
     try:
-        return "".join(traceback.format_exception(type(error), error, frame))
+        return "".join(traceback.format_exception(type(error), error, without_own_frames(error.__traceback__)))
     except Exception:
         return f"{type(error).__name__}, whose traceback cannot be shown\n"
+
+
+def without_own_frames(frame: types.TracebackType | None) -> types.TracebackType | None:
+    """Takes them out wherever they are: those of the backend lie between the program's and matplotlib's."""
+    first = last = None
+    while frame is not None:
+        if frame.tb_frame.f_code.co_filename not in OWN_FILES:
+            if last is not None:
+                last.tb_next = frame
+            first, last = first or frame, frame
+        frame = frame.tb_next
+    return first
 
 
 def cut(text: str, limit: int, what: str) -> str:

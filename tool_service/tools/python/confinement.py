@@ -10,7 +10,6 @@ In this order, because each step needs what a later one takes away:
 6. system calls: `seccomp.py`.
 """
 
-import ctypes
 import os
 import resource
 import signal
@@ -45,8 +44,12 @@ class Confinement:
     spare_process_count: int
 
 
-def base_grants() -> list[landlock.Grant]:
-    """What every interpreter may reach besides its own folder, opened once."""
+def prepare() -> list[landlock.Grant]:
+    """Does before the first fork what is the same for all; opens what each may reach besides its own folder."""
+    reach.needed()
+    with suppress(seccomp.CannotConfine):
+        for shares_user in (True, False):
+            seccomp.filter_program(os.uname().machine, _circumstances(shares_user, landlock.abi()))
     grants = [landlock.grant(path, landlock.READ_DIR if names else landlock.READ) for path, names in reach.readable()]
     devices = [landlock.grant(path, landlock.READ_FILE | landlock.WRITE_FILE) for path in reach.DEVICES]
     return [grant for found in (*grants, *devices) for grant in found]
@@ -62,10 +65,10 @@ def confine(wanted: Confinement, parent: int, grants: list[landlock.Grant]) -> N
     die_with_parent(parent, signal.SIGKILL)
     if wanted.has_boundary:
         raise_fence(own, grants)
-        seccomp.refuse_system_calls(_circumstances(wanted, landlock.abi()))
+        seccomp.refuse_system_calls(_circumstances(wanted.user is None, landlock.abi()))
     else:
         with suppress(seccomp.CannotConfine):
-            seccomp.refuse_system_calls(_circumstances(wanted, 0))
+            seccomp.refuse_system_calls(_circumstances(wanted.user is None, 0))
 
 
 def raise_fence(own: list[landlock.Grant], grants: list[landlock.Grant]) -> None:
@@ -80,7 +83,7 @@ def raise_fence(own: list[landlock.Grant], grants: list[landlock.Grant]) -> None
 
 def die_with_parent(parent: int, number: signal.Signals) -> None:
     """Has the kernel send a signal when the process that started this one ends; leaves at once if it already has."""
-    if ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, int(number), 0, 0, 0) != 0 or os.getppid() != parent:
+    if landlock.libc.prctl(PR_SET_PDEATHSIG, int(number), 0, 0, 0) != 0 or os.getppid() != parent:
         os._exit(1)
 
 
@@ -100,11 +103,12 @@ def limit_resources(wanted: Confinement) -> None:
     _limit(resource.RLIMIT_NPROC, running + wanted.spare_process_count)
 
 
-def _circumstances(wanted: Confinement, abi: int) -> seccomp.Circumstances:
+def _circumstances(shares_user: bool, abi: int) -> seccomp.Circumstances:
+    holds_signals = abi >= landlock.SIGNAL_ABI
     return seccomp.Circumstances(
-        pid=os.getpid(),
-        shares_user=wanted.user is None,
-        holds_signals=abi >= landlock.SIGNAL_ABI,
+        pid=os.getpid() if shares_user and not holds_signals else 0,
+        shares_user=shares_user,
+        holds_signals=holds_signals,
         holds_truncation=abi >= landlock.TRUNCATION_ABI,
     )
 

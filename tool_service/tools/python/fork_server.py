@@ -32,6 +32,7 @@ PRELOAD = ("numpy", "pandas", "matplotlib.pyplot")
 MESSAGE_BYTES = 1 << 16
 KILLED = -int(signal.SIGKILL)
 DEATH_SECONDS = 5.0
+LEAVE_SECONDS = 1.0  # for a zygote that has stopped talking to end
 MAX_FAILED_STARTS = 3
 PAUSE_SECONDS = 10.0  # after so many
 FULL_SECONDS = 0.01  # before another attempt to write to a zygote that does not read
@@ -166,13 +167,12 @@ class _Life:
 
     def _die(self) -> None:
         """Nothing is left behind by a zygote that is gone: its interpreters are killed with their groups."""
-        self.popen.kill()
-        status = self.popen.wait()
         with self._lock:
             self.is_alive = False
             forked, pending = list(self._forked.values()), list(self._pending.values())
         for process in forked:
             process.kill()
+        status = self._buried()
         for process in forked:
             process.wait(DEATH_SECONDS)
             process.kill()  # what it may have started in the meantime
@@ -184,6 +184,14 @@ class _Life:
         if not self.ready.done():
             self.ready.set_exception(error)
         self._socket.close()
+
+    def _buried(self) -> int:
+        """The zygote's exit status; one that only does not talk any more is killed."""
+        try:
+            return self.popen.wait(LEAVE_SECONDS)
+        except subprocess.TimeoutExpired:
+            self.popen.kill()
+            return self.popen.wait()
 
 
 class ForkServer:

@@ -337,9 +337,7 @@ def _message(workplace: Workplace, limits: InterpreterLimits, has_boundary: bool
 
 
 def _group_limits(limits: InterpreterLimits) -> GroupLimits:
-    return GroupLimits(
-        limits.group_task_count, limits.group_memory_bytes, limits.folder_bytes, limits.folder_files
-    )
+    return GroupLimits(limits.group_task_count, limits.group_memory_bytes, limits.folder_bytes, limits.folder_files)
 
 
 def _how_it_ended(status: int, limits: InterpreterLimits) -> str:

@@ -9,6 +9,7 @@ Nothing here needs privileges. Not held by any version: looking at a file's stat
 """
 
 import ctypes
+import functools
 import os
 import stat
 import struct
@@ -32,9 +33,12 @@ SCOPES = 0b11  # abstract Unix sockets and signals
 RIGHTS = {1: (1 << 13) - 1, 2: (1 << 14) - 1, 3: (1 << 15) - 1, 4: (1 << 15) - 1, 5: (1 << 16) - 1}
 TRUNCATION_ABI, SIGNAL_ABI, NETWORK_ABI = 3, 6, 4
 
+libc = ctypes.CDLL(None, use_errno=True)
+
 Grant = tuple[int, int]  # an open descriptor of a file or folder, and the rights beneath it
 
 
+@functools.cache
 def abi() -> int:
     """The kernel's version of Landlock; 0 if it has none or it is switched off."""
     return max(0, _syscall(CREATE_RULESET, None, 0, VERSION))
@@ -83,7 +87,6 @@ def _ruleset_attributes(version: int) -> tuple[bytes, int]:
 
 
 def _syscall(number: int, *arguments: object) -> int:
-    libc = ctypes.CDLL(None, use_errno=True)
     converted = [ctypes.c_long(value) if isinstance(value, int) else value for value in arguments]
     return int(libc.syscall(ctypes.c_long(number), *converted))
 

@@ -15,6 +15,8 @@ PR_CAP_AMBIENT_RAISE, PR_CAP_AMBIENT_CLEAR_ALL = 2, 4
 CAPABILITY_VERSION = 0x2008_0522
 LAST_CAPABILITY = 63
 
+libc = ctypes.CDLL(None, use_errno=True)
+
 CAP_CHOWN, CAP_DAC_OVERRIDE, CAP_DAC_READ_SEARCH, CAP_FOWNER, CAP_KILL, CAP_SETGID, CAP_SETUID = 0, 1, 2, 3, 5, 6, 7
 NEEDED_TO_CHANGE_USER = (CAP_CHOWN, CAP_DAC_OVERRIDE, CAP_FOWNER, CAP_KILL, CAP_SETGID, CAP_SETUID)
 
@@ -31,9 +33,9 @@ def give_up(user: int | None, paths: list[Path]) -> None:
     to read files whatever their modes. The fence (`landlock.py`) says which files those can be.
     """
     kept = CAP_DAC_READ_SEARCH if _effective() >> CAP_DAC_READ_SEARCH & 1 and not _open_to_others(paths) else None
-    for number in range(LAST_CAPABILITY + 1):
-        if number != kept:
-            with suppress(OSError):
+    with suppress(OSError):  # beyond the last that the kernel has, or without the right to
+        for number in range(LAST_CAPABILITY + 1):
+            if number != kept:
                 _prctl(PR_CAPBSET_DROP, number)
     _prctl(PR_SET_KEEPCAPS, 1)
     if user is not None:
@@ -61,14 +63,11 @@ def _effective() -> int:
 def _set_capabilities(wanted: int) -> None:
     """Effective, permitted and inheritable ones, each in two words of 32 bits."""
     low, high = wanted & 0xFFFF_FFFF, wanted >> 32
-    libc = ctypes.CDLL(None, use_errno=True)
     if libc.capset(struct.pack("Ii", CAPABILITY_VERSION, 0), struct.pack("6I", low, low, low, high, high, high)) != 0:
         raise OSError(ctypes.get_errno(), "capset failed")
 
 
 def _prctl(option: int, first: int, second: int = 0) -> None:
-    prctl = ctypes.CDLL(None, use_errno=True).prctl
-    prctl.argtypes = [ctypes.c_int, *[ctypes.c_ulong] * 4]
-    if prctl(option, first, second, 0, 0) != 0:
+    if libc.prctl(option, ctypes.c_ulong(first), ctypes.c_ulong(second), 0, 0) != 0:
         number = ctypes.get_errno()
         raise OSError(number, f"prctl({option}) failed: {os.strerror(number)}")

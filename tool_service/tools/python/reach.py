@@ -3,6 +3,7 @@
 Not among them: /proc, /home, /root, most of /etc, /var, /run, and the sources of Conveyor, wherever they are installed.
 """
 
+import functools
 import sys
 import sysconfig
 from collections.abc import Iterable, Iterator
@@ -29,6 +30,7 @@ def readable(project: Path = PROJECT) -> Iterator[tuple[Path, bool]]:
         yield from _without(path, hidden)
 
 
+@functools.cache
 def needed() -> list[Path]:
     """Files that the interpreter could not do without: one of each place that holds Python and its packages."""
     return [Path(sys.executable).resolve(), *(_installed(name) / "any" for name in ("stdlib", "platlib"))]

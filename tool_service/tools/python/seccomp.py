@@ -18,6 +18,7 @@ group and the interpreter.
 
 import ctypes
 import errno
+import functools
 import os
 import struct
 import sys
@@ -112,6 +113,9 @@ ARGUMENTS: Numbers = {  # whose arguments decide
 }  # fmt: skip
 
 
+libc = ctypes.CDLL(None, use_errno=True)
+
+
 class CannotConfine(Exception):
     """The machine does not offer what is needed."""
 
@@ -132,9 +136,7 @@ def refuse_system_calls(circumstances: Circumstances, machine: str | None = None
     instructions = ctypes.create_string_buffer(program, len(program))
     header = struct.pack("HxxxxxxP", len(program) // 8, ctypes.addressof(instructions))
     kept_header = ctypes.create_string_buffer(header, len(header))
-    libc = ctypes.CDLL(None, use_errno=True)
-    libc.prctl.argtypes = [ctypes.c_int, *[ctypes.c_ulong] * 4]
-    if libc.prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, ctypes.addressof(kept_header), 0, 0) != 0:
+    if libc.prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, ctypes.c_void_p(ctypes.addressof(kept_header)), 0, 0) != 0:
         raise CannotConfine(f"the system call filter was not taken: {os.strerror(ctypes.get_errno())}")
     if libc.socket(AF_INET, SOCK_STREAM, 0) != -1:
         raise CannotConfine("the system call filter was taken but does nothing")
@@ -145,10 +147,10 @@ def what_is_missing(machine: str | None = None) -> str:
     machine = machine or os.uname().machine
     if machine not in ARCHITECTURES or sys.maxsize < 2**32:
         return f"no system call filter is known for a {machine} machine"
-    libc = ctypes.CDLL(None, use_errno=True)
     return "" if libc.prctl(PR_GET_SECCOMP, 0, 0, 0, 0) >= 0 else "the kernel has no system call filters (seccomp)"
 
 
+@functools.cache
 def filter_program(machine: str, circumstances: Circumstances) -> bytes:
     """The filter as BPF instructions. Raises `CannotConfine` for a machine whose system calls are not known here."""
     if machine not in ARCHITECTURES or sys.maxsize < 2**32:

@@ -16,7 +16,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 INTERVAL_SECONDS = 0.25
-MOST_OF_THE_TIME = 0.1  # that looking may take: then the next look comes later
+MOST_OF_THE_TIME = 0.1  # that looking may take of a processor: then the next look comes later, but not later than
+LONGEST_PAUSE_SECONDS = 1.0
+MOST_DEEP = 100  # folders in folders, and the length of a path that can be looked at
+LONGEST_PATH = 3000
 PROC = Path("/proc")
 PAGE_FIELDS = ("RssAnon:", "RssShmem:", "VmSwap:")
 PROPORTIONAL_FIELDS = ("Pss_Anon:", "Pss_Shmem:", "SwapPss:")
@@ -79,9 +82,10 @@ class Watch:
                     self._thread = None
                     return
                 watched = [each for each in self._watched if not each.breach]
-            started = time.monotonic()
+            started = time.thread_time()
             self._look(watched)
-            pause = max(INTERVAL_SECONDS, (time.monotonic() - started) / MOST_OF_THE_TIME)
+            cost = time.thread_time() - started  # of our own: a bomb that keeps the machine busy shall buy no time
+            pause = min(max(INTERVAL_SECONDS, cost / MOST_OF_THE_TIME), LONGEST_PAUSE_SECONDS)
 
     def _look(self, watched: list[Watched]) -> None:
         try:
@@ -103,12 +107,19 @@ def breach_of(watched: Watched) -> str:
         watched.pids, "smaps_rollup", PROPORTIONAL_FIELDS, limits.memory_bytes
     ):
         return f"its processes used more than {limits.memory_bytes >> 20} MiB of memory together."
-    file_count, byte_count = _usage(watched)
+    try:
+        file_count, byte_count = _usage(watched)
+    except _TooDeep:
+        return f"its folders were nested more than {MOST_DEEP} deep."
     if file_count > limits.folder_files:
         return f"it had more than {limits.folder_files} files."
     if byte_count > limits.folder_bytes:
         return f"its files took more than {limits.folder_bytes >> 20} MiB together."
     return ""
+
+
+class _TooDeep(Exception):
+    """A folder lies where it could not be looked at."""
 
 
 def _find_processes(groups: dict[int, Watched]) -> None:
@@ -179,14 +190,25 @@ def _statuses(watched: Watched) -> Iterator[os.stat_result]:
 
 
 def _beneath(folder: Path) -> Iterator[os.stat_result]:
-    pending: list[Path | str] = [folder]
+    pending = [(str(folder), 0)]
     while pending:
-        with contextlib.suppress(OSError), os.scandir(pending.pop()) as entries:
+        path, depth = pending.pop()
+        if depth > MOST_DEEP or len(path) > LONGEST_PATH:
+            raise _TooDeep
+        with contextlib.suppress(OSError), _entries(path) as entries:
             for entry in entries:
                 with contextlib.suppress(OSError):
                     yield entry.stat(follow_symlinks=False)
                     if entry.is_dir(follow_symlinks=False):
-                        pending.append(entry.path)
+                        pending.append((entry.path, depth + 1))
+
+
+def _entries(path: str) -> "os._ScandirIterator[str]":
+    try:
+        return os.scandir(path)
+    except PermissionError:  # made so as not to be read, but ours
+        os.chmod(path, 0o700)  # noqa: PTH101 - as above
+        return os.scandir(path)
 
 
 def _open_but_gone(pid: int) -> Iterator[os.stat_result]:

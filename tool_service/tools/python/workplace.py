@@ -1,7 +1,9 @@
 """The folder of one interpreter: its home, its working directory, its temporary files. Made empty, removed whole."""
 
 import contextlib
+import itertools
 import os
+import secrets
 import shutil
 import tempfile
 from pathlib import Path
@@ -64,16 +66,44 @@ class Workplace:
 
     def remove(self) -> None:
         """Removes everything, also what was made unreadable. Blocks as long as there are files."""
-        shutil.rmtree(self.folder, ignore_errors=True)
-        if self.folder.exists():
-            self._open_up()
+        with contextlib.suppress(RecursionError):
             shutil.rmtree(self.folder, ignore_errors=True)
+        if self.folder.exists():
+            remove_tree(self.folder)
         release_user(self.user)
 
-    def _open_up(self) -> None:
-        for parent, names, _ in os.walk(self.folder):
-            for name in names:
-                path = Path(parent, name)
-                if not path.is_symlink():
-                    with contextlib.suppress(OSError):
-                        path.chmod(0o700)
+
+def remove_tree(folder: Path) -> None:
+    """Removes a folder in which nothing runs any more, however deep and closed: what lies deeper is moved up first.
+
+    Neither the length of a path, nor open descriptors, nor recursion set a limit, as they do for `shutil.rmtree`. What
+    cannot be removed is left.
+    """
+    with contextlib.suppress(OSError):
+        for number in itertools.count():
+            if not _flatten(folder, f"{secrets.token_hex(8)}-{number}"):
+                break
+        folder.rmdir()
+
+
+def _flatten(folder: Path, prefix: str) -> bool:
+    """Removes what lies in a folder but for the folders within its folders, which it takes up; whether there are any."""
+    count = 0
+    for inner in _emptied(folder):
+        for innermost in _emptied(inner):
+            innermost.rename(folder / f"{prefix}-{count}")
+            count += 1
+        inner.rmdir()
+    return count > 0
+
+
+def _emptied(folder: Path) -> list[Path]:
+    """Removes the files; gives the folders, made such that they can be emptied and moved."""
+    folders = []
+    for path in folder.iterdir():
+        if path.is_symlink() or not path.is_dir():
+            path.unlink()
+        else:
+            path.chmod(0o700)
+            folders.append(path)
+    return folders

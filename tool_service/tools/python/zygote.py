@@ -14,6 +14,7 @@ An interpreter that has ended stays a zombie until it is buried, so its number c
 group may still be killed.
 """
 
+import _multiprocessing
 import gc
 import importlib
 import json
@@ -31,7 +32,7 @@ from typing import Any, NoReturn
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from tool_service.tools.python import child, confinement, frames, gallery, landlock, seccomp
+    from tool_service.tools.python import child, confinement, frames, gallery, landlock, seccomp, semaphores
 else:  # -I keeps this folder off the path; the statements shall not find these modules either
     sys.path.insert(0, str(Path(__file__).parent))
     import child
@@ -40,9 +41,12 @@ else:  # -I keeps this folder off the path; the statements shall not find these 
     import gallery
     import landlock
     import seccomp
+    import semaphores
 
     del sys.path[0]
-    for _name in ("child", "confinement", "frames", "gallery", "landlock", "privileges", "reach", "seccomp"):
+    for _module in (child, confinement, frames, gallery, landlock, seccomp, semaphores):
+        del sys.modules[_module.__name__]
+    for _name in ("privileges", "reach"):
         del sys.modules[_name]
 
 MESSAGE_BYTES = 1 << 16
@@ -158,7 +162,8 @@ class Zygote:
         for pid in self._folders:
             _kill_group(pid)
         for folder in self._folders.values():
-            shutil.rmtree(folder, ignore_errors=True)
+            with suppress(RecursionError):
+                shutil.rmtree(folder, ignore_errors=True)
         os._exit(0)
 
 
@@ -201,6 +206,8 @@ def become(job: Job, grants: list[landlock.Grant], finder: gallery.BackendFinder
     os.closerange(3, job.control)
     os.closerange(job.control + 1, 1 << 20)
     finder.gallery = gallery.Gallery(control.send_figure)
+    if job.confinement.has_boundary:
+        _multiprocessing.SemLock = semaphores.SemLock
     differ_from_others(job.environment)
     sys.argv = [""]
     sys.path.insert(0, "")
@@ -241,7 +248,7 @@ def main() -> None:
     finder = gallery.BackendFinder()
     sys.meta_path.append(finder)
     problems = preload([name for name in names.split(",") if name])
-    grants = confinement.base_grants()
+    grants = confinement.prepare()
     zygote = Zygote(service)
     gc.collect()
     gc.freeze()

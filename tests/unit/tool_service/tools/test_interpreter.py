@@ -633,6 +633,11 @@ async def test_pairs_of_local_sockets_work(interpreter):
 async def test_worker_processes_work(interpreter):
     statement = "import multiprocessing\nwith multiprocessing.Pool(2) as pool: print(pool.map(abs, [-1, -2]))"
     assert await printed(interpreter, statement) == "[1, 2]\n"
+    statement = (
+        "from concurrent.futures import ProcessPoolExecutor\n"
+        "with ProcessPoolExecutor(2) as pool: print(list(pool.map(abs, range(-50, 0)))[-1])"
+    )
+    assert await printed(interpreter, statement) == "1\n"
 
 
 async def test_where_the_kernel_has_no_landlock_no_interpreter_opens_unless_told_to(monkeypatch):
@@ -691,15 +696,21 @@ async def test_a_boundary_that_is_missing_in_the_child_is_told(tmp_path, server_
         ("    os.setsid()\n", "    raise ValueError('broken')\n", "did not start"),
         ("    os.setsid()\n", "    import time; time.sleep(1000)\n", "did not start within 0.3 seconds"),
         ("    os.setsid()\n", "    os.write(job.control, b'\\xff' * 100)\n", "did not start"),
-        ("    problems = preload(", "    return\n    problems = preload(", "did not start: the fork server ended with status 0"),
-        ("    problems = preload(", "    import time; time.sleep(1000)\n    preload(", "did not start within 0.3 seconds"),
+        (
+            "    problems = preload(",
+            "    return\n    problems = preload(",
+            "did not start: the fork server ended with status 0",
+        ),
+        ("    problems = preload(", "    os._exit(3)\n    problems = preload(", "did not start: the fork server"),
+        (
+            "    problems = preload(",
+            "    import time; time.sleep(1000)\n    preload(",
+            "did not start within 0.3 seconds",
+        ),
     ],
 )
 async def test_a_child_that_does_not_start_is_told(tmp_path, server_of, old, new, reason):
     server = server_of(changed_copy(tmp_path, "zygote.py", old, new))
-    with suppress(fork_server.ForkServerDied, TimeoutError):
-        async with asyncio.timeout(2 if "time" in new else PROMPTLY):
-            await server.ready()
     seconds = 0.3 if "0.3" in reason else 30.0
     with pytest.raises(InterpreterDied, match=f"(?s){reason}"):
         await Interpreter.open(InterpreterLimits(open_seconds=seconds), server=server)
@@ -720,6 +731,163 @@ async def test_numpy_and_matplotlib_work_and_each_interpreter_has_its_own_copy_o
         )
         await printed(interpreter, f"open(os.environ['MPLCONFIGDIR'] + '/{kept.name}', 'w').close()")
     assert kept.read_bytes() == original
+
+
+# Figures
+
+
+async def shown(interpreter: Interpreter, statement: str) -> list[str | Artifact]:
+    """What a statement gives, neighbouring texts as one."""
+    pieces: list[str | Artifact] = []
+    async for piece in interpreter.run(statement):
+        if isinstance(piece, str) and pieces and isinstance(pieces[-1], str):
+            pieces[-1] += piece
+        else:
+            pieces.append(piece)
+    return pieces
+
+
+async def left_open(interpreter: Interpreter) -> list[str | Artifact]:
+    return [piece async for piece in interpreter.open_figures()]
+
+
+def names(pieces: list[str | Artifact]) -> list[str]:
+    return [piece if isinstance(piece, str) else piece.name for piece in pieces]
+
+
+async def test_figures_that_are_shown_come_in_order_with_the_text(interpreter):
+    pieces = await shown(
+        interpreter,
+        "import matplotlib.pyplot as plt\nfor n in range(2):\n"
+        "    print('before', n)\n    plt.plot([1, n])\n    plt.show()\nprint('after')",
+    )
+    assert names(pieces) == ["before 0\n", "figure-1.png", "before 1\n", "figure-2.png", "after\n"]
+    figure = pieces[1]
+    assert isinstance(figure, Artifact)
+    assert figure.media_type == "image/png"
+    assert figure.data.startswith(b"\x89PNG")
+    assert await left_open(interpreter) == []
+
+
+async def test_figures_left_open_are_handed_over_whatever_the_backend(interpreter):
+    assert await left_open(interpreter) == []
+    await printed(interpreter, "import matplotlib\nmatplotlib.use('Agg')\nimport matplotlib.pyplot as plt")
+    await printed(interpreter, "a = plt.figure()\nb = plt.figure()\nplt.savefig('b.png')")
+    assert names(await left_open(interpreter)) == ["figure-1.png", "figure-2.png"]
+    assert await left_open(interpreter) == []
+    assert await printed(interpreter, "import os; print(plt.get_fignums(), os.listdir('.'))") == "[] ['b.png']\n"
+
+
+async def test_names_of_figures_count_on_in_a_program_and_start_again_in_the_next(interpreter):
+    await printed(interpreter, "import matplotlib.pyplot as plt")
+    assert names(await shown(interpreter, "plt.figure(); plt.show()")) == ["figure-1.png"]
+    assert names(await shown(interpreter, "plt.figure(); plt.show()")) == ["figure-2.png"]
+    interpreter.start_program()
+    assert names(await shown(interpreter, "plt.figure(); plt.show()")) == ["figure-1.png"]
+
+
+async def test_figures_past_the_limits_are_left_out_with_a_notice(interpreter):
+    await printed(interpreter, "import matplotlib.pyplot as plt, numpy")
+    big = await shown(interpreter, "plt.imsave, plt.figimage(numpy.random.rand(900, 900, 3), resize=True)\nplt.show()")
+    assert len(big) == 1
+    assert "a figure of " in str(big[0])
+    assert " bytes is left out: 2097152 is the most" in str(big[0])
+    many = await shown(interpreter, "for n in range(10): plt.figure(figsize=(1, 1))\nplt.show()")
+    assert names(many) == [*(f"figure-{n}.png" for n in range(1, 9)), "[figures after the first 8 are left out]\n"]
+
+
+async def test_a_figure_that_cannot_be_drawn_is_a_failed_statement_without_our_lines(interpreter):
+    await printed(interpreter, "import matplotlib.pyplot as plt")
+    text = await failure(interpreter, "plt.title('$\\\\nosuch$')\nplt.show()")
+    assert "ValueError" in text
+    assert "gallery.py" not in text
+    assert await printed(interpreter, "print('well')") == "well\n"
+
+
+IS_OPEN = """
+import os
+def is_open(number):
+    try:
+        os.fstat(number)
+    except OSError:
+        return False
+    return True
+"""
+
+
+async def test_a_forged_figure_is_not_taken(interpreter):
+    await printed(interpreter, IS_OPEN)
+    await printed(interpreter, "control = next(n for n in range(3, 256) if is_open(n))")
+    forged = "for _ in range(20): _ = os.write(control, (5).to_bytes(4, 'big') + b'Ihtml')"
+    assert await shown(interpreter, forged) == []
+
+
+async def test_without_matplotlib_imported_figures_work_too():
+    server = ForkServer(())
+    try:
+        async with aclosing(await Interpreter.open(server=server)) as interpreter:
+            assert await printed(interpreter, "import sys; print('matplotlib' in sys.modules)") == "False\n"
+            statement = "import matplotlib.pyplot as plt\nplt.plot([1, 2])\nplt.show()"
+            assert names(await shown(interpreter, statement)) == ["figure-1.png"]
+    finally:
+        server.close()
+
+
+async def test_a_module_that_cannot_be_imported_is_skipped_with_a_warning(caplog):
+    server = ForkServer(("no_such_module",))
+    try:
+        await server.ready()
+        async with aclosing(await Interpreter.open(server=server)) as interpreter:
+            assert await printed(interpreter, "print(6 * 7)") == "42\n"
+        assert "python.preload: no_such_module: ModuleNotFoundError" in caplog.text
+    finally:
+        server.close()
+
+
+# The fork server
+
+
+async def test_interpreters_share_no_random_numbers(interpreter):
+    statement = "import numpy, random, uuid; print(numpy.random.rand(), random.random(), uuid.uuid4())"
+    async with aclosing(await Interpreter.open()) as other:
+        mine, its = [await printed(each, statement) for each in (interpreter, other)]
+    assert not set(mine.split()) & set(its.split())
+
+
+async def test_an_interpreter_holds_no_descriptor_but_its_own(interpreter):
+    await printed(interpreter, IS_OPEN)
+    assert await printed(interpreter, "print(sum(is_open(n) for n in range(256)))") == "4\n"
+
+
+async def test_a_fork_server_that_died_takes_its_interpreters_along_and_another_starts():
+    server = ForkServer(())
+    try:
+        async with aclosing(await Interpreter.open(server=server)) as interpreter:
+            pids = [
+                int(pid)
+                for pid in (
+                    await printed(
+                        interpreter,
+                        "import os, subprocess\nprint(os.getpid(), subprocess.Popen(['sleep', '1000']).pid)",
+                    )
+                ).split()
+            ]
+            os.kill(server.pid, 9)
+            assert "killed by SIGKILL" in await failure(interpreter, "import time; time.sleep(60)")
+            assert await all_gone(pids)
+        async with aclosing(await Interpreter.open(server=server)) as interpreter:
+            assert await printed(interpreter, "print(6 * 7)") == "42\n"
+    finally:
+        server.close()
+
+
+async def test_a_fork_server_that_cannot_start_is_given_up_for_a_while(tmp_path, server_of):
+    server = server_of(changed_copy(tmp_path, "zygote.py", "    problems = preload(", "    os._exit(3)\n    preload("))
+    for _ in range(3):
+        with suppress(fork_server.ForkServerDied):
+            await server.ready()
+    with pytest.raises(fork_server.ForkServerDied, match="cannot be started"):
+        await server.ready()
 
 
 async def test_warming_up_twice_does_it_once(tmp_path):
@@ -744,4 +912,7 @@ def test_frames_come_whole_from_any_pieces_and_no_longer_than_agreed():
         assert reader.feed(data[:cut]) == []
         assert reader.feed(data[cut:]) == [(frames.DONE, "é".encode())]
     with pytest.raises(frames.FrameTooLong):
-        frames.FrameReader(100).feed(b"\xff\xff\xff\xff")
+        frames.FrameReader(100).feed(b"\xff\xff\xff\xff\xff")
+    with pytest.raises(frames.FrameTooLong):
+        frames.FrameReader(100).feed(frames.encode(frames.FIGURE, bytes(frames.MAX_FIGURE_BYTES + 1)))
+    assert frames.FrameReader(100).feed(frames.encode(frames.FIGURE, bytes(1000))) == [(frames.FIGURE, bytes(1000))]
