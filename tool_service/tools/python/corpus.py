@@ -12,7 +12,7 @@
 
 from dataclasses import dataclass
 
-PREAMBLE = '''
+PREAMBLE = """
 import ctypes, errno, mmap, os, platform, resource, signal, socket, struct, subprocess, sys, threading, time
 from contextlib import suppress
 libc = ctypes.CDLL(None, use_errno=True)
@@ -27,7 +27,7 @@ def escaped_if(is_so):
         print("ESCAPED")
 def show(path):
     print(open(path, "rb").read())
-'''
+"""
 
 
 @dataclass(frozen=True, slots=True)

@@ -117,7 +117,9 @@ async def a_world(server: ForkServer) -> AsyncIterator[World]:
     os.environ[SECRET_VARIABLE] = secrets.token_hex(16)
     async with aclosing(await Interpreter.open(server=server)) as neighbour:
         secret = os.environ[SECRET_VARIABLE]
-        where = await _output(neighbour, f"neighbours_secret = {secret!r}; open('secret', 'w').write(neighbours_secret)")
+        where = await _output(
+            neighbour, f"neighbours_secret = {secret!r}; open('secret', 'w').write(neighbours_secret)"
+        )
         where = await _output(neighbour, "import os; print(os.path.dirname(os.getcwd()), os.getpid())")
         folder, pid = where.split()
         world = World(server, neighbour, folder, int(pid))
@@ -132,12 +134,17 @@ async def attempted(attempt: Attempt, world: World, server: ForkServer) -> Outco
     started = time.monotonic()
     output: list[str] = []
     async with aclosing(await Interpreter.open(LIMITS, server=server)) as interpreter:
-        await _output(interpreter, world.preamble)
-        with suppress(InterpreterError, TimeoutError):
-            async with asyncio.timeout(ATTEMPT_SECONDS):
-                await _collect(interpreter, attempt.code, output)
+        await tried(interpreter, attempt, world, output)
     text = "".join(output)
     return Outcome(attempt, await world.harm(text), text, time.monotonic() - started)
+
+
+async def tried(interpreter: Interpreter, attempt: Attempt, world: World, output: list[str]) -> None:
+    """Runs one in this interpreter and adds its output."""
+    await _output(interpreter, world.preamble)
+    with suppress(InterpreterError, TimeoutError):
+        async with asyncio.timeout(ATTEMPT_SECONDS):
+            await _collect(interpreter, attempt.code, output)
 
 
 async def _collect(interpreter: Interpreter, code: str, output: list[str]) -> None:
