@@ -36,6 +36,11 @@ class Program:
         self._lines: list[str] = []
         linecache.cache[self.name] = (0, None, self._lines, self.name)
 
+    @property
+    def is_empty(self) -> bool:
+        """Whether nothing of it is known."""
+        return not self._lines
+
     def append(self, source: str) -> str:
         """Adds whole lines and returns them with as many empty lines in front as will give them their numbers."""
         source = source.replace("\r\n", "\n").replace("\r", "\n")
@@ -50,15 +55,16 @@ class Notebook:
     def __init__(self) -> None:
         self._module = types.ModuleType("__main__")
         sys.modules["__main__"] = self._module
-        self._program_count = 0
+        self._program_count = 1
+        self._program = Program(1)
         self._flags = 0
         self._value: object = None
-        self.start_program()
 
     def start_program(self) -> None:
         """Lines count from 1 again, and no `from __future__` holds."""
-        self._program_count += 1
-        self._program = Program(self._program_count)
+        if not self._program.is_empty:
+            self._program_count += 1
+            self._program = Program(self._program_count)
         self._flags = 0
 
     def run(self, source: str) -> None:

@@ -6,7 +6,7 @@ A frame is four bytes (big endian, the length of what follows), one byte for its
                      NEW_PROGRAM     the same, but its lines count from 1 again
                      SHOW_VALUE      the answer is DONE with the last value's repr, or FAILED
                      SHOW_FIGURES    hand over the figures that are open; the answer is DONE
-                     TAKEN           a figure has been taken; the child waits for that, to keep figures and text in order
+                     TAKEN           a figure has been taken; the child waits for that, so that all stays in order
     from the child   READY           once, when it is confined
                      REFUSED         once, instead of READY: why it cannot be confined
                      FIGURE          any number before an answer: a PNG file; TAKEN is its answer
@@ -55,7 +55,7 @@ def text_of(payload: bytes) -> str:
 
 
 class FrameReader:
-    """Puts frames together from pieces. Holds at most one frame of `max_bytes`, or of a figure's, and what came after."""
+    """Puts frames together from pieces. Holds one frame of at most `max_bytes`, or a figure, and what came after."""
 
     def __init__(self, max_bytes: int) -> None:
         self._max_bytes = max_bytes

@@ -84,10 +84,10 @@ class InterpreterLimits:
     cpu_seconds: int = 60
     file_bytes: int = 64 << 20
     open_file_count: int = 256
-    spare_process_count: int = 256
+    spare_process_count: int = 128
     group_memory_bytes: int = 2 << 30
-    group_task_count: int = 256
-    folder_bytes: int = 256 << 20
+    group_task_count: int = 128
+    folder_bytes: int = 128 << 20
     folder_files: int = 10_000
     output_chars: int = 64 << 10
     traceback_chars: int = 16 << 10

@@ -28,9 +28,10 @@ class Interpreters:
 
     @asynccontextmanager
     async def program(self, session: Session) -> AsyncIterator["Program"]:
-        """A new program in the completion's interpreter, which opens here. Raises `Reject` for what the model is to read.
+        """A new program in the completion's interpreter, which opens here.
 
-        A program that failed leaves the interpreter well: the next call finds its variables.
+        Raises `Reject` for what the model is to read. A program that failed leaves the interpreter well: the next
+        call finds its variables.
         """
         failure = ""
         try:

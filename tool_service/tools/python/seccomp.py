@@ -55,7 +55,7 @@ Numbers = dict[str, tuple[int | None, int | None]]  # by name: x86_64, aarch64; 
 
 SOCKETS: Numbers = {  # only pairs of Unix sockets are left: they cannot be connected to anything else
     "socket": (41, 198), "bind": (49, 200), "connect": (42, 203), "listen": (50, 201), "accept": (43, 202),
-    "accept4": (288, 242), "sendmsg": (46, 211), "sendmmsg": (307, 269),  # these two hand descriptors over, out of sight
+    "accept4": (288, 242), "sendmsg": (46, 211), "sendmmsg": (307, 269),  # these two hand descriptors over unseen
     "io_uring_setup": (425, 425), "io_uring_enter": (426, 426), "io_uring_register": (427, 427), "io_setup": (206, 0),
 }  # fmt: skip
 PROCESSES: Numbers = {  # other processes, and ways out of the group that is killed

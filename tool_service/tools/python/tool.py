@@ -20,7 +20,7 @@ def python_tool(interpreters: Interpreters) -> Tool:
 
     @tool(effect=Effect.NONE, timeout=60, concurrency=16)
     async def python(code: Stream[str], session: Session) -> AsyncIterator[str | Artifact]:
-        """Run Python code. Variables stay from call to call. Gives back what is printed, the last line's value, figures.
+        """Run Python code. Variables stay from call to call. What is printed, the last value and figures come back.
 
         Args:
             code: Python source code.
@@ -45,7 +45,7 @@ async def python_tools(settings: PythonSettings) -> AsyncIterator[list[Tool]]:
         require_boundary()
     else:
         _log.warning("the sandbox of python is off: its code has the rights and the files of this service")
-    interpreters = Interpreters(ForkServer(settings.preload), has_boundary=settings.sandbox == "on")
+    interpreters = Interpreters(ForkServer(settings.modules), has_boundary=settings.sandbox == "on")
     warming = asyncio.create_task(interpreters.warm_up())
     try:
         yield [python_tool(interpreters)]

@@ -87,7 +87,7 @@ def remove_tree(folder: Path) -> None:
 
 
 def _flatten(folder: Path, prefix: str) -> bool:
-    """Removes what lies in a folder but for the folders within its folders, which it takes up; whether there are any."""
+    """Removes what lies in a folder, but moves the folders within its folders up into it; whether there are any."""
     count = 0
     for inner in _emptied(folder):
         for innermost in _emptied(inner):

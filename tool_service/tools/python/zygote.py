@@ -14,9 +14,9 @@ An interpreter that has ended stays a zombie until it is buried, so its number c
 group may still be killed.
 """
 
-import _multiprocessing
 import gc
 import importlib
+import io
 import json
 import os
 import select
@@ -207,7 +207,8 @@ def become(job: Job, grants: list[landlock.Grant], finder: gallery.BackendFinder
     os.closerange(job.control + 1, 1 << 20)
     finder.gallery = gallery.Gallery(control.send_figure)
     if job.confinement.has_boundary:
-        _multiprocessing.SemLock = semaphores.SemLock
+        locks: Any = importlib.import_module("_multiprocessing")
+        locks.SemLock = semaphores.SemLock
     differ_from_others(job.environment)
     sys.argv = [""]
     sys.path.insert(0, "")
@@ -235,8 +236,17 @@ def preload(names: list[str]) -> list[str]:
         except Exception as error:
             problems.append(f"{name}: {type(error).__name__}: {error}")
     if PYPLOT in sys.modules:
-        sys.modules[PYPLOT].switch_backend(gallery.MPLBACKEND)
+        draw_once(sys.modules[PYPLOT])
     return problems
+
+
+def draw_once(pyplot: Any) -> None:
+    """Has fonts and the backend loaded, which a first figure would wait for."""
+    pyplot.switch_backend(gallery.MPLBACKEND)
+    pyplot.plot([1, 2])
+    pyplot.title("x")
+    pyplot.savefig(io.BytesIO())
+    pyplot.close()
 
 
 def main() -> None:

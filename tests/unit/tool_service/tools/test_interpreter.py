@@ -578,7 +578,8 @@ async def test_a_fork_bomb_is_stopped():
         (
             {"folder_bytes": 100 << 20},
             "import mmap, os\nms = []\nfor n in range(3):\n    f = open(str(n), 'w+b')\n    f.truncate(40 << 20)\n"
-            "    ms.append(mmap.mmap(f.fileno(), 0))\n    f.close()\n    os.unlink(str(n))\n    ms[-1][:] = bytes(40 << 20)",
+            "    ms.append(mmap.mmap(f.fileno(), 0))\n    f.close()\n    os.unlink(str(n))\n"
+            "    ms[-1][:] = bytes(40 << 20)",
             "its files took more than 100 MiB together",
         ),
         ({"folder_files": 100}, "for n in range(101): open(str(n), 'w').close()", "it had more than 100 files"),

@@ -39,11 +39,11 @@ def processes_of(folder: Path) -> list[int]:
     return found
 
 
-async def left(folder: Path, expected: list[int]) -> list[int]:
+async def left(folder: Path, expected: list[int]) -> set[int]:
     """What is there besides what is expected, once that is nothing or it should have been."""
     deadline = time.monotonic() + PROMPTLY
-    while (found := sorted(set(processes_of(folder)) - set(expected))) and time.monotonic() < deadline:
-        await asyncio.sleep(0.01)
+    while (found := set(processes_of(folder)) - set(expected)) and time.monotonic() < deadline:  # noqa: ASYNC110 - as below
+        await asyncio.sleep(0.01)  # nothing tells of such an end
     return found
 
 
@@ -76,7 +76,7 @@ async def test_no_orphan_and_no_file_after_random_cancels(server, tmp_path, coun
             isinstance(result, asyncio.CancelledError)
             for result in await asyncio.gather(*tasks, return_exceptions=True)
         )
-    assert await left(tmp_path, [server.pid]) == []
+    assert await left(tmp_path, [server.pid]) == set()
     assert list(tmp_path.glob(f"{workplace.PREFIX}*")) == []
 
 
@@ -89,17 +89,16 @@ async def test_no_orphan_and_no_file_after_random_kills_of_workers(server, tmp_p
         zygotes.add(server.pid)
         tasks = [asyncio.create_task(use(server)) for _ in range(2)]
         await asyncio.sleep(rng.uniform(0, 0.06))
-        while victims := processes_of(tmp_path):
-            with suppress(ProcessLookupError):
-                os.kill(rng.choice(victims), signal.SIGKILL)
-            if all(task.done() for task in tasks):
-                break
-            await asyncio.sleep(0.001)
+        with suppress(ProcessLookupError):
+            os.kill(rng.choice(processes_of(tmp_path)), signal.SIGKILL)
+        await asyncio.sleep(rng.uniform(0, 0.02))
+        for task in tasks:
+            task.cancel()
         results = await asyncio.gather(*tasks, return_exceptions=True)
-        assert all(isinstance(result, InterpreterError) for result in results), results
+        assert all(isinstance(result, InterpreterError | asyncio.CancelledError) for result in results), results
     async with aclosing(await Interpreter.open(server=server)) as interpreter:
         assert "".join([str(piece) async for piece in interpreter.run("print(6 * 7)")]) == "42\n"
-    assert await left(tmp_path, [server.pid]) == []
+    assert await left(tmp_path, [server.pid]) == set()
     assert list(tmp_path.glob(f"{workplace.PREFIX}*")) == []
     assert len(zygotes) > 1, "no fork server was killed"
 
@@ -132,7 +131,7 @@ async def test_nothing_is_left_of_a_service_that_was_killed(tmp_path, number):
     assert int(await service.stdout.readline()) in processes_of(tmp_path)
     service.send_signal(number)
     await service.communicate()
-    assert await left(tmp_path, []) == []
+    assert await left(tmp_path, []) == set()
     deadline = time.monotonic() + PROMPTLY
     while list(tmp_path.glob(f"{workplace.PREFIX}*")) and time.monotonic() < deadline:  # noqa: ASYNC110 - nothing tells
         await asyncio.sleep(0.01)
