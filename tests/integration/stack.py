@@ -27,6 +27,7 @@ from tool_service.interface import Tool
 from tool_service.servicer import ToolServicer
 from tool_service.settings import ToolSettings
 from tool_service.tools.calculator.tool import calculator
+from tool_service.tools.python.fork_server import shared_fork_server
 from tool_service.tools.python.tool import python
 
 
@@ -127,10 +128,10 @@ async def serving(register: object) -> AsyncIterator[int]:
         await server.stop(0)
 
 
-def children() -> set[int]:
-    """This process's child processes."""
-    tasks = Path("/proc/self/task").iterdir()
-    return {int(pid) for task in tasks for pid in (task / "children").read_text().split()}
+def interpreters() -> set[int]:
+    """The interpreters of the tool `python`: what its fork server has forked."""
+    pid = shared_fork_server().pid
+    return {int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()}
 
 
 def is_alive(pid: int) -> bool:
