@@ -13,6 +13,7 @@ in turn, so that a busy minute of the machine falls on each. The exit code is 1 
 import argparse
 import asyncio
 import json
+import os
 import shutil
 import statistics
 import subprocess
@@ -26,6 +27,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
+from tool_service.tools.python.font_cache import default_font_cache
 from tool_service.tools.python.fork_server import PRELOAD, ForkServer
 from tool_service.tools.python.interpreter import Interpreter
 
@@ -35,16 +37,8 @@ STATEMENTS_PER_ROUND = 20
 FIGURE = "import matplotlib.pyplot as plt\nplt.plot([1, 2, 3])\nplt.show()"
 IMPORTS = "import " + ", ".join(PRELOAD)
 IN_BUBBLEWRAP = [
-    "bwrap",
-    "--ro-bind",
-    "/",
-    "/",
-    "--dev",
-    "/dev",
-    "--proc",
-    "/proc",
-    "--unshare-all",
-    "--die-with-parent",
+    *("bwrap", "--ro-bind", "/", "/", "--dev", "/dev", "--proc", "/proc", "--tmpfs", "/tmp"),
+    *("--unshare-all", "--die-with-parent"),
 ]
 
 
@@ -87,6 +81,7 @@ async def measure(rounds: int, status: Callable[[str], None]) -> list[Figure]:
     samples = Samples()
     server = ForkServer()
     ways = other_ways()
+    environment = {**os.environ, "MPLCONFIGDIR": str(default_font_cache())}
     try:
         await server.ready()
         await _forked(server, Samples())  # warms up
@@ -97,7 +92,7 @@ async def measure(rounds: int, status: Callable[[str], None]) -> list[Figure]:
                 await _flood(server, samples)
                 for name, command in ways.items():
                     started = time.perf_counter()
-                    await asyncio.to_thread(subprocess.run, command, check=True, stdout=subprocess.DEVNULL)
+                    await asyncio.to_thread(subprocess.run, command, check=True, env=environment)
                     samples.add(name, started)
     finally:
         server.close()
@@ -108,7 +103,8 @@ def other_ways() -> dict[str, list[str]]:
     """Commands that start Python, and end it again, without the fork server."""
     python = [sys.executable, "-I", "-c"]
     ways = {"Python anew, bare": [*python, "pass"], "Python anew, with imports": [*python, IMPORTS]}
-    bubblewrap = [*IN_BUBBLEWRAP, *python]
+    fonts = str(default_font_cache())
+    bubblewrap = [*IN_BUBBLEWRAP, "--bind", fonts, fonts, *python]
     if shutil.which("bwrap") and subprocess.run([*bubblewrap, "pass"], capture_output=True).returncode == 0:
         ways |= {"bubblewrap, bare": [*bubblewrap, "pass"], "bubblewrap, with imports": [*bubblewrap, IMPORTS]}
     return ways

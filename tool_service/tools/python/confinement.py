@@ -98,7 +98,7 @@ def limit_resources(wanted: Confinement) -> None:
     _limit(resource.RLIMIT_CPU, wanted.cpu_seconds, wanted.cpu_seconds + 1)
     _limit(resource.RLIMIT_FSIZE, wanted.file_bytes)
     _limit(resource.RLIMIT_NOFILE, wanted.open_file_count)
-    _limit(resource.RLIMIT_CORE, 0)
+    _limit(resource.RLIMIT_CORE, 1)  # 0 would still have the machine's crash handler called: see core(5)
     _limit(resource.RLIMIT_MEMLOCK, 0)
     _limit(resource.RLIMIT_NPROC, running + wanted.spare_process_count)
 

@@ -13,6 +13,7 @@ import functools
 import os
 import stat
 import struct
+import sys
 from collections.abc import Iterable
 from contextlib import suppress
 from pathlib import Path
@@ -41,7 +42,7 @@ Grant = tuple[int, int]  # an open descriptor of a file or folder, and the right
 @functools.cache
 def abi() -> int:
     """The kernel's version of Landlock; 0 if it has none or it is switched off."""
-    return max(0, _syscall(CREATE_RULESET, None, 0, VERSION))
+    return max(0, _syscall(CREATE_RULESET, None, 0, VERSION)) if sys.platform == "linux" else 0
 
 
 def all_rights() -> int:

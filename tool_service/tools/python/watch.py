@@ -11,7 +11,7 @@ import os
 import stat
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -88,14 +88,20 @@ class Watch:
             pause = min(max(INTERVAL_SECONDS, cost / MOST_OF_THE_TIME), LONGEST_PAUSE_SECONDS)
 
     def _look(self, watched: list[Watched]) -> None:
-        try:
-            _find_processes({each.group: each for each in watched})
-            for each in watched:
-                if breach := breach_of(each):
-                    each.breach = breach
-                    each.kill()
-        except Exception:
-            _log.exception("the watch on Python interpreters failed")
+        _find_processes({each.group: each for each in watched})
+        for each in watched:
+            if breach := _told_breach_of(each):
+                each.breach = breach
+                each.kill()
+
+
+def _told_breach_of(watched: Watched) -> str:
+    """As `breach_of`; what cannot be looked at is not let go on."""
+    try:
+        return breach_of(watched)
+    except Exception:
+        _log.exception("process group %d cannot be watched", watched.group)
+        return "it could not be watched."
 
 
 def breach_of(watched: Watched) -> str:
@@ -103,8 +109,8 @@ def breach_of(watched: Watched) -> str:
     limits = watched.limits
     if watched.task_count > limits.task_count:
         return f"it had more than {limits.task_count} processes and threads."
-    if _exceeds(watched.pids, "status", PAGE_FIELDS, limits.memory_bytes) and _exceeds(
-        watched.pids, "smaps_rollup", PROPORTIONAL_FIELDS, limits.memory_bytes
+    if _exceeds(map(_resident, watched.pids), limits.memory_bytes) and _exceeds(
+        map(_proportional, watched.pids), limits.memory_bytes
     ):
         return f"its processes used more than {limits.memory_bytes >> 20} MiB of memory together."
     try:
@@ -155,15 +161,25 @@ def _read(path: str) -> bytes:
         os.close(descriptor)
 
 
-def _exceeds(pids: list[int], file: str, names: tuple[str, ...], limit: int) -> bool:
-    """Whether these fields of these processes are more than a limit. A file that cannot be read counts as more."""
+def _exceeds(numbers: Iterable[int], limit: int) -> bool:
+    """Whether they are more than a limit together. Stops where that is clear."""
     total = 0
-    for pid in pids:
-        lines = _read(f"/proc/{pid}/{file}").decode("ascii", "replace").splitlines()
-        total += sum(int(line.split()[1]) << 10 for line in lines if line.startswith(names))
-        if total > limit:
-            return True
-    return False
+    return any((total := total + number) > limit for number in numbers)
+
+
+def _resident(pid: int) -> int:
+    """Bytes of memory. Pages that processes share since a fork count for each of them."""
+    return _sum_of_fields(pid, "status", PAGE_FIELDS)
+
+
+def _proportional(pid: int) -> int:
+    """The same, but what is shared is divided among those who share it; dearer to ask for."""
+    return _sum_of_fields(pid, "smaps_rollup", PROPORTIONAL_FIELDS) or _resident(pid)
+
+
+def _sum_of_fields(pid: int, file: str, names: tuple[str, ...]) -> int:
+    lines = _read(f"/proc/{pid}/{file}").decode("ascii", "replace").splitlines()
+    return sum(int(line.split()[1]) << 10 for line in lines if line.startswith(names))
 
 
 def _usage(watched: Watched) -> tuple[int, int]:

@@ -18,6 +18,7 @@ import gc
 import importlib
 import io
 import json
+import multiprocessing
 import os
 import select
 import shutil
@@ -258,6 +259,8 @@ def main() -> None:
     finder = gallery.BackendFinder()
     sys.meta_path.append(finder)
     problems = preload([name for name in names.split(",") if name])
+    if sys.version_info >= (3, 14):  # whose default needs a socket with a name
+        multiprocessing.set_start_method("fork")
     grants = confinement.prepare()
     zygote = Zygote(service)
     gc.collect()
