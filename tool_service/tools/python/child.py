@@ -92,7 +92,7 @@ class Control:
     """The child's end of the control channel: blocking reads, whole writes."""
 
     def __init__(self, descriptor: int) -> None:
-        os.register_at_fork(after_in_child=lambda: os.close(descriptor))
+        os.register_at_fork(after_in_child=self._close)
         self._descriptor = descriptor
         self._pid = os.getpid()
 
@@ -113,6 +113,11 @@ class Control:
         if os.getpid() == self._pid:
             self.send(frames.FIGURE, picture)
             self.receive()
+
+    def _close(self) -> None:
+        if self._descriptor >= 0:
+            os.close(self._descriptor)
+            self._descriptor = -1  # the number may become another file's
 
     def _read(self, count: int) -> bytes:
         data = bytearray()

@@ -361,6 +361,11 @@ async def test_a_fork_that_returns_does_not_answer_in_its_parents_place(interpre
         await printed(interpreter, "import os\npid = os.fork()\nif pid: os.waitpid(pid, 0)\nelse: print('child')")
         == "child\n"
     )
+    grandchild = (
+        "if os.fork() == 0:\n    if os.fork() == 0: print('grandchild')\n    else: _ = os.wait()\n"
+        "else: _ = os.wait()"
+    )
+    assert await printed(interpreter, grandchild) == "grandchild\n"
     assert "in the child" in await printed(
         interpreter, "pid = os.fork()\nif not pid: raise ValueError('in the child')\n_ = os.waitpid(pid, 0)"
     )
@@ -689,6 +694,17 @@ async def test_a_boundary_that_is_missing_in_the_child_is_told(tmp_path, server_
     server = server_of(changed_copy(tmp_path, name, old, new))
     with pytest.raises(SandboxUnavailable, match=f"cannot be held in .*: {reason}|cannot be held in .*{reason}"):
         await Interpreter.open(server=server)
+
+
+@pytest.mark.parametrize("abi", [1, 3, 5])
+async def test_older_kernels_hold_what_they_can(tmp_path, server_of, abi):
+    there = "    return max(0, _syscall(CREATE_RULESET, None, 0, VERSION))"
+    server = server_of(changed_copy(tmp_path, "landlock.py", there, f"    return {abi}  # {there}"))
+    async with aclosing(await Interpreter.open(server=server)) as interpreter:
+        statement = "import os, subprocess; print(subprocess.run(['echo', 'x'], capture_output=True).stdout)"
+        assert await printed(interpreter, statement) == "b'x\\n'\n"
+        assert "PermissionError" in await failure(interpreter, "open('/etc/passwd')")
+        assert "PermissionError" in await failure(interpreter, f"os.kill({os.getpid()}, 0)")
 
 
 @pytest.mark.parametrize(
