@@ -362,8 +362,7 @@ async def test_a_fork_that_returns_does_not_answer_in_its_parents_place(interpre
         == "child\n"
     )
     grandchild = (
-        "if os.fork() == 0:\n    if os.fork() == 0: print('grandchild')\n    else: _ = os.wait()\n"
-        "else: _ = os.wait()"
+        "if os.fork() == 0:\n    if os.fork() == 0: print('grandchild')\n    else: _ = os.wait()\nelse: _ = os.wait()"
     )
     assert await printed(interpreter, grandchild) == "grandchild\n"
     assert "in the child" in await printed(
