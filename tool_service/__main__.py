@@ -1,6 +1,5 @@
 """`python -m tool_service`: hosts tools. `--help` lists every setting."""
 
-import asyncio
 import sys
 
 import structlog
@@ -13,7 +12,6 @@ from tool_service.execution.host import ToolHost
 from tool_service.servicer import ToolServicer
 from tool_service.settings import ToolSettings
 from tool_service.tools.loading import open_host
-from tool_service.tools.python.interpreter import warm_up
 from tool_service.tools.sources import ToolLoadError
 
 SERVICE = tool_pb2.DESCRIPTOR.services_by_name["ToolService"].full_name
@@ -38,11 +36,9 @@ async def _serve(host: ToolHost, settings: ToolSettings) -> None:
         reflect=settings.reflection,
     )
     await server.start()
-    warming = asyncio.create_task(warm_up())
     await server.ready()
     await until_stopped(server, settings.grace_seconds)
     await servicer.idle(CLOSE_SECONDS)
-    warming.cancel()
 
 
 def main() -> int:

@@ -28,6 +28,7 @@ from tool_service.servicer import ToolServicer
 from tool_service.settings import ToolSettings
 from tool_service.tools.calculator.tool import calculator
 from tool_service.tools.plan.tool import plan
+from tool_service.tools.python.fork_server import shared_fork_server
 from tool_service.tools.python.tool import python
 
 
@@ -83,7 +84,7 @@ async def running_stack(
     """Starts the services and stops them again. `tools` are added to python, plan and calculator."""
     async with contextlib.AsyncExitStack() as stack:
         tools_port = await stack.enter_async_context(tool_service([python, plan, calculator, *tools]))
-        # A cache that holds what a test needs: stacks of earlier tests may not be collected yet, nor are those next door.
+        # A cache that holds what a test needs: stacks of earlier tests may not be collected yet, nor those next door.
         fields = {"prefill_chunk": 64, "kv_cache_gib": 0.25, **decoder_settings}
         settings = DecoderSettings(**fields)  # type: ignore[arg-type]
         channel = await stack.enter_async_context(open_channel(f"127.0.0.1:{tools_port}"))
@@ -130,10 +131,10 @@ async def serving(register: object) -> AsyncIterator[int]:
         await server.stop(0)
 
 
-def children() -> set[int]:
-    """This process's child processes."""
-    tasks = Path("/proc/self/task").iterdir()
-    return {int(pid) for task in tasks for pid in (task / "children").read_text().split()}
+def interpreters() -> set[int]:
+    """The interpreters of the tool `python`: what its fork server has forked."""
+    pid = shared_fork_server().pid
+    return {int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()}
 
 
 def is_alive(pid: int) -> bool:

@@ -10,7 +10,7 @@ import pytest
 from decoder_service.models.loader import LoadedModel
 from protos.conveyor.gateway.v1 import gateway_pb2 as pb
 from protos.rpc.errors import Reason, from_rpc_error
-from tests.integration.stack import Stack, children, is_alive, running_stack
+from tests.integration.stack import Stack, interpreters, is_alive, running_stack
 from tool_service.interface import Arg, Reject, tool
 
 pytestmark = pytest.mark.timeout(240)  # the first test may have to convert the model
@@ -136,16 +136,16 @@ async def test_a_turn_cut_by_length_never_seals_its_call(model: LoadedModel) -> 
 
 async def test_cancelling_frees_the_sequence_and_kills_the_interpreter_within_200_ms(model: LoadedModel) -> None:
     endless = "```python\nprint('begun')\nimport time\nwhile True: time.sleep(1)\n\n" + "x = 1\n" * 200 + "```"
-    before = children()
+    before = interpreters()
     async with running_stack(model) as stack:
         call = stack.client.Complete(coding(endless, max_tokens=2000), timeout=60)
         while (await call.read()).WhichOneof("event") != "call_output":
             pass
-        interpreters = children() - before
-        assert interpreters
+        opened = interpreters() - before
+        assert opened
         began = time.monotonic()
         call.cancel()
-        while stack.decoder.engine.counts()["running"] or any(map(is_alive, interpreters)):
+        while stack.decoder.engine.counts()["running"] or any(map(is_alive, opened)):
             assert time.monotonic() - began < 5
             await asyncio.sleep(0.002)
         seconds = time.monotonic() - began

@@ -20,9 +20,9 @@ SERVICES = ("gateway", "decoder", "tools")
 CALL = "I compute it.\n```python\nprint(6 * 7)\n```\n"
 
 
-def compose(*arguments: str) -> str:
+def compose(*arguments: str, seconds: float = 60) -> str:
     command = [*os.environ["COMPOSE"].split(), *arguments]
-    return subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True, timeout=60).stdout
+    return subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True, timeout=seconds).stdout
 
 
 def inspect(service: str, template: str) -> str:
@@ -75,6 +75,11 @@ def test_only_the_gateway_is_published():
 @pytest.mark.parametrize("service", SERVICES)
 def test_a_service_runs_without_root_on_a_root_that_it_cannot_write(service):
     assert python_in(service, "import os; print(os.getuid() != 0, os.access('/', os.W_OK))") == "True False"
+
+
+def test_no_way_out_of_the_python_tool_works_in_its_container():
+    output = compose("exec", "-T", "tools", "python", "-m", "tool_service.tools.python.selftest", seconds=170)
+    assert " attempts as user 10001, 0 escapes" in output
 
 
 @pytest.mark.parametrize("service", ["tools", "gateway"])

@@ -22,7 +22,8 @@ from tool_service.tools.http_get.tool import http_get_tools
 from tool_service.tools.local_news.tool import local_news_tools
 from tool_service.tools.mcp.tool import mcp_tools
 from tool_service.tools.plan.tool import plan
-from tool_service.tools.python.tool import python
+from tool_service.tools.python.interpreter import SandboxUnavailable
+from tool_service.tools.python.tool import python_tools
 from tool_service.tools.search.engine import SearchError
 from tool_service.tools.search.tool import search_tools
 from tool_service.tools.sources import ToolLoadError, tools_of
@@ -54,7 +55,7 @@ async def _open_tools(settings: ToolSettings, stack: AsyncExitStack) -> list[Too
     """Every tool there is. What they hold for as long as the service lives is closed with the stack."""
     try:
         return [
-            python,
+            *(await stack.enter_async_context(python_tools(settings.python)) if _is_wanted("python", settings) else ()),
             plan,
             *tools_of(CALCULATOR),
             *await stack.enter_async_context(search_tools(settings.search)),
@@ -64,6 +65,10 @@ async def _open_tools(settings: ToolSettings, stack: AsyncExitStack) -> list[Too
             *_distributed(),
             *(tool for source in settings.modules for tool in tools_of(source)),
         ]
+    except SandboxUnavailable as error:
+        raise ToolLoadError(
+            f"{error} Leave `python` out with tools.only, or set tools.python.sandbox to off."
+        ) from error
     except (SearchError, ValueError) as error:
         raise ToolLoadError(str(error)) from error
 
@@ -89,7 +94,7 @@ class _Choice:
             for name in names:
                 if name not in named and name.partition("_")[0] not in self._settings.mcp:
                     raise ToolLoadError(f"{key}: unknown tool {name!r}; there are: {', '.join(sorted(named))}")
-        return {name: self._asking(tool) for name, tool in named.items() if self._is_wanted(name)}
+        return {name: self._asking(tool) for name, tool in named.items() if _is_wanted(name, self._settings)}
 
     def later(self, host: ToolHost) -> Callable[[Tool], None]:
         """Offers a tool that comes while the service runs. Raises ValueError where its name is another's."""
@@ -97,16 +102,17 @@ class _Choice:
         def offer(tool: Tool) -> None:
             if tool.name in self._taken:
                 raise ValueError("another tool has this name")
-            if self._is_wanted(tool.name):
+            if _is_wanted(tool.name, self._settings):
                 host.offer(self._asking(tool))
 
         return offer
 
-    def _is_wanted(self, name: str) -> bool:
-        return not self._settings.only or name in self._settings.only
-
     def _asking(self, tool: Tool) -> Tool:
         return dataclasses.replace(tool, asks=True) if tool.name in self._settings.approve else tool
+
+
+def _is_wanted(name: str, settings: ToolSettings) -> bool:
+    return not settings.only or name in settings.only
 
 
 def _state_folder(settings: ToolSettings) -> Path:

@@ -1,9 +1,8 @@
-"""The interpreter's child: confines itself, then runs one statement at a time in a `__main__` that lasts.
+"""The interpreter's process, once it is confined: runs one statement at a time in a `__main__` that lasts.
 
-Started as a file, `python -I -u -X utf8 child.py CONTROL PARENT TEXT_LIMIT VALUE_LIMIT LIMIT…`, and imports nothing
-but the standard library and two files beside it. CONTROL is the descriptor on which the frames go (see `frames.py`);
-whatever the statements print goes to descriptors 1 and 2. An answer is written after all of the statement's own
-output.
+It is forked by `zygote.py` and imports nothing but the standard library and files beside it. The frames go over a
+socket (see `frames.py`); whatever the statements print goes to descriptors 1 and 2. An answer is written after all of
+the statement's own output.
 """
 
 import __future__
@@ -15,17 +14,17 @@ import sys
 import traceback
 import types
 from contextlib import suppress
+from pathlib import Path
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from tool_service.tools.python import confinement, frames
-else:  # -I keeps this folder off the path; the statements shall not find these modules either
-    sys.path.insert(0, __file__.rpartition("/")[0])
-    import confinement
+    from tool_service.tools.python import frames
+    from tool_service.tools.python.gallery import Gallery
+else:  # plain files beside this one: see zygote.py
     import frames
+    from gallery import Gallery
 
-    del sys.path[0], sys.modules["confinement"], sys.modules["frames"]
-
+OWN_FILES = {str(Path(__file__).with_name(name)) for name in ("zygote.py", "child.py", "gallery.py", "figures.py")}
 FUTURE_FLAGS = __future__.annotations.compiler_flag | __future__.barry_as_FLUFL.compiler_flag
 
 
@@ -36,6 +35,11 @@ class Program:
         self.name = "<python>" if number == 1 else f"<python {number}>"
         self._lines: list[str] = []
         linecache.cache[self.name] = (0, None, self._lines, self.name)
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether nothing of it is known."""
+        return not self._lines
 
     def append(self, source: str) -> str:
         """Adds whole lines and returns them with as many empty lines in front as will give them their numbers."""
@@ -51,15 +55,16 @@ class Notebook:
     def __init__(self) -> None:
         self._module = types.ModuleType("__main__")
         sys.modules["__main__"] = self._module
-        self._program_count = 0
+        self._program_count = 1
+        self._program = Program(1)
         self._flags = 0
         self._value: object = None
-        self.start_program()
 
     def start_program(self) -> None:
         """Lines count from 1 again, and no `from __future__` holds."""
-        self._program_count += 1
-        self._program = Program(self._program_count)
+        if not self._program.is_empty:
+            self._program_count += 1
+            self._program = Program(self._program_count)
         self._flags = 0
 
     def run(self, source: str) -> None:
@@ -87,20 +92,32 @@ class Control:
     """The child's end of the control channel: blocking reads, whole writes."""
 
     def __init__(self, descriptor: int) -> None:
-        os.set_inheritable(descriptor, False)
-        os.register_at_fork(after_in_child=lambda: os.close(descriptor))
+        os.register_at_fork(after_in_child=self._close)
         self._descriptor = descriptor
+        self._pid = os.getpid()
 
     def receive(self) -> tuple[bytes, str]:
         """The next frame. Raises `EOFError` when the parent is done with us."""
-        length = frames.payload_length(self._read(frames.HEADER_BYTES))
-        return frames.decode(self._read(length), "surrogatepass")
+        payload = self._read(frames.payload_length(self._read(frames.HEADER_BYTES)))
+        return payload[:1], payload[1:].decode("utf-8", "surrogatepass")
 
-    def send(self, kind: bytes, text: str = "") -> None:
+    def send(self, kind: bytes, payload: str | bytes = "") -> None:
         """Writes a frame."""
-        data = frames.encode(kind, text.encode("utf-8", "backslashreplace").decode())
+        data = payload.encode("utf-8", "backslashreplace") if isinstance(payload, str) else payload
+        data = frames.encode(kind, data)
         while data:
             data = data[os.write(self._descriptor, data) :]
+
+    def send_figure(self, picture: bytes) -> None:
+        """Hands a figure over and waits until it is taken. Does nothing in a process that a statement forked."""
+        if os.getpid() == self._pid:
+            self.send(frames.FIGURE, picture)
+            self.receive()
+
+    def _close(self) -> None:
+        if self._descriptor >= 0:
+            os.close(self._descriptor)
+            self._descriptor = -1  # the number may become another file's
 
     def _read(self, count: int) -> bytes:
         data = bytearray()
@@ -115,15 +132,16 @@ class Control:
 class Server:
     """Answers frames until the parent leaves or a statement ends the process."""
 
-    def __init__(self, control: Control, traceback_limit: int, value_limit: int) -> None:
+    def __init__(self, control: Control, gallery: Gallery, traceback_limit: int, value_limit: int) -> None:
         self._control = control
+        self._gallery = gallery
         self._traceback_limit = traceback_limit
         self._value_limit = value_limit
         self._notebook = Notebook()
         self._pid = os.getpid()
 
     def serve(self) -> None:
-        """Runs until the parent closes the channel."""
+        """Runs until the service closes the channel."""
         self._control.send(frames.READY)
         with suppress(EOFError):
             while True:
@@ -144,8 +162,12 @@ class Server:
     def _do(self, kind: bytes, text: str) -> str:
         if kind == frames.SHOW_VALUE:
             return self._notebook.shown_value()
+        if kind == frames.SHOW_FIGURES:
+            self._gallery.publish_open()
+            return ""
         if kind == frames.NEW_PROGRAM:
             self._notebook.start_program()
+            self._gallery.start_program()
         self._notebook.run(text)
         return ""
 
@@ -160,14 +182,23 @@ class Server:
 
 
 def shown_error(error: BaseException) -> str:
-    """The traceback without this file's frames."""
-    frame = error.__traceback__
-    while frame is not None and frame.tb_frame.f_code.co_filename == __file__:
-        frame = frame.tb_next
+    """The traceback without the frames of these files."""
     try:
-        return "".join(traceback.format_exception(type(error), error, frame))
+        return "".join(traceback.format_exception(type(error), error, without_own_frames(error.__traceback__)))
     except Exception:
         return f"{type(error).__name__}, whose traceback cannot be shown\n"
+
+
+def without_own_frames(frame: types.TracebackType | None) -> types.TracebackType | None:
+    """Takes them out wherever they are: those of the backend lie between the program's and matplotlib's."""
+    first = last = None
+    while frame is not None:
+        if frame.tb_frame.f_code.co_filename not in OWN_FILES:
+            if last is not None:
+                last.tb_next = frame
+            first, last = first or frame, frame
+        frame = frame.tb_next
+    return first
 
 
 def cut(text: str, limit: int, what: str) -> str:
@@ -177,32 +208,7 @@ def cut(text: str, limit: int, what: str) -> str:
     return f"{text[: limit // 2]}\n[… {what} cut: {len(text)} characters …]\n{text[-(limit // 2) :]}"
 
 
-def confine(parent: int, limits: list[int]) -> None:
-    """Sets every limit. Raises `CannotConfine` or OSError."""
-    confinement.die_with_parent(parent)
-    confinement.limit_resources(*limits)
-    confinement.refuse_network()
-
-
 def _flush() -> None:
     for stream in (sys.stdout, sys.stderr):
         with suppress(Exception):
             stream.flush()
-
-
-def main() -> None:
-    """Confines the process and serves."""
-    descriptor, parent, traceback_limit, value_limit, *limits = map(int, sys.argv[1:])
-    control = Control(descriptor)
-    try:
-        confine(parent, limits)
-    except (confinement.CannotConfine, OSError, ValueError) as error:
-        control.send(frames.REFUSED, str(error))
-        return
-    sys.argv = [""]
-    sys.path.insert(0, "")
-    Server(control, traceback_limit, value_limit).serve()
-
-
-if __name__ == "__main__":
-    main()

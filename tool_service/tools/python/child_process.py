@@ -1,12 +1,12 @@
-"""The process behind an interpreter: started, talked with, killed with its whole group; the event loop never blocks.
+"""The process behind an interpreter: forked, talked with, killed with its whole group; the event loop never blocks.
 
 The child has two ways out. What it and its own children print comes through a pipe, in the order in which it was
 printed. The frames of `frames.py` go over a socket. When an answer is on the socket, everything that was printed
 before it is already in the pipe, so what the pipe holds at that moment (FIONREAD) is the rest of that statement's
-output, neither more nor less.
+output, neither more nor less. The same holds for a figure and what was printed before it.
 
-The socket is at its end when the child is. The child is a group leader that nobody has waited for until `ended`, so its
-number cannot belong to anyone else while the group may still be killed.
+The socket is at its end when the child is. The child is a group leader that the fork server has not buried until
+`dispose`, so its number cannot belong to anyone else while the group may still be killed.
 """
 
 import array
@@ -15,18 +15,16 @@ import contextlib
 import fcntl
 import logging
 import os
-import signal
 import socket
-import subprocess
-import sys
 import termios
+from collections import deque
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
+from typing import Any
 
 from tool_service.tools.python import frames
+from tool_service.tools.python.fork_server import Forked, ForkServer
 from tool_service.tools.python.workplace import Workplace
 
-CHILD = str(Path(__file__).with_name("child.py"))
 CHUNK_BYTES = 1 << 16
 DEATH_SECONDS = 5.0  # from SIGKILL to the process's end, before its folder is removed regardless
 
@@ -37,63 +35,73 @@ _cleaners = ThreadPoolExecutor(max_workers=2, thread_name_prefix="python-tool-cl
 class ChildProcess:
     """One child. Belongs to the event loop in which it was made, and to the thread, with whose end it dies."""
 
-    def __init__(self, arguments: list[str], workplace: Workplace, max_frame_bytes: int) -> None:
+    def __init__(self, workplace: Workplace, max_frame_bytes: int) -> None:
         self._workplace = workplace
-        self._socket, theirs = socket.socketpair()
+        self._socket, self._childs_socket = socket.socketpair()
         self._socket.setblocking(False)
-        self._output, output = os.pipe()
+        self._output, self._childs_output = os.pipe()
         os.set_blocking(self._output, False)
-        try:
-            self._popen = _start(arguments, workplace, theirs.fileno(), output)
-        except BaseException:
-            self._close_descriptors()
-            raise
-        finally:
-            theirs.close()
-            os.close(output)
+        self._forked: Forked | None = None
         self._frames = frames.FrameReader(max_frame_bytes)
-        self._answer: tuple[bytes, str] | None = None
-        self._left: int | None = None
+        self._heard: deque[frames.Frame] = deque()
+        self._answer: frames.Frame | None = None
+        self._left: int | None = None  # bytes of output that come before the next frame, once that is known
         self._waiting: asyncio.Future[None] | None = None
         self._output_open = True
         self._is_closed = False
 
+    async def start(self, server: ForkServer, message: dict[str, Any]) -> Forked:
+        """Has the process forked. To be called once. Raises `ForkServerDied`."""
+        try:
+            self._forked = await server.fork(message, self._childs_socket.fileno(), self._childs_output)
+        finally:
+            self._close_childs_descriptors()
+        return self._forked
+
     @property
-    def answer(self) -> tuple[bytes, str] | None:
+    def answer(self) -> frames.Frame | None:
         """What the child said at the end of its output; None if it ended instead."""
         return self._answer
 
     async def send(self, kind: bytes, text: str) -> None:
         """Asks for something. A child that has ended takes it silently: `output` tells."""
         self._answer, self._left = None, None
-        with contextlib.suppress(OSError):
-            await asyncio.get_running_loop().sock_sendall(self._socket, frames.encode(kind, text))
+        self._heard.clear()
+        await self._write(kind, text)
 
-    async def output(self) -> bytes:
-        """The next piece of output; empty when all of it was returned and the child has answered or ended."""
-        while self._left is None and await self._readable():
-            if self._hear():
-                self._left = _byte_count(self._output)
-            elif data := self._read(CHUNK_BYTES):
+    async def output(self) -> bytes | frames.Frame:
+        """The next piece of output, or a figure; empty when all was returned and the child has answered or ended."""
+        while True:
+            while self._left is None and await self._readable():
+                if self._hear():
+                    self._left = _byte_count(self._output)
+                elif data := self._read(CHUNK_BYTES):
+                    return data
+            if self._is_closed:
+                return b""
+            if self._left:
+                data = self._read(min(self._left, CHUNK_BYTES))
+                self._left -= len(data)
                 return data
-        if self._is_closed or not self._left:
-            return b""
-        data = self._read(min(self._left, CHUNK_BYTES))
-        self._left -= len(data)
-        return data
+            if not self._heard:  # the child is gone
+                return b""
+            frame = self._heard.popleft()
+            if frame[0] != frames.FIGURE:
+                self._answer = frame
+                return b""
+            self._left = 0 if self._heard else None
+            await self._write(frames.TAKEN)
+            return frame
 
     def kill(self) -> None:
         """Kills every process of the group, at once. A process that is already on its way out keeps its exit status."""
-        if self._popen.returncode is None:
-            with contextlib.suppress(ProcessLookupError):
-                os.killpg(self._popen.pid, signal.SIGKILL)
+        if self._forked is not None:
+            self._forked.kill()
 
     async def ended(self) -> int:
         """Kills what is left of the group; the exit status of the child, negative for a signal."""
         self.kill()
-        if self._popen.returncode is None:
-            await _exit_of(self._popen.pid)
-        return self._popen.wait()
+        return await asyncio.wrap_future(self._forked.exited) if self._forked is not None else 0
 
     async def dispose(self) -> None:
         """Kills the group, waits for its leader and removes the folder. To be called once."""
@@ -101,14 +109,23 @@ class ChildProcess:
             async with asyncio.timeout(DEATH_SECONDS):
                 await self.ended()
         except TimeoutError:
-            _log.error("process %d does not end after SIGKILL", self._popen.pid)
+            _log.error("process %d does not end after SIGKILL", self._forked.pid if self._forked else 0)
         self._is_closed = True
         self._wake()
         self._close_descriptors()
-        await asyncio.get_running_loop().run_in_executor(_cleaners, self._workplace.remove)
+        await asyncio.get_running_loop().run_in_executor(_cleaners, self._clean_up)
+
+    async def _write(self, kind: bytes, text: str = "") -> None:
+        with contextlib.suppress(OSError):
+            await asyncio.get_running_loop().sock_sendall(self._socket, frames.encode(kind, text))
+
+    def _clean_up(self) -> None:
+        if self._forked is not None:
+            self._forked.bury()
+        self._workplace.remove()
 
     def _hear(self) -> bool:
-        """Reads the socket; whether the child has answered or ended."""
+        """Reads the socket; whether there is a frame now, or the child has ended."""
         try:
             data = self._socket.recv(CHUNK_BYTES)
         except BlockingIOError:
@@ -116,12 +133,12 @@ class ChildProcess:
         except OSError:
             data = b""
         try:
-            self._answer = self._frames.feed(data)
+            self._heard += self._frames.feed(data)
         except frames.FrameTooLong:
             data = b""
         if not data:
             self.kill()
-        return not data or self._answer is not None
+        return not data or bool(self._heard)
 
     def _read(self, count: int) -> bytes:
         try:
@@ -158,22 +175,15 @@ class ChildProcess:
         self._waiting = None
 
     def _close_descriptors(self) -> None:
+        self._close_childs_descriptors()
         self._socket.close()
         os.close(self._output)
 
-
-def _start(arguments: list[str], workplace: Workplace, control: int, output: int) -> subprocess.Popen[bytes]:
-    command = [sys.executable, "-I", "-u", "-X", "utf8", CHILD, str(control), str(os.getpid()), *arguments]
-    return subprocess.Popen(
-        command,
-        stdin=subprocess.DEVNULL,
-        stdout=output,
-        stderr=output,
-        pass_fds=(control,),
-        cwd=workplace.work,
-        env=workplace.environment(),
-        start_new_session=True,
-    )
+    def _close_childs_descriptors(self) -> None:
+        self._childs_socket.close()
+        if self._childs_output >= 0:
+            os.close(self._childs_output)
+            self._childs_output = -1
 
 
 def _byte_count(descriptor: int) -> int:
@@ -181,25 +191,6 @@ def _byte_count(descriptor: int) -> int:
     count = array.array("i", [0])
     fcntl.ioctl(descriptor, termios.FIONREAD, count)
     return count[0]
-
-
-async def _exit_of(pid: int) -> None:
-    """Returns when a child process has ended, and leaves its status for `wait`."""
-    loop = asyncio.get_running_loop()
-    try:
-        descriptor = os.pidfd_open(pid)
-    except ProcessLookupError:
-        return
-    except OSError:  # a kernel before 5.3, or one that does not offer it
-        await loop.run_in_executor(_cleaners, os.waitid, os.P_PID, pid, os.WEXITED | os.WNOWAIT)
-        return
-    ended: asyncio.Future[None] = loop.create_future()
-    loop.add_reader(descriptor, _finish, ended)
-    try:
-        await ended
-    finally:
-        loop.remove_reader(descriptor)
-        os.close(descriptor)
 
 
 def _finish(future: asyncio.Future[None]) -> None:

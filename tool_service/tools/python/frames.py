@@ -1,12 +1,15 @@
 """What is said on the control channel between the interpreter and its child, without any I/O. Both sides use this file.
 
-A frame is four bytes (big endian, the length of what follows), one byte for its kind, and UTF-8 text.
+A frame is four bytes (big endian, the length of what follows), one byte for its kind, and UTF-8 text or a picture.
 
     to the child     STATEMENT       run this; the answer is DONE or FAILED
                      NEW_PROGRAM     the same, but its lines count from 1 again
                      SHOW_VALUE      the answer is DONE with the last value's repr, or FAILED
+                     SHOW_FIGURES    hand over the figures that are open; the answer is DONE
+                     TAKEN           a figure has been taken; the child waits for that, so that all stays in order
     from the child   READY           once, when it is confined
                      REFUSED         once, instead of READY: why it cannot be confined
+                     FIGURE          any number before an answer: a PNG file; TAKEN is its answer
                      DONE, FAILED    the answer; FAILED has the traceback
 
 The child may start this file's code before anything else is imported, so it imports nothing.
@@ -15,22 +18,30 @@ The child may start this file's code before anything else is imported, so it imp
 STATEMENT = b"S"
 NEW_PROGRAM = b"P"
 SHOW_VALUE = b"V"
+SHOW_FIGURES = b"G"
+TAKEN = b"T"
 READY = b"R"
 REFUSED = b"X"
+FIGURE = b"I"
 DONE = b"K"
 FAILED = b"F"
 
 HEADER_BYTES = 4
+MAX_FIGURES = 8  # of one program
+MAX_FIGURE_BYTES = 2 << 20
+PNG_START = b"\x89PNG\r\n\x1a\n"
+
+Frame = tuple[bytes, bytes]  # kind and payload
 
 
 class FrameTooLong(Exception):
     """The other side announces more than was agreed."""
 
 
-def encode(kind: bytes, text: str) -> bytes:
+def encode(kind: bytes, payload: str | bytes) -> bytes:
     """One frame. Lone surrogates go through, so that it is the child's compiler that complains of them."""
-    payload = kind + text.encode("utf-8", "surrogatepass")
-    return len(payload).to_bytes(HEADER_BYTES, "big") + payload
+    data = payload.encode("utf-8", "surrogatepass") if isinstance(payload, str) else payload
+    return (len(data) + 1).to_bytes(HEADER_BYTES, "big") + kind + data
 
 
 def payload_length(header: bytes | bytearray) -> int:
@@ -38,28 +49,30 @@ def payload_length(header: bytes | bytearray) -> int:
     return int.from_bytes(header[:HEADER_BYTES], "big")
 
 
-def decode(payload: bytes, errors: str = "replace") -> tuple[bytes, str]:
-    """Kind and text of a frame without its header."""
-    return payload[:1], payload[1:].decode("utf-8", errors)
+def text_of(payload: bytes) -> str:
+    """Text from the child, whatever it sends."""
+    return payload.decode("utf-8", "replace")
 
 
 class FrameReader:
-    """Puts frames together from pieces. Holds at most one frame of `max_bytes`."""
+    """Puts frames together from pieces. Holds one frame of at most `max_bytes`, or a figure, and what came after."""
 
     def __init__(self, max_bytes: int) -> None:
         self._max_bytes = max_bytes
         self._buffer = bytearray()
 
-    def feed(self, data: bytes) -> tuple[bytes, str] | None:
-        """Takes bytes and returns the frame that they complete, if any. Raises `FrameTooLong`."""
+    def feed(self, data: bytes) -> list[Frame]:
+        """Takes bytes and returns the frames that they complete. Raises `FrameTooLong`."""
         self._buffer += data
-        if len(self._buffer) < HEADER_BYTES:
-            return None
-        end = HEADER_BYTES + payload_length(self._buffer)
-        if end > self._max_bytes:
-            raise FrameTooLong(f"a frame of {end} bytes, with {self._max_bytes} allowed")
-        if len(self._buffer) < end:
-            return None
-        payload = bytes(self._buffer[HEADER_BYTES:end])
-        del self._buffer[:end]
-        return decode(payload)
+        found: list[Frame] = []
+        while len(self._buffer) > HEADER_BYTES:
+            kind = bytes(self._buffer[HEADER_BYTES : HEADER_BYTES + 1])
+            end = HEADER_BYTES + payload_length(self._buffer)
+            most = max(self._max_bytes, MAX_FIGURE_BYTES + HEADER_BYTES + 1) if kind == FIGURE else self._max_bytes
+            if end > most or end <= HEADER_BYTES:
+                raise FrameTooLong(f"a frame of {end} bytes, with {most} allowed")
+            if len(self._buffer) < end:
+                break
+            found.append((kind, bytes(self._buffer[HEADER_BYTES + 1 : end])))
+            del self._buffer[:end]
+        return found

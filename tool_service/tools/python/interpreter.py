@@ -1,12 +1,11 @@
 """A Python interpreter that keeps its variables from statement to statement and streams what they print.
 
     async with aclosing(await Interpreter.open()) as interpreter:
-        async for text in interpreter.run("print(6 * 7)"):
+        async for piece in interpreter.run("print(6 * 7)"):  # text, or a figure as an `Artifact`
             ...
 
-Every interpreter is a process of its own, with its own empty folder, a bare environment, resource limits and no
-network.
-**This is a guard against accidents, not a boundary against an attacker**: `confinement.py` says what is held off.
+Every interpreter is a process of its own, with its own empty folder, a bare environment, limits, no network, and no
+files but its own and Python's; `confinement.py` says how it is held in, `watch.py` what it is killed for.
 
 Errors:
 
@@ -22,12 +21,16 @@ import signal
 from collections.abc import AsyncGenerator, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Self
+from typing import Any, Self
 
-from tool_service.tools.python import frames
+from tool_service.interface import Artifact
+from tool_service.tools.python import frames, landlock, seccomp
 from tool_service.tools.python.child_process import ChildProcess
-from tool_service.tools.python.font_cache import default_font_cache, warm_up
+from tool_service.tools.python.font_cache import default_font_cache
+from tool_service.tools.python.font_cache import warm_up as font_cache_made
+from tool_service.tools.python.fork_server import ForkServer, ForkServerDied, shared_fork_server
 from tool_service.tools.python.output import OutputText
+from tool_service.tools.python.watch import GroupLimits, Watched, the_watch
 from tool_service.tools.python.workplace import Workplace
 
 __all__ = [
@@ -37,12 +40,14 @@ __all__ = [
     "InterpreterLimits",
     "SandboxUnavailable",
     "StatementFailed",
+    "require_boundary",
     "warm_up",
 ]
 
 CRASHES = (signal.SIGSEGV, signal.SIGBUS, signal.SIGABRT, signal.SIGILL, signal.SIGFPE)
 UTF8_BYTES = 4
 CUT_NOTICE_BYTES = 1024
+OPEN_ATTEMPTS = 3  # if the fork server dies meanwhile
 
 
 class InterpreterError(Exception):
@@ -69,16 +74,21 @@ class SandboxUnavailable(InterpreterError):
 class InterpreterLimits:
     """What one interpreter may use.
 
-    Memory (address space) and CPU time hold for each of its processes over its whole life, the file size for each file,
-    and characters for each statement. `spare_process_count` is how many more processes and threads this user may have
-    than the machine runs when the interpreter opens; the kernel does not hold root to it.
+    Address space and CPU time hold for each of its processes over its whole life, the file size for each file, and
+    characters for each statement. What begins with `group_` or `folder_` holds for all of its processes together, and
+    for its folder. `spare_process_count` is how many processes and threads its user may have: exactly, where each
+    interpreter has a user of its own; elsewhere on top of all that the machine runs when it opens.
     """
 
     memory_bytes: int = 2 << 30
     cpu_seconds: int = 60
     file_bytes: int = 64 << 20
     open_file_count: int = 256
-    spare_process_count: int = 1024
+    spare_process_count: int = 128
+    group_memory_bytes: int = 2 << 30
+    group_task_count: int = 128
+    folder_bytes: int = 128 << 20
+    folder_files: int = 10_000
     output_chars: int = 64 << 10
     traceback_chars: int = 16 << 10
     value_chars: int = 16 << 10
@@ -91,22 +101,51 @@ DEFAULT_LIMITS = InterpreterLimits()
 class Interpreter:
     """One process that runs one statement at a time. Made with `open`, and closed by whoever opened it."""
 
-    def __init__(self, child: ChildProcess, limits: InterpreterLimits) -> None:
+    def __init__(self, child: ChildProcess, workplace: Workplace, limits: InterpreterLimits) -> None:
         self._child = child
+        self._workplace = workplace
         self._limits = limits
         self._statement_kind = frames.STATEMENT
+        self._figure_count = 0
         self._gone = ""  # how the process was lost; empty while it serves
         self._is_busy = False
         self._disposal: asyncio.Task[None] | None = None
+        self._watched: Watched | None = None
 
     @classmethod
-    async def open(cls, limits: InterpreterLimits = DEFAULT_LIMITS, font_cache: Path | None = None) -> Self:
-        """Starts an interpreter and waits until it is confined. Raises `SandboxUnavailable` or `InterpreterDied`."""
-        self = cls(_start(limits, font_cache or default_font_cache()), limits)
+    async def open(
+        cls,
+        limits: InterpreterLimits = DEFAULT_LIMITS,
+        font_cache: Path | None = None,
+        server: ForkServer | None = None,
+        has_boundary: bool = True,
+    ) -> Self:
+        """Has an interpreter forked and waits until it is confined. Raises `SandboxUnavailable` or `InterpreterDied`.
+
+        Without `has_boundary` it is confined as far as can be, whatever the machine offers.
+        """
+        if has_boundary:
+            require_boundary()
+        server = server or shared_fork_server()
+        for attempt in range(1, OPEN_ATTEMPTS + 1):
+            try:
+                return await cls._open_once(limits, font_cache or default_font_cache(), server, has_boundary)
+            except ForkServerDied as error:
+                if attempt == OPEN_ATTEMPTS:
+                    raise InterpreterDied(f"The interpreter did not start: {error}.") from error
+        raise AssertionError
+
+    @classmethod
+    async def _open_once(
+        cls, limits: InterpreterLimits, font_cache: Path, server: ForkServer, has_boundary: bool
+    ) -> Self:
+        self = cls(*_placed(limits, font_cache, has_boundary), limits)
         try:
             async with asyncio.timeout(limits.open_seconds):
-                await self._greeted()
+                await self._started(server, has_boundary)
         except TimeoutError:
+            if self._watched is None:  # the fork server does not answer
+                server.restart()
             await self.aclose()
             raise InterpreterDied(f"The interpreter did not start within {limits.open_seconds:g} seconds.") from None
         except BaseException:
@@ -123,22 +162,17 @@ class Interpreter:
         """The next statement begins another program: its lines count from 1 again. Variables stay."""
         self._statement_kind = frames.NEW_PROGRAM
 
-    async def run(self, statement: str) -> AsyncGenerator[str, None]:
-        """Runs source text and yields what it prints, as it prints it.
+    async def run(self, statement: str) -> AsyncGenerator[str | Artifact, None]:
+        """Runs source text and yields what it prints, as it prints it, and the figures that it shows.
 
         Line numbers go on from the statement before. Raises `StatementFailed` or `InterpreterDied`, both after all
         output. Whoever leaves in the middle, by cancellation or by closing the iterator, kills the interpreter.
         """
         with self._conversation():
             kind, self._statement_kind = self._statement_kind, frames.STATEMENT
-            await self._child.send(kind, statement)
-            text = OutputText(self._limits.output_chars)
-            while data := await self._child.output():
-                if piece := text.feed(data):
+            async with contextlib.aclosing(self._asked(kind, statement)) as pieces:
+                async for piece in pieces:
                     yield piece
-            if piece := text.close():
-                yield piece
-            await self._result()
 
     async def last_value(self) -> str:
         """The repr of the last statement's value if it was an expression, as after a notebook's cell; empty for None.
@@ -154,13 +188,45 @@ class Interpreter:
                 pass
             return await self._result()
 
+    async def open_figures(self) -> AsyncGenerator[str | Artifact, None]:
+        """The figures that the program has left open, which this closes, and what is printed of it.
+
+        Drawing may raise or die as `run` does.
+        """
+        with self._conversation():
+            async with contextlib.aclosing(self._asked(frames.SHOW_FIGURES, "")) as pieces:
+                async for piece in pieces:
+                    yield piece
+
     async def aclose(self) -> None:
         """Kills the process group and removes the folder; may be called again, and goes on when it is cancelled."""
         self._gone = self._gone or "The interpreter is closed."
         self._child.kill()
+        if self._watched is not None:
+            the_watch.remove(self._watched)
         if self._disposal is None:
             self._disposal = asyncio.create_task(self._child.dispose())
         await asyncio.shield(self._disposal)
+
+    async def _asked(self, kind: bytes, text: str) -> AsyncGenerator[str | Artifact, None]:
+        """Sends a request and yields what comes before its answer. Raises what the answer says."""
+        if kind == frames.NEW_PROGRAM:
+            self._figure_count = 0
+        await self._child.send(kind, text)
+        output = OutputText(self._limits.output_chars)
+        while data := await self._child.output():
+            if piece := output.feed(data) if isinstance(data, bytes) else self._figure(data[1]):
+                yield piece
+        if piece := output.close():
+            yield piece
+        await self._result()
+
+    def _figure(self, picture: bytes) -> Artifact | None:
+        """What the child sends may be anything: only so many, and only PNG files."""
+        if self._figure_count >= frames.MAX_FIGURES or not picture.startswith(frames.PNG_START):
+            return None
+        self._figure_count += 1
+        return Artifact(f"figure-{self._figure_count}.png", "image/png", picture)
 
     @contextlib.contextmanager
     def _conversation(self) -> Iterator[None]:
@@ -183,44 +249,95 @@ class Interpreter:
     async def _result(self) -> str:
         """What the child said at the end of a statement."""
         if self._child.answer is None:
-            how = _how_it_ended(await self._child.ended(), self._limits)
+            how = await self._how_it_ended()
             self._gone = self._gone or f"{how} Its variables are lost."
             raise InterpreterDied(self._gone)
-        kind, text = self._child.answer
+        kind, payload = self._child.answer
         if kind == frames.FAILED:
-            raise StatementFailed(text)
-        return text
+            raise StatementFailed(frames.text_of(payload))
+        return frames.text_of(payload)
 
-    async def _greeted(self) -> None:
-        """Waits for the child's first word."""
+    async def _how_it_ended(self) -> str:
+        status = await self._child.ended()
+        if self._watched is not None and self._watched.breach:
+            return f"The interpreter was killed: {self._watched.breach}"
+        return _how_it_ended(status, self._limits)
+
+    async def _started(self, server: ForkServer, has_boundary: bool) -> None:
+        """Forks and waits for the child's first word."""
+        forked = await self._child.start(server, _message(self._workplace, self._limits, has_boundary))
+        self._watched = Watched(forked.pid, self._workplace.folder, _group_limits(self._limits), forked.kill)
         printed = OutputText(self._limits.traceback_chars)
         text = ""
         while data := await self._child.output():
-            text += printed.feed(data)
-        kind, reason = self._child.answer or (b"", f"it ended with status {await self._child.ended()}. {text}".strip())
+            text += printed.feed(data) if isinstance(data, bytes) else ""
+        if self._child.answer is None and not server.is_alive(forked):
+            raise ForkServerDied("the fork server has ended")
+        reason = f"it ended with status {await self._child.ended()}. {text}" if self._child.answer is None else ""
+        kind, payload = self._child.answer or (b"", reason.strip().encode())
         if kind == frames.REFUSED:
-            raise SandboxUnavailable(f"The interpreter cannot be confined on this machine: {reason}.")
+            raise SandboxUnavailable(_unavailable(frames.text_of(payload)))
         if kind != frames.READY:
-            raise InterpreterDied(f"The interpreter did not start: {reason}")
+            raise InterpreterDied(f"The interpreter did not start: {frames.text_of(payload)}")
+        the_watch.add(self._watched)
 
 
-def _start(limits: InterpreterLimits, font_cache: Path) -> ChildProcess:
-    kept_chars = max(limits.traceback_chars, limits.value_chars)
-    numbers = (
-        limits.traceback_chars,
-        limits.value_chars,
-        limits.memory_bytes,
-        limits.cpu_seconds,
-        limits.file_bytes,
-        limits.open_file_count,
-        limits.spare_process_count,
+async def warm_up(server: ForkServer | None = None, font_cache: Path | None = None) -> None:
+    """Has the fork server import everything, and matplotlib's list of fonts made before where there is none.
+
+    To be called once in the background when the service starts. Never raises for what does not work; the log says it.
+    """
+    await font_cache_made(font_cache)
+    with contextlib.suppress(ForkServerDied):
+        await (server or shared_fork_server()).ready()
+
+
+def require_boundary() -> None:
+    """Raises `SandboxUnavailable` where this machine cannot hold an interpreter in."""
+    missing = seccomp.what_is_missing() if landlock.abi() else "the kernel has no Landlock, or it is switched off"
+    if missing:
+        raise SandboxUnavailable(_unavailable(missing))
+
+
+def _unavailable(why: str) -> str:
+    return (
+        f"Python code cannot be held in on this machine: {why}. CONVEYOR_PYTHON_SANDBOX=off runs it all the same, "
+        "with limits and without network as far as the machine can, but with the service's files."
     )
-    workplace = Workplace(font_cache)
+
+
+def _placed(limits: InterpreterLimits, font_cache: Path, has_boundary: bool) -> tuple[ChildProcess, Workplace]:
+    kept_chars = max(limits.traceback_chars, limits.value_chars)
+    workplace = Workplace(font_cache, has_own_user=has_boundary)
     try:
-        return ChildProcess([str(number) for number in numbers], workplace, kept_chars * UTF8_BYTES + CUT_NOTICE_BYTES)
+        return ChildProcess(workplace, kept_chars * UTF8_BYTES + CUT_NOTICE_BYTES), workplace
     except BaseException:
         workplace.remove()
         raise
+
+
+def _message(workplace: Workplace, limits: InterpreterLimits, has_boundary: bool) -> dict[str, Any]:
+    """What the zygote is told: the fields of its `Job` and `Confinement`."""
+    confinement = {
+        "folder": str(workplace.folder),
+        "user": workplace.user,
+        "has_boundary": has_boundary,
+        "memory_bytes": limits.memory_bytes,
+        "cpu_seconds": limits.cpu_seconds,
+        "file_bytes": limits.file_bytes,
+        "open_file_count": limits.open_file_count,
+        "spare_process_count": limits.spare_process_count,
+    }
+    return {
+        "confinement": confinement,
+        "environment": workplace.environment(),
+        "traceback_chars": limits.traceback_chars,
+        "value_chars": limits.value_chars,
+    }
+
+
+def _group_limits(limits: InterpreterLimits) -> GroupLimits:
+    return GroupLimits(limits.group_task_count, limits.group_memory_bytes, limits.folder_bytes, limits.folder_files)
 
 
 def _how_it_ended(status: int, limits: InterpreterLimits) -> str:

@@ -1,40 +1,57 @@
 """`python`: runs each statement while the next one is still being decoded."""
 
-from collections.abc import AsyncGenerator
-from contextlib import aclosing
+import asyncio
+import logging
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 
-from tool_service.interface import Effect, Reject, Session, Stream, tool
+from tool_service.interface import Artifact, Effect, Session, Stream, Tool, tool
 from tool_service.statements import StatementSplitter
-from tool_service.tools.python.interpreter import Interpreter, InterpreterDied, StatementFailed
+from tool_service.tools.python.fork_server import ForkServer, shared_fork_server
+from tool_service.tools.python.interpreter import require_boundary
+from tool_service.tools.python.interpreters import Interpreters
+from tool_service.tools.python.settings import PythonSettings
+
+_log = logging.getLogger(__name__)
 
 
-@tool(effect=Effect.NONE, timeout=60, concurrency=16)
-async def python(code: Stream[str], session: Session) -> AsyncGenerator[str, None]:
-    """Run Python code. Variables stay from call to call. Gives back what is printed, and the value of the last line.
+def python_tool(interpreters: Interpreters) -> Tool:
+    """The tool, over interpreters of this kind."""
 
-    Args:
-        code: Python source code.
+    @tool(effect=Effect.NONE, timeout=60, concurrency=16)
+    async def python(code: Stream[str], session: Session) -> AsyncIterator[str | Artifact]:
+        """Run Python code. Variables stay from call to call. What is printed, the last value and figures come back.
+
+        Args:
+            code: Python source code.
+        """
+        async with interpreters.program(session) as program:
+            async for statement in code.units(StatementSplitter()):
+                async for piece in program.run(statement):
+                    yield piece
+            async for piece in program.end():
+                yield piece
+
+    return python
+
+
+@asynccontextmanager
+async def python_tools(settings: PythonSettings) -> AsyncIterator[list[Tool]]:
+    """The tool, and its fork server, which starts in the background and ends here.
+
+    Raises `SandboxUnavailable` where nothing can hold the code in, unless the sandbox is switched off.
     """
-    failure = ""
+    if settings.sandbox == "on":
+        require_boundary()
+    else:
+        _log.warning("the sandbox of python is off: its code has the rights and the files of this service")
+    interpreters = Interpreters(ForkServer(settings.modules), has_boundary=settings.sandbox == "on")
+    warming = asyncio.create_task(interpreters.warm_up())
     try:
-        async with session.exclusive(Interpreter.open) as interpreter:  # opens while the code is being decoded
-            try:
-                async with aclosing(_run(interpreter, code)) as output:
-                    async for text in output:
-                        yield text
-            except StatementFailed as error:  # the interpreter is well: the next call finds its variables
-                failure = error.traceback
-    except InterpreterDied as error:
-        failure = str(error)
-    if failure:
-        raise Reject(failure)
+        yield [python_tool(interpreters)]
+    finally:
+        warming.cancel()
+        interpreters.server.close()
 
 
-async def _run(interpreter: Interpreter, code: Stream[str]) -> AsyncGenerator[str, None]:
-    interpreter.start_program()
-    async for statement in code.units(StatementSplitter()):
-        async with aclosing(interpreter.run(statement)) as output:
-            async for text in output:
-                yield text
-    if value := await interpreter.last_value():
-        yield f"{value}\n"
+python = python_tool(Interpreters(shared_fork_server()))

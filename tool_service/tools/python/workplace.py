@@ -1,24 +1,35 @@
 """The folder of one interpreter: its home, its working directory, its temporary files. Made empty, removed whole."""
 
 import contextlib
+import itertools
 import os
+import secrets
 import shutil
 import tempfile
 from pathlib import Path
 
 from tool_service.tools.python.font_cache import copy_font_cache
+from tool_service.tools.python.users import release_user, take_user
 
 PREFIX = "conveyor-python-"
+MPLBACKEND = "module://_conveyor_figures"  # see gallery.py
 
 
 class Workplace:
-    """A new folder for the caller alone. Whoever makes it removes it."""
+    """A new folder for one user alone. Whoever makes it removes it.
 
-    def __init__(self, font_cache: Path) -> None:
-        self.folder = Path(tempfile.mkdtemp(prefix=PREFIX))
+    `user`: whose it is, and who shall run there; None for the caller's own.
+    """
+
+    def __init__(self, font_cache: Path, has_own_user: bool = True) -> None:
+        self.folder = Path(tempfile.mkdtemp(prefix=PREFIX)).resolve()
         for part in (self.home, self.work, self.temporary, self.matplotlib):
             part.mkdir(mode=0o700)
         copy_font_cache(font_cache, self.matplotlib)
+        self.user = take_user() if has_own_user else None
+        if self.user is not None:
+            for path in (self.folder, *self.folder.rglob("*")):
+                os.chown(path, self.user, self.user)
 
     @property
     def home(self) -> Path:
@@ -47,7 +58,7 @@ class Workplace:
             "HOME": str(self.home),
             "TMPDIR": str(self.temporary),
             "LANG": "C.UTF-8",
-            "MPLBACKEND": "Agg",
+            "MPLBACKEND": MPLBACKEND,
             "MPLCONFIGDIR": str(self.matplotlib),
             "OPENBLAS_NUM_THREADS": "1",
             "OMP_NUM_THREADS": "1",
@@ -55,15 +66,44 @@ class Workplace:
 
     def remove(self) -> None:
         """Removes everything, also what was made unreadable. Blocks as long as there are files."""
-        shutil.rmtree(self.folder, ignore_errors=True)
-        if self.folder.exists():
-            self._open_up()
+        with contextlib.suppress(RecursionError):
             shutil.rmtree(self.folder, ignore_errors=True)
+        if self.folder.exists():
+            remove_tree(self.folder)
+        release_user(self.user)
 
-    def _open_up(self) -> None:
-        for parent, names, _ in os.walk(self.folder):
-            for name in names:
-                path = Path(parent, name)
-                if not path.is_symlink():
-                    with contextlib.suppress(OSError):
-                        path.chmod(0o700)
+
+def remove_tree(folder: Path) -> None:
+    """Removes a folder in which nothing runs any more, however deep and closed: what lies deeper is moved up first.
+
+    Neither the length of a path, nor open descriptors, nor recursion set a limit, as they do for `shutil.rmtree`. What
+    cannot be removed is left.
+    """
+    with contextlib.suppress(OSError):
+        for number in itertools.count():
+            if not _flatten(folder, f"{secrets.token_hex(8)}-{number}"):
+                break
+        folder.rmdir()
+
+
+def _flatten(folder: Path, prefix: str) -> bool:
+    """Removes what lies in a folder, but moves the folders within its folders up into it; whether there are any."""
+    count = 0
+    for inner in _emptied(folder):
+        for innermost in _emptied(inner):
+            innermost.rename(folder / f"{prefix}-{count}")
+            count += 1
+        inner.rmdir()
+    return count > 0
+
+
+def _emptied(folder: Path) -> list[Path]:
+    """Removes the files; gives the folders, made such that they can be emptied and moved."""
+    folders = []
+    for path in folder.iterdir():
+        if path.is_symlink() or not path.is_dir():
+            path.unlink()
+        else:
+            path.chmod(0o700)
+            folders.append(path)
+    return folders
