@@ -38,7 +38,7 @@ async def _serve(host: ToolHost, settings: ToolSettings) -> None:
         reflect=settings.reflection,
     )
     await server.start()
-    warming = asyncio.create_task(warm_up())
+    warming = asyncio.gather(warm_up(), host.warm_up())
     await server.ready()
     await until_stopped(server, settings.grace_seconds)
     await servicer.idle(CLOSE_SECONDS)
