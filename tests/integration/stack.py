@@ -129,8 +129,11 @@ async def serving(register: object) -> AsyncIterator[int]:
 
 def children() -> set[int]:
     """This process's child processes."""
-    tasks = Path("/proc/self/task").iterdir()
-    return {int(pid) for task in tasks for pid in (task / "children").read_text().split()}
+    found: set[int] = set()
+    for task in Path("/proc/self/task").iterdir():
+        with contextlib.suppress(FileNotFoundError):  # a thread that has ended meanwhile
+            found |= set(map(int, (task / "children").read_text().split()))
+    return found
 
 
 def is_alive(pid: int) -> bool:

@@ -146,7 +146,11 @@ class WorkerPool:
             if worker.is_alive:
                 return worker
             await _to_the_end(worker.kill())  # what it had started may live
-        return await Worker.start(self._memory_bytes)
+        worker = await Worker.start(self._memory_bytes)
+        if self._closed:
+            await _to_the_end(worker.kill())
+            raise WorkerDied("the tools are being shut down")
+        return worker
 
     async def _keep(self, worker: "Worker") -> None:
         worker.rest()
@@ -268,7 +272,9 @@ class Worker:
             raise WorkerDied(f"{who}'s process was not started")
         try:
             answer: dict[str, Any] = json.loads(await self._reader.readuntil(b"\n"))
-        except (asyncio.IncompleteReadError, asyncio.LimitOverrunError, ConnectionError, ValueError):
+        except (asyncio.LimitOverrunError, ValueError):
+            raise WorkerDied(f"{who}'s process gave an answer that makes no sense") from None
+        except (asyncio.IncompleteReadError, ConnectionError):
             raise WorkerDied(f"{who}'s process {_how(await _to_the_end(self._end()))}") from None
         return answer
 
