@@ -110,9 +110,11 @@ async def running_stack(
 @contextlib.asynccontextmanager
 async def tool_service(tools: Iterable[Tool]) -> AsyncIterator[int]:
     """A tool service on a free port."""
-    servicer = ToolServicer(ToolHost(by_name(tools)), ToolSettings())
+    host = ToolHost(by_name(tools))
+    servicer = ToolServicer(host, ToolSettings())
     async with serving(lambda server: tool_pb2_grpc.add_ToolServiceServicer_to_server(servicer, server)) as port:
         yield port
+    await host.aclose()
 
 
 @contextlib.asynccontextmanager

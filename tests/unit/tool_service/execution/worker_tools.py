@@ -52,10 +52,8 @@ def fail(how: str) -> str:
         case "close":
             os.closerange(3, 100)
         case "garble":
-            for descriptor in Path("/proc/self/fd").iterdir():
-                if "socket" in str(descriptor.readlink()):
-                    os.write(int(descriptor.name), b"{garbled\n")
-                    break
+            sockets = [link for link in Path("/proc/self/fd").glob("*") if link.is_socket()]
+            os.write(int(sockets[0].name), b"{garbled\n")
     return "failed to fail"
 
 
