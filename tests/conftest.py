@@ -1,5 +1,9 @@
 """Shared by all tests."""
 
+import os
+
+os.environ.setdefault("GRPC_ENABLE_FORK_SUPPORT", "0")  # as tool_service/__init__.py does, before anything imports gRPC
+
 import pytest
 
 from decoder_service.models.loader import LoadedModel, load

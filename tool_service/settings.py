@@ -7,7 +7,8 @@ from pydantic_settings import NoDecode, SettingsConfigDict
 
 from protos.rpc.settings import Address, HttpAddress, ServiceSettings
 from tool_service.tools.http_get.settings import HttpGetSettings
-from tool_service.tools.mcp.settings import McpServerSettings
+from tool_service.tools.local_news.settings import LocalNewsSettings
+from tool_service.tools.mcp.settings import McpServers
 from tool_service.tools.python.settings import PythonSettings
 from tool_service.tools.search.settings import SearchSettings
 from tool_service.tools.sql.settings import SqlSettings
@@ -45,4 +46,5 @@ class ToolSettings(ServiceSettings):
     search: SearchSettings = Field(SearchSettings(), description="the tool `search`")
     sql: SqlSettings = Field(SqlSettings(), description="the tool `sql`")
     http_get: HttpGetSettings = Field(HttpGetSettings(), description="the tool `http_get`")
-    mcp: dict[str, McpServerSettings] = Field({}, description="MCP servers, by a name for each")
+    local_news: LocalNewsSettings = Field(LocalNewsSettings(), description="the tool `local_news`")
+    mcp: McpServers = Field({}, description="MCP servers, by a name for each")

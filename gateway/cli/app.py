@@ -4,6 +4,7 @@ import typer
 
 from gateway.cli.ask import ask
 from gateway.cli.demo import demo
+from gateway.cli.index import index
 from gateway.cli.models import models
 from gateway.cli.tools import tools
 from gateway.cli.up import PASS_THROUGH, up
@@ -20,4 +21,5 @@ app.command(context_settings=PASS_THROUGH)(up)
 app.command()(ask)
 app.add_typer(tools)
 app.add_typer(models)
+app.command()(index)
 app.command()(demo)

@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 from rich.text import Text
 
+from gateway.cli.artifacts import ArtifactsOption, Keep, saver
 from gateway.cli.client import complete
 from gateway.cli.failure import Peer
 from gateway.cli.live import ledger_line
@@ -90,6 +91,7 @@ def ask(
             help="have the model say this: plain text, a JSON list of turns, or the output of ask --json",
         ),
     ] = None,
+    artifacts: ArtifactsOption = None,
     timeout: TimeoutOption = None,
     gateway: GatewayOption = GATEWAY_ADDRESS,
     as_json: JsonOption = False,
@@ -109,7 +111,7 @@ def ask(
         replay=[] if replay is None else _replay(replay),
     )
     peer = Peer("gateway", reachable(gateway), "--gateway")
-    run(_ask(peer, request, timeout, as_json, json_stream), debug=debug, as_json=as_json)
+    run(_ask(peer, request, timeout, saver(artifacts), as_json, json_stream), debug=debug, as_json=as_json)
 
 
 def tool_use(tools: tuple[str, ...], call_format: str | None, mode: Mode, choice: str) -> pb.ToolUse | None:
@@ -123,9 +125,9 @@ def tool_use(tools: tuple[str, ...], call_format: str | None, mode: Mode, choice
 
 
 async def _ask(
-    peer: Peer, request: pb.CompleteRequest, timeout_seconds: float | None, as_json: bool, json_stream: bool
+    peer: Peer, request: pb.CompleteRequest, timeout_seconds: float | None, keep: Keep, as_json: bool, json_stream: bool
 ) -> int:
-    live = await follow(complete(peer, request, timeout_seconds), _show(as_json, json_stream))
+    live = await follow(complete(peer, request, timeout_seconds), _show(as_json, json_stream), keep)
     if as_json:
         print(json.dumps(live.to_json()))
     elif not json_stream and live.finished is not None:

@@ -1,8 +1,8 @@
 """Calls the services. Whatever goes wrong comes out as a `Failure`."""
 
 import asyncio
-from collections.abc import AsyncGenerator, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import AsyncGenerator, AsyncIterator, Iterator
+from contextlib import AsyncExitStack, aclosing, asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -47,11 +47,18 @@ async def complete(
 
 
 async def execute(
-    peer: Peer, requests: list[tool_pb2.ExecuteRequest], request_id: str, timeout_seconds: float | None = None
+    peer: Peer,
+    start: tool_pb2.ExecuteRequest,
+    turn: AsyncGenerator[tool_pb2.ExecuteRequest, None],
+    request_id: str,
+    timeout_seconds: float | None = None,
+    *,
+    approve: bool = False,
 ) -> AsyncGenerator[tool_pb2.ExecuteResponse, None]:
-    """Events of one turn, the last one being `turn_finished`. `requests` are its commands, `start` first.
+    """Events of one turn, the last one being `turn_finished`. `turn` has its commands, which are written as they come.
 
-    Closing the iterator stops the tools.
+    A call that a person must allow is answered with `approve`. Closing the iterator stops the tools. What `turn` raises
+    is raised here.
     """
     context = RequestContext(request_id)
     ended = False
@@ -59,16 +66,20 @@ async def execute(
         stub = tool_pb2_grpc.ToolServiceStub(channel)
         call = stub.Execute(timeout=timeout_seconds, metadata=context.metadata())
         with _explained(call, peer, context.request_id) as progress:
-            start, *turn = requests
+            writer = _Writer(call)
             await call.write(start)
-            async for response in call:
-                progress.begun = True
-                yield response
-                if response.HasField("started"):  # not before: a write to a call that was refused hides the reason
-                    await _write_all(call, turn)
-                if response.HasField("turn_finished"):
-                    ended = True
-                    await call.done_writing()
+            async with AsyncExitStack() as stack:
+                async for response in call:
+                    progress.begun = True
+                    yield response
+                    match response.WhichOneof("event"):
+                        case "started":  # not before: a write to a refused call hides the reason
+                            await stack.enter_async_context(_written(writer, turn))
+                        case "approval_awaited":
+                            await writer.decide(response.approval_awaited.call_id, approve)
+                        case "turn_finished":
+                            ended = True
+                            await call.done_writing()
     if not ended:
         cause = f"the {peer.name} ended the stream before the turn's end"
         raise Failure(cause, REMEDIES[Reason.INTERNAL], context.request_id)
@@ -84,10 +95,46 @@ async def list_tools(peer: Peer, timeout_seconds: float) -> tool_pb2.ListToolsRe
             return await call
 
 
-async def _write_all(call: _ExecuteCall, requests: list[tool_pb2.ExecuteRequest]) -> None:
-    with suppress(asyncio.InvalidStateError):  # the call has failed already; reading it tells why
-        for request in requests:
-            await call.write(request)
+class _Writer:
+    """Writes commands to a call, one at a time, whoever has them."""
+
+    def __init__(self, call: _ExecuteCall) -> None:
+        self._call = call
+        self._turn = asyncio.Lock()  # gRPC takes the next message only when the one before is on its way
+
+    async def write(self, request: tool_pb2.ExecuteRequest) -> None:
+        """Writes a command. That the call has failed already is not told here: reading it tells why."""
+        async with self._turn:
+            with suppress(asyncio.InvalidStateError, grpc.aio.AioRpcError):
+                await self._call.write(request)
+
+    async def decide(self, call_id: str, approved: bool) -> None:
+        """Allows or refuses a call that waits for it."""
+        decide = tool_pb2.Decide(call_id=call_id, approved=approved)
+        await self.write(tool_pb2.ExecuteRequest(decide=decide))
+
+    async def write_all(self, requests: AsyncGenerator[tool_pb2.ExecuteRequest, None]) -> None:
+        """Writes commands as they come. Where making them fails, the call is cancelled."""
+        try:
+            async with aclosing(requests) as commands:
+                async for request in commands:
+                    await self.write(request)
+        except Exception:
+            self._call.cancel()
+            raise
+
+
+@asynccontextmanager
+async def _written(writer: _Writer, requests: AsyncGenerator[tool_pb2.ExecuteRequest, None]) -> AsyncIterator[None]:
+    """Writes `requests` in the background. The exit raises what making them raised."""
+    writing = asyncio.create_task(writer.write_all(requests))
+    try:
+        yield
+    finally:
+        writing.cancel()
+        (outcome,) = await asyncio.gather(writing, return_exceptions=True)
+        if isinstance(outcome, Exception):
+            raise outcome
 
 
 @contextmanager

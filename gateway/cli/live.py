@@ -5,6 +5,7 @@ Text is kept twice: as the model wrote it, for JSON and for replaying it, and ma
 
 import enum
 import json
+from bisect import bisect_left
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
@@ -17,6 +18,7 @@ from rich.segment import Segment
 from rich.table import Table
 from rich.text import Text
 
+from gateway.cli.artifacts import Keep, Kept, only_named
 from gateway.cli.message_json import seconds, to_data, word
 from gateway.cli.sanitise import Sanitiser, one_line, printable
 from protos.conveyor.gateway.v1 import gateway_pb2 as pb
@@ -27,12 +29,17 @@ from protos.conveyor.gateway.v1.gateway_pb2 import (
     Finished,
     Ledger,
     TurnDecoded,
+    UnitFinished,
 )
 
 _OUTPUT_LINES = 4
 _FRAME_LINES = 2
 _FRAME_COLUMNS = 4
+_ECHO_COLUMNS = 2  # left free beside the panes: a terminal's `^C` there must not begin a new line
 _LINE_WIDTH = 200
+_CALLS_SHARE = 0.4
+_CALLS_SHARE_WITH_UNITS = 0.6
+_LEAST_SHOWN_SECONDS = 0.005  # less is nothing where two decimals are shown
 _LEAST_TOOL_SECONDS = 0.01  # less is nothing to speak of
 _STOPPED = {pb.FINISH_REASON_LENGTH: "stopped: token limit", pb.FINISH_REASON_TURNS: "stopped: turn limit"}
 
@@ -42,11 +49,18 @@ class Phase(enum.StrEnum):
 
     OPENED = "opened"
     RUNNING = "running"
+    AWAITING = "waits to be allowed"
     FINISHED = "finished"
     FAILED = "failed"
 
 
-_STYLES = {Phase.OPENED: "yellow", Phase.RUNNING: "cyan", Phase.FINISHED: "green", Phase.FAILED: "red"}
+_STYLES = {
+    Phase.OPENED: "yellow",
+    Phase.RUNNING: "cyan",
+    Phase.AWAITING: "yellow",
+    Phase.FINISHED: "green",
+    Phase.FAILED: "red",
+}
 
 
 @dataclass(slots=True)
@@ -73,6 +87,25 @@ class Turn:
 
     text: Written = field(default_factory=Written)
     decoded: TurnDecoded | None = None
+    decoded_at: float | None = None
+    _lengths: list[int] = field(default_factory=list)  # of the text so far, ascending
+    _times: list[float] = field(default_factory=list)  # when it had that length
+
+    def add(self, text: str, at: float) -> None:
+        """Appends a piece of text that was there `at`."""
+        self.text.add(text)
+        self._lengths.append(len(self.text.raw))
+        self._times.append(at)
+
+    def reached(self, text_offset: int, now: float) -> float:
+        """When the text was so long; `now` where it never was."""
+        place = bisect_left(self._lengths, text_offset)
+        return self._times[place] if place < len(self._times) else now
+
+    def hidden(self, busy: float, now: float) -> float:
+        """The part of the `busy` seconds before `now` in which the turn was still being decoded."""
+        after = 0.0 if self.decoded_at is None else max(0.0, now - self.decoded_at)
+        return max(0.0, busy - after)
 
     def to_json(self) -> dict[str, Any]:
         """The turn as data."""
@@ -82,6 +115,39 @@ class Turn:
             "text": self.text.raw,
             "finish_reason": word(self.decoded, "finish_reason"),
             "usage": to_data(self.decoded.usage),
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class Unit:
+    """A piece of a call's work that is done: `busy` seconds, of which `hidden` fell before the turn's last token.
+
+    On the decoder's clock, `text_at` is when its text was there, and `at` when it was heard to be done.
+    """
+
+    label: str
+    text_offset: int
+    text_at: float
+    at: float
+    busy: float
+    hidden: float
+
+    def how_hidden(self) -> str:
+        """Whether decoding hid it, in words."""
+        exposed = self.busy - self.hidden
+        if exposed <= 0 or exposed < _LEAST_SHOWN_SECONDS <= self.hidden:
+            return "hidden"
+        return f"{self.hidden:.2f} s hidden" if self.hidden >= _LEAST_SHOWN_SECONDS else "not hidden"
+
+    def to_json(self) -> dict[str, Any]:
+        """The unit as data."""
+        return {
+            "label": self.label,
+            "text_offset": self.text_offset,
+            "text_at_seconds": round(self.text_at, 6),
+            "at_seconds": round(self.at, 6),
+            "busy_seconds": self.busy,
+            "hidden_seconds": round(self.hidden, 6),
         }
 
 
@@ -98,6 +164,8 @@ class Call:
     started_at: float | None = None
     arguments: Written = field(default_factory=Written)
     output: Written = field(default_factory=Written)
+    units: list[Unit] = field(default_factory=list)
+    artifacts: list[Kept] = field(default_factory=list)
     outcome: CallFinished | None = None
 
     def add_argument(self, delta: ArgumentsDelta) -> None:
@@ -133,6 +201,8 @@ class Call:
             "arguments": None,
             "output": self.output.raw,
         }
+        if self.artifacts:
+            data["artifacts"] = [kept.to_json() for kept in self.artifacts]
         if self.outcome is None:
             return data
         data["arguments"] = _parsed(self.outcome.arguments_json)
@@ -144,9 +214,13 @@ class Call:
 
 
 class Live:
-    """The state of one completion. `at` is the time of the newest event, in seconds on the decoder's clock."""
+    """The state of one completion. `at` is the time of the newest event, in seconds on the decoder's clock.
 
-    def __init__(self) -> None:
+    Artifacts are given to `keep`, and what that says of them is remembered instead.
+    """
+
+    def __init__(self, keep: Keep = only_named) -> None:
+        self._keep = keep
         self.turns: list[Turn] = []
         self.calls: dict[str, Call] = {}
         self.finished: Finished | None = None
@@ -160,9 +234,9 @@ class Live:
             case "turn_started":
                 self.turns.append(Turn())
             case "text_delta":
-                self._turn().text.add(response.text_delta.text)
+                self._turn().add(response.text_delta.text, self.at)
             case "turn_decoded":
-                self._turn().decoded = response.turn_decoded
+                self._turn().decoded, self._turn().decoded_at = response.turn_decoded, self.at
                 self._turn().text.close()
             case "finished":
                 self.finished = response.finished
@@ -189,10 +263,13 @@ class Live:
             "finish_reason": word(finished, "finish_reason"),
         }
 
-    def view(self, now: float, height: int | None = None, title: str = "text") -> RenderableType:
-        """Two panes, the text and the calls. With a `height` in lines each shows only its end."""
-        calls = [part for call in self.calls.values() for part in _call_view(call, now)]
-        return _Panes(Group(*self._text_view(height)), Group(*calls), title, height)
+    def view(
+        self, now: float, height: int | None = None, title: str = "text", *, units: bool = False
+    ) -> RenderableType:
+        """Two panes, the text and the calls, with their `units`. With a `height` in lines each shows only its end."""
+        calls = [part for call in self.calls.values() for part in _call_view(call, now, units)]
+        share = _CALLS_SHARE_WITH_UNITS if units else _CALLS_SHARE
+        return _Panes(Group(*self._text_view(height)), Group(*calls), title, height, share)
 
     def _text_view(self, height: int | None) -> Iterator[RenderableType]:
         limit = 0 if height is None else height * _LINE_WIDTH  # [-0:] is all
@@ -216,26 +293,43 @@ class Live:
         call = self.calls.get(getattr(getattr(response, kind or "finished"), "call_id", ""))
         if call is None:
             return
+        if call.phase is Phase.AWAITING:  # whatever comes shows that it waits no longer
+            call.phase = Phase.RUNNING
         match kind:
             case "arguments_delta":
                 call.add_argument(response.arguments_delta)
             case "call_started":
                 call.phase, call.started_at = Phase.RUNNING, self.at
+            case "unit_finished":
+                call.units.append(self._unit(response.unit_finished, call))
             case "call_output":
                 call.output.add(response.call_output.text)
+            case "call_artifact":
+                call.artifacts.append(self._keep(response.call_artifact))
+            case "approval_awaited":
+                call.phase = Phase.AWAITING
             case "call_finished":
                 call.outcome = response.call_finished
                 call.phase = Phase.FAILED if response.call_finished.HasField("error") else Phase.FINISHED
                 call.output.close()
 
+    def _unit(self, finished: UnitFinished, call: Call) -> Unit:
+        if not self.turns:
+            self.turns.append(Turn())
+        turn, busy = self.turns[call.turn], seconds(finished.busy)
+        text_at = turn.reached(finished.text_offset, self.at)
+        return Unit(finished.label, finished.text_offset, text_at, self.at, busy, turn.hidden(busy, self.at))
 
-def ledger_line(finished: Finished, *, serial: bool = False) -> str:
-    """Where the time went, in one line that fits 80 columns unless it says why the model was stopped.
+
+def ledger_line(finished: Finished, *, serial: bool = False, whole: bool = False) -> str:
+    """Where the time went, in one line that fits 80 columns unless it is `whole` or says why the model was stopped.
 
     Where calls were to run after their turn, `serial`, the ideal is left out.
     """
     ledger = finished.ledger
     parts = [f"{name} {_short(getattr(ledger, field))}" for name, field in _spans(ledger)]
+    if whole and has_tool_work(ledger) and not serial:
+        parts += [f"{name} {_short(getattr(ledger, name))}" for name in ("serial", "ideal")]
     if not has_tool_work(ledger):
         parts.append("nothing to hide")
     elif ledger.HasField("attained") and not serial:
@@ -267,7 +361,7 @@ def _short(duration: duration_pb2.Duration) -> str:
     return f"{value:.{2 if value < 9.995 else 1 if value < 99.95 else 0}f} s"
 
 
-def _call_view(call: Call, now: float) -> Iterator[RenderableType]:
+def _call_view(call: Call, now: float, units: bool) -> Iterator[RenderableType]:
     yield Text.assemble(
         (call.label, "bold"),
         " ",
@@ -275,8 +369,19 @@ def _call_view(call: Call, now: float) -> Iterator[RenderableType]:
         (f" {call.elapsed(now):.{1 if call.outcome is None else 2}f} s", "dim"),
         no_wrap=True,
     )
+    yield from map(_unit_view, call.units if units else ())
+    for kept in call.artifacts:
+        yield Text(f"  {kept}", overflow="fold")  # all of a path is needed
     for line in call.last_words().rstrip().split("\n")[-_OUTPUT_LINES:]:
         yield Text(f"  {line[:_LINE_WIDTH]}", style="dim", no_wrap=True, overflow="ellipsis")
+
+
+def _unit_view(unit: Unit) -> RenderableType:
+    style = "green" if unit.how_hidden() == "hidden" else "yellow"
+    text = f"  at {unit.text_at:5.2f} +{unit.busy:.2f} s "
+    return Text.assemble(
+        text, (unit.how_hidden(), style), f" · {one_line(unit.label)}", no_wrap=True, overflow="ellipsis"
+    )
 
 
 def _parsed(arguments_json: str) -> Any:
@@ -291,10 +396,12 @@ class _Panes:
     calls: RenderableType
     title: str
     height: int | None
+    calls_share: float
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
-        calls_width = options.max_width * 2 // 5
-        widths = (options.max_width - calls_width, calls_width)
+        room = options.max_width - _ECHO_COLUMNS
+        calls_width = int(room * self.calls_share)
+        widths = (room - calls_width, calls_width)
         sides = [
             console.render_lines(side, options.update(width=max(1, width - _FRAME_COLUMNS), height=None), pad=False)
             for side, width in zip((self.text, self.calls), widths, strict=True)

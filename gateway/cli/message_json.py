@@ -1,5 +1,6 @@
 """Protobuf messages as plain data, the way the project writes JSON: seconds are floats, enum values short words."""
 
+import base64
 from typing import Any
 
 from google.protobuf import duration_pb2
@@ -7,7 +8,7 @@ from google.protobuf.message import Message
 
 
 def to_data(message: Message) -> dict[str, Any]:
-    """Every field but absent ones. A duration `x` becomes `x_seconds`, `MODE_ON_SEAL` becomes `on_seal`."""
+    """Every field but absent ones. A duration `x` becomes `x_seconds`, `MODE_ON_SEAL` `on_seal`, bytes base64."""
     return dict(_entry(message, field) for field in message.DESCRIPTOR.fields if _is_present(message, field))
 
 
@@ -38,6 +39,8 @@ def _entry(message: Message, field: Any) -> tuple[str, Any]:
 def _plain(field: Any, value: Any) -> Any:
     if field.enum_type is not None:
         return _word(field, value)
+    if isinstance(value, bytes):
+        return base64.b64encode(value).decode()
     return to_data(value) if isinstance(value, Message) else value
 
 

@@ -1,24 +1,22 @@
 """`conveyor models`: hands over to the decoder's own command, which may be installed or not."""
 
 import asyncio
-import importlib.util
 import json
-import signal
-import subprocess
-import sys
 from asyncio.subprocess import DEVNULL, PIPE, Process
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
-from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
-from gateway.cli.failure import Failure, show_failure
+from gateway.cli.hand_over import OwnCommand
 from gateway.cli.options import JsonOption
-from gateway.cli.run import plain_console
 
-_MODULE = "decoder_service.models"
+_MODELS = OwnCommand(
+    "decoder_service.models",
+    "the decoder is not installed here, so there are no models",
+    "Install it: pip install 'conveyor[decoder]'",
+)
 _STOP_SECONDS = 5.0
 
 models = typer.Typer(name="models", help="List the models, or fetch and prepare one.", no_args_is_help=True)
@@ -27,7 +25,7 @@ models = typer.Typer(name="models", help="List the models, or fetch and prepare 
 @models.command("list")
 def list_command(as_json: JsonOption = False) -> None:
     """List the models that are known and whether they are here."""
-    raise typer.Exit(_hand_over(["list"], as_json))
+    raise typer.Exit(_MODELS.hand_over("list", *_json(as_json)))
 
 
 @models.command("pull")
@@ -38,7 +36,7 @@ def pull_command(
     as_json: JsonOption = False,
 ) -> None:
     """Fetch a model and prepare it, so that the decoder starts at once."""
-    raise typer.Exit(_hand_over(["pull", *([name] if name else [])], as_json))
+    raise typer.Exit(_MODELS.hand_over("pull", *([name] if name else []), *_json(as_json)))
 
 
 async def make_ready(name: str | None) -> int:
@@ -56,7 +54,7 @@ async def make_ready(name: str | None) -> int:
 
 async def _catalogue() -> list[dict[str, Any]]:
     """What the decoder knows of its models; nothing where there is no decoder to ask."""
-    if not _is_installed():
+    if not _MODELS.is_installed:
         return []
     async with _running("list", "--json", output=PIPE, errors=DEVNULL) as process:
         output, _ = await process.communicate()
@@ -67,7 +65,7 @@ async def _catalogue() -> list[dict[str, Any]]:
 async def _running(*arguments: str, output: int, errors: int | None) -> AsyncIterator[Process]:
     """The decoder's command in a process group of its own, so that Ctrl-C reaches only us; ended with the context."""
     process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", _MODULE, *arguments), stdin=DEVNULL, stdout=output, stderr=errors, process_group=0
+        *_MODELS.line(*arguments), stdin=DEVNULL, stdout=output, stderr=errors, process_group=0
     )
     try:
         yield process
@@ -87,25 +85,5 @@ async def _end(process: Process) -> None:
             process.kill()
 
 
-def _hand_over(arguments: list[str], as_json: bool) -> int:
-    if not _is_installed():
-        failure = Failure(
-            "the decoder is not installed here, so there are no models", "Install it: pip install 'conveyor[decoder]'"
-        )
-        show_failure(failure, plain_console(stderr=True))
-        return 1
-    command = [sys.executable, "-m", _MODULE, *arguments, *(["--json"] if as_json else [])]
-    previous = signal.signal(signal.SIGINT, lambda *_: None)  # the child gets it too, and decides
-    try:
-        code = subprocess.run(command, check=False).returncode
-    finally:
-        signal.signal(signal.SIGINT, previous)
-    return code if code >= 0 else 128 - code
-
-
-def _is_installed() -> bool:
-    """Looks for the files only: importing the decoder here would load its engine."""
-    package, module = _MODULE.split(".")
-    found = importlib.util.find_spec(package)
-    folders = found.submodule_search_locations if found is not None else None
-    return any((Path(folder) / name).exists() for folder in folders or () for name in (f"{module}.py", module))
+def _json(as_json: bool) -> list[str]:
+    return ["--json"] if as_json else []

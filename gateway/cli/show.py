@@ -10,10 +10,11 @@ from typing import IO, Protocol, Self
 import rich.live
 from rich.console import Console
 
-from gateway.cli.live import Call, Live, Phase
+from gateway.cli.artifacts import Keep, handed_over, only_named
+from gateway.cli.live import Call, Live, Phase, Unit
 from gateway.cli.message_json import seconds, to_data
 from gateway.cli.sanitise import gist, one_line
-from protos.conveyor.gateway.v1.gateway_pb2 import CompleteResponse
+from protos.conveyor.gateway.v1.gateway_pb2 import FINISH_REASON_VETO, CompleteResponse
 
 _FRAME_SECONDS = 0.1
 _SHOWN_LINES = 2  # left free below the panes: the cursor's line, and one above
@@ -31,9 +32,9 @@ class Show(Protocol):
         ...
 
 
-async def follow(events: AsyncGenerator[CompleteResponse, None], show: Show) -> Live:
-    """Shows a completion to its end and returns all that is known of it."""
-    live = Live()
+async def follow(events: AsyncGenerator[CompleteResponse, None], show: Show, keep: Keep = only_named) -> Live:
+    """Shows a completion to its end and returns all that is known of it. `keep` is given the artifacts."""
+    live = Live(keep)
     async with show, aclosing(events) as stream:
         async for response in stream:
             live.apply(response)
@@ -92,6 +93,13 @@ class Lines(Silent):
             )
         elif kind in ("call_opened", "call_started", "call_output", "call_finished"):
             self._print_call(live.calls[getattr(response, kind).call_id], kind)
+        elif kind == "call_artifact":
+            call = live.calls[response.call_artifact.call_id]
+            self._note(call, handed_over(call.artifacts[-1]))
+        elif kind == "approval_awaited":
+            awaited = response.approval_awaited
+            asked = f"waits {seconds(awaited.timeout):g} s to be allowed: {one_line(awaited.arguments_json)}"
+            self._note(live.calls[awaited.call_id], asked)
 
     def _print_text(self, live: Live) -> None:
         for turn in live.turns[self._turn :]:
@@ -135,12 +143,34 @@ class Lines(Silent):
             self._in_line = not text.endswith("\n")
 
 
+class UnitLines(Lines):
+    """A line for each thing that happens to a call, its units included, and one when its text is complete."""
+
+    def __init__(self, notes: IO[str]) -> None:
+        super().__init__(notes, notes)
+
+    def event(self, live: Live, response: CompleteResponse) -> None:
+        """Prints what is new."""
+        super().event(live, response)
+        kind = response.WhichOneof("event")
+        if kind == "unit_finished" and (call := live.calls.get(response.unit_finished.call_id)) is not None:
+            self._note(call, _unit(call.units[-1]))
+        elif kind == "turn_decoded":
+            how = "stopped" if response.turn_decoded.finish_reason == FINISH_REASON_VETO else "complete"
+            count = response.turn_decoded.usage.completion_tokens
+            print(f"text {how} after {live.at:.2f} s, {count} tokens", file=self._notes, flush=True)
+
+    def _print_text(self, live: Live) -> None:
+        """The text is known already."""
+
+
 class Panes(Silent):
     """Two panes on a terminal, drawn anew ten times a second; the last drawing, of everything, stays."""
 
-    def __init__(self, console: Console, title: str = "text") -> None:
+    def __init__(self, console: Console, title: str = "text", *, units: bool = False) -> None:
         self._console = console
         self._title = title
+        self._units = units
         self._live = Live()
         self._received = time.monotonic()
         self._screen = rich.live.Live(console=console, auto_refresh=False)
@@ -154,7 +184,7 @@ class Panes(Silent):
         self._drawing.cancel()
         with suppress(asyncio.CancelledError):
             await self._drawing
-        self._screen.update(self._live.view(self._live.at, title=self._title))
+        self._screen.update(self._live.view(self._live.at, title=self._title, units=self._units))
         self._screen.stop()  # draws it, the part above the terminal included
 
     def event(self, live: Live, response: CompleteResponse) -> None:
@@ -165,7 +195,7 @@ class Panes(Silent):
         while True:
             now = self._live.at + time.monotonic() - self._received
             height = max(5, self._console.height - _SHOWN_LINES)
-            self._screen.update(self._live.view(now, height, self._title), refresh=True)
+            self._screen.update(self._live.view(now, height, self._title, units=self._units), refresh=True)
             await asyncio.sleep(_FRAME_SECONDS)
 
 
@@ -179,6 +209,16 @@ def show_on(console: Console, title: str, *, notes: IO[str] | None = None) -> Sh
     if is_live(console):
         return Panes(console, title)
     return Lines(console.file, notes or console.file)
+
+
+def show_units_on(console: Console, title: str) -> Show:
+    """The same for one call whose text is known: with its units, and in lines without the text."""
+    return Panes(console, title, units=True) if is_live(console) else UnitLines(console.file)
+
+
+def _unit(unit: Unit) -> str:
+    label = one_line(unit.label, 60)
+    return f"unit · text at {unit.text_at:.2f} s · worked {unit.busy:.2f} s · {unit.how_hidden()} · {label}"
 
 
 def _ending(call: Call) -> str:

@@ -41,12 +41,13 @@ from protos.rpc.errors import CATALOGUE
 from protos.rpc.settings import ServiceSettings
 from tests.integration import stack
 from tool_service.execution import events as ev
-from tool_service.execution.host import Start, ToolHost
+from tool_service.execution.host import Start, ToolHost, by_name
 from tool_service.execution.runner import Limits, Mode, Runner
 from tool_service.formats import FORMATS
 from tool_service.formats.events import CallSealed
 from tool_service.settings import ToolSettings
-from tool_service.tools.loading import load_tools
+from tool_service.tools.mcp.settings import McpServerSettings
+from tool_service.tools.sources import tools_of
 
 ROOT = Path(__file__).resolve().parents[2]
 README, DOCS = ROOT / "README.md", ROOT / "docs"
@@ -169,7 +170,7 @@ async def test_the_client_prints_text_calls_and_ledger(
 def runner_of(examples: Path, file: str, tool: str, events: list[ev.Event]) -> Runner:
     """A completion in mode partial that may call one tool of one of the files."""
     with contextlib.chdir(examples):
-        host = ToolHost(load_tools(ToolSettings(modules=[file])))
+        host = ToolHost(by_name(tools_of(file)))
     sys.modules.pop(Path(file).stem, None)
     return host.open(Start("hermes", (tool,), Mode.PARTIAL, Limits()), events.append).runner
 
@@ -262,7 +263,9 @@ def test_every_conveyor_command_exists(line: str, examples: Path, monkeypatch: p
     context = command.make_context(line, list(words))  # parses as the command would, and raises what it would say
     if context.args:
         for section, key in parse_flags(context.args):
-            assert key.replace("-", "_") in SETTINGS[section].model_fields, line
+            fields = SETTINGS[section].model_fields.items()
+            paths = {path for name, field in fields for path, _ in flat(name, field.default)}
+            assert key.replace("-", "_") in paths, line
 
 
 def test_every_module_that_is_to_be_run_exists() -> None:
@@ -309,6 +312,14 @@ def test_the_tables_of_settings_name_each_with_its_default(
     defaults = {path: value for name in names for path, value in flat(name, kind.model_fields[name].default)}
     assert {name: row[0] for name, row in rows.items()} == {
         path: shown_default(value) for path, value in defaults.items()
+    }
+
+
+def test_the_table_of_an_mcp_servers_keys_names_each_with_its_default() -> None:
+    rows = table(DOCS / "configuration.md", "settings: mcp")
+    fields = McpServerSettings.model_fields
+    assert {name: row[0] for name, row in rows.items()} == {
+        name: shown_default(field.default) for name, field in fields.items()
     }
 
 

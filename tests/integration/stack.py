@@ -27,6 +27,7 @@ from tool_service.interface import Tool
 from tool_service.servicer import ToolServicer
 from tool_service.settings import ToolSettings
 from tool_service.tools.calculator.tool import calculator
+from tool_service.tools.plan.tool import plan
 from tool_service.tools.python.tool import python
 
 
@@ -79,9 +80,9 @@ class Answer:
 async def running_stack(
     model: LoadedModel, tools: Iterable[Tool] = (), **decoder_settings: object
 ) -> AsyncIterator[Stack]:
-    """Starts the services and stops them again. `tools` are added to python and calculator."""
+    """Starts the services and stops them again. `tools` are added to python, plan and calculator."""
     async with contextlib.AsyncExitStack() as stack:
-        tools_port = await stack.enter_async_context(tool_service([python, calculator, *tools]))
+        tools_port = await stack.enter_async_context(tool_service([python, plan, calculator, *tools]))
         settings = DecoderSettings(prefill_chunk=64, **decoder_settings)  # type: ignore[arg-type]
         channel = await stack.enter_async_context(open_channel(f"127.0.0.1:{tools_port}"))
         decoder = assemble(settings, model, channel)

@@ -66,6 +66,7 @@ class FakeGateway(gateway_pb2_grpc.GatewayServiceServicer):
         self.refuse: Callable[[pb.CompleteRequest], ServiceError | None] = lambda request: None
         self.decode_seconds: Callable[[pb.CompleteRequest], float] = lambda request: 0.5
         self.hang = False
+        self.hands_over = False
         self.end_early = False
 
     @handler.streaming
@@ -83,6 +84,9 @@ class FakeGateway(gateway_pb2_grpc.GatewayServiceServicer):
         for text in request.replay or ["print(1)\x1b[2J"]:
             for response in turn(text):
                 yield response
+                if self.hands_over and response.HasField("call_started"):
+                    picture = pb.CallArtifact(call_id="c1", name="figure-1.png", media_type="image/png", data=b"PNG")
+                    yield pb.CompleteResponse(at=at(0.35), call_artifact=picture)
         if self.hang:
             await asyncio.Event().wait()
         if not self.end_early:
@@ -131,6 +135,24 @@ async def test_text_goes_to_standard_output_and_calls_and_ledger_beside_it(gatew
         "[python] finished in 0.20 s: 1",
         "completion 1.00 s · decode 0.50 s · tools 0.25 s · hidden 0.25 s · 90% of ideal",
     ]
+
+
+async def test_artifacts_are_saved_where_they_are_to_be(gateway, tmp_path):
+    gateway.hands_over = True
+    arguments = ("ask", "Draw.", "--tools", "python", "--gateway", gateway.address)
+    status, _, errors = await conveyor(*arguments, "--artifacts", str(tmp_path / "new"))
+    assert status == 0
+    assert (tmp_path / "new" / "figure-1.png").read_bytes() == b"PNG"
+    assert f"[python] handed over figure-1.png, image/png, 3 bytes: {tmp_path}/new/figure-1.png\n" in errors
+    _, _, errors = await conveyor(*arguments)
+    assert "[python] handed over figure-1.png, image/png, 3 bytes; --artifacts FOLDER saves it\n" in errors
+
+
+async def test_a_folder_for_artifacts_that_cannot_be_made_exits_2(tmp_path):
+    (tmp_path / "file").touch()
+    status, _, errors = await conveyor("ask", "Draw.", "--artifacts", str(tmp_path / "file" / "folder"))
+    assert status == 2
+    assert "cannot make the folder" in errors
 
 
 async def test_options_become_the_request(gateway, tmp_path):

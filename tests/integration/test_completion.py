@@ -63,6 +63,36 @@ async def test_partial_has_run_the_first_statement_before_the_last_token(model: 
     assert answer.finished.ledger.hidden.ToNanoseconds() > 0
 
 
+PLAN = """>>>
+$1 = calculator(6 * 7)
+$2 = calculator(2 ** 5)
+$3 = calculator($1 - $2)
+<<<
+"""
+
+
+async def test_a_plans_lines_run_while_it_is_written_and_the_model_reads_its_one_result(model: LoadedModel) -> None:
+    use = pb.ToolUse(format="plan", tools=["plan"])
+    request = asking("Compute.", tool_use=use, replay=[PLAN], limits=pb.Limits(max_turns=2, max_tokens=80))
+    async with running_stack(model) as stack:
+        answer = await stack.complete(request)
+    opened = [(event.call_opened.call_id, event.call_opened.parent_id) for event in answer.of("call_opened")]
+    assert opened == [("call_1", ""), ("call_1.1", "call_1"), ("call_1.2", "call_1"), ("call_1.3", "call_1")]
+    results = {call.call_id: call.result for call in answer.calls}
+    assert results["call_1"] == "$1: 42\n$2: 32\n$3: 10\n"
+    assert results["call_1.3"] == "10"
+    assert answer.place("call_finished") < answer.place("turn_decoded")
+    assert next(e.call_started.after for e in answer.of("call_started") if e.call_started.call_id == "call_1.3") == [
+        "call_1.1",
+        "call_1.2",
+    ]
+    assert answer.of("turn_finished")[0].turn_finished.call_count == 1
+    first, second = (event.turn_decoded.usage for event in answer.of("turn_decoded"))
+    told = f"<|im_end|>\n<|im_start|>user\nResult of plan:\n{results['call_1']}<|im_end|>\n<|im_start|>assistant\n"
+    new = len(model.tokenizer(told)["input_ids"])
+    assert second.prompt_tokens == first.prompt_tokens + first.completion_tokens + new
+
+
 async def test_a_second_turn_reads_the_result_and_computes_only_what_is_new(model: LoadedModel) -> None:
     request = coding(CODE, max_turns=2, max_tokens=80)
     async with running_stack(model) as stack:

@@ -15,7 +15,7 @@ from scripts.requirements import declared
 
 ROOT = Path(__file__).resolve().parents[2]
 EXTRA_OF = {"protos": (), "decoder_service": ("decoder",), "tool_service": ("tools",), "gateway": ("gateway",)}
-OURS = {*EXTRA_OF, "tests", "scripts", "benchmarks"}
+OURS = {*EXTRA_OF, "tests", "scripts", "benchmarks", "examples"}
 ONLY_IN_DECODER = {"torch", "transformers", "accelerate", "safetensors", "gguf"}
 
 

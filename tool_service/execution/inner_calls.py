@@ -30,29 +30,35 @@ class InnerCalls:
         register: Callable[[RunningCall], None],
     ) -> None:
         self._parent = parent
-        self._tools = tools
+        self.tools = tools
         self._shared = shared
         self._register = register
         self._numbers = itertools.count(1)
         self._one_at_a_time = asyncio.Lock()
+        self._opened: list[RunningCall] = []
 
     def open(self, name: str) -> InnerCall:
         """Opens a call at the place of the text that its parent has read. Raises InnerCallError."""
         number = next(self._numbers)
-        if name not in self._tools:
-            raise InnerCallError(f"there is no tool {name!r}; there are: {', '.join(sorted(self._tools))}")
+        if name not in self.tools:
+            raise InnerCallError(f"there is no tool {name!r}; there are: {', '.join(sorted(self.tools))}")
         if number > self._shared.limits.max_calls_per_turn:
             raise InnerCallError(f"only {self._shared.limits.max_calls_per_turn} calls are allowed")
         call_id, offset = f"{self._parent.id}.{number}", self._parent.meter.offset
         self._shared.emit(CallOpened(call_id, name, offset, self._parent.id))
-        running = RunningCall(call_id, self._tools[name], offset, self._shared, vetoes=False)
+        running = RunningCall(call_id, self.tools[name], offset, self._shared, vetoes=False)
         self._register(running)
+        self._opened.append(running)
         turn = self._one_at_a_time if self._shared.mode is Mode.SERIAL else contextlib.nullcontext()
         return _InnerCall(running, offset, self._parent.call.until_sealed, turn)
 
     async def aside(self, work: Awaitable[T]) -> T:
         """Waits off the parent's clock."""
         return await self._parent.meter.aside(work)
+
+    async def aclose(self) -> None:
+        """Ends those that still run, and tells so: the parent is at its end."""
+        await asyncio.gather(*map(_end, self._opened))
 
 
 class _InnerCall:
@@ -73,12 +79,14 @@ class _InnerCall:
         self._running.after = tuple(call.id for call in after)
         async with self._turn:
             try:
-                await self._fill(dict(arguments))
+                self._hand_over(arguments)
                 self._running.launch()
+                if not self._running.tool.effect.harmless:
+                    await self._parent_sealed()  # before that it may prepare, but neither act nor be noted as begun
+                self._running.seal(dict(arguments), self._offset)
                 await self._running.finished()
             finally:
-                self._running.give_up(Failure("INCOMPLETE", "The call that made this one ended before it."))
-                await self._running.cancel()
+                await _end(self._running)
         outcome = self._running.outcome
         if isinstance(outcome, str):
             return outcome
@@ -88,12 +96,16 @@ class _InnerCall:
         self._running.give_up(Failure("INCOMPLETE", reason))
         self._running.launch()
 
-    async def _fill(self, arguments: dict[str, Any]) -> None:
+    def _hand_over(self, arguments: Mapping[str, Any]) -> None:
         for name, value in arguments.items():
             self._running.open_argument(name)
             if isinstance(value, str):
                 self._running.push(name, value, self._offset)
             self._running.seal_argument(name, value, self._offset)
-        if not self._running.tool.effect.harmless:
-            await self._parent_sealed()  # what is not whole must not act, nor be noted as begun
-        self._running.seal(arguments, self._offset)
+
+
+async def _end(running: RunningCall) -> None:
+    if not running.over:
+        running.give_up(Failure("INCOMPLETE", "The call that made this one ended before it."))
+        running.launch()
+        await running.cancel()

@@ -21,7 +21,6 @@ from tool_service.execution.shared import Limits, Mode, Shared
 from tool_service.formats import events as parsed
 from tool_service.formats.format import EndReason, Format
 from tool_service.interface.tool import Tool
-from tool_service.interface.toolbox import Toolbox
 
 __all__ = ["Limits", "Mode", "Runner"]
 
@@ -101,14 +100,14 @@ class Runner:
             self._answer(call_id, Failure("TOO_MANY_CALLS", message))
             return
         tool = self._tools[event.name]
-        call = RunningCall(call_id, tool, self._offset, self._shared, toolbox=self._toolbox)
+        call = RunningCall(call_id, tool, self._offset, self._shared, inner_calls=self._inner_calls)
         self._calls[event.call] = call
         self._register(call)
         if self._mode is Mode.PARTIAL and tool.starts_early:
             call.launch()
 
-    def _toolbox(self, parent: RunningCall) -> Toolbox:
-        return Toolbox(self._inner, InnerCalls(parent, self._inner, self._shared, self._register))
+    def _inner_calls(self, parent: RunningCall) -> InnerCalls:
+        return InnerCalls(parent, self._inner, self._shared, self._register)
 
     def _register(self, call: RunningCall) -> None:
         self._by_id[call.id] = call

@@ -17,8 +17,8 @@ import contextlib
 import inspect
 import json
 import time
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Mapping
+from typing import Any, Protocol
 
 import structlog
 
@@ -39,7 +39,7 @@ from tool_service.interface.reject import Reject
 from tool_service.interface.schema import InvalidArgumentError
 from tool_service.interface.session import Session
 from tool_service.interface.tool import Tool
-from tool_service.interface.toolbox import Toolbox
+from tool_service.interface.toolbox import Caller, Toolbox
 
 log = structlog.get_logger()
 
@@ -48,11 +48,21 @@ VETO_CHARS = 500
 CANCEL_SECONDS = 0.5  # how long a tool may take to stop
 
 
+class InnerCaller(Caller, Protocol):
+    """The calls that a tool makes."""
+
+    tools: Mapping[str, Tool]
+
+    async def aclose(self) -> None:
+        """Ends those that still run."""
+        ...
+
+
 class RunningCall:
     """One call of `tool`. Everything it has to say goes to `shared.emit`, `CallFinished` last and once.
 
-    `toolbox` makes the toolbox of a tool that asks for one, from the call's meter. `after` are the inner calls that it
-    had to wait for.
+    `inner_calls` makes what is behind the toolbox of a tool that asks for one. `after` are the inner calls that it had
+    to wait for.
     """
 
     def __init__(
@@ -62,7 +72,7 @@ class RunningCall:
         offset: int,
         shared: Shared,
         *,
-        toolbox: Callable[["RunningCall"], Toolbox] | None = None,
+        inner_calls: Callable[["RunningCall"], InnerCaller] | None = None,
         vetoes: bool = True,
     ) -> None:
         self.id = call_id
@@ -70,7 +80,8 @@ class RunningCall:
         self.after: tuple[str, ...] = ()
         self._offset = offset
         self._shared = shared
-        self._toolbox = toolbox
+        self._make_inner_calls = inner_calls
+        self._inner_calls: InnerCaller | None = None
         self._vetoes = vetoes
         self._emit = shared.emit
         self._timeout = min(tool.timeout, shared.limits.call_timeout)
@@ -256,6 +267,8 @@ class RunningCall:
             return await self._invoke()
         finally:
             self.meter.end()
+            if self._inner_calls is not None:
+                await self._inner_calls.aclose()
             self._release_slot()
 
     async def _take_slot(self) -> None:
@@ -321,9 +334,10 @@ class RunningCall:
         if kind is Session:
             return Session(self._shared.session, self.meter)
         if kind is Toolbox:
-            if self._toolbox is None:
+            if self._make_inner_calls is None:
                 raise RuntimeError(f"{self.tool.name} was called by a tool, and cannot call others itself")
-            return self._toolbox(self)
+            self._inner_calls = self._make_inner_calls(self)
+            return Toolbox(self._inner_calls.tools, self._inner_calls)
         return self.call
 
     async def _withdraw_unless_begun(self) -> None:

@@ -35,6 +35,11 @@ class Arg(Generic[T]):
         """Waits until the argument is sealed."""
         return self._get().__await__()
 
+    def known(self, otherwise: T) -> T:
+        """The value if it is sealed by now, without waiting for it."""
+        done = self._value.done() and not self._value.cancelled()
+        return self._value.result().value if done else otherwise
+
     async def _get(self) -> T:
         return (await self._meter.wait(asyncio.shield(self._value))).value
 

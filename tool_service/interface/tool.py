@@ -10,7 +10,7 @@ from tool_service.interface.call import Call
 from tool_service.interface.effect import Effect
 from tool_service.interface.schema import InvalidToolError, Signature, read_signature
 
-_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_.-]{0,63}")
+NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_.-]{0,63}")
 DEFAULT_TIMEOUT = 30.0
 DEFAULT_CONCURRENCY = 32
 
@@ -88,7 +88,7 @@ def _make(
     function: Callable[..., Any], name: str, effect: Effect, timeout: float, concurrency: int, approve: str
 ) -> Tool:
     name = name or function.__name__
-    if not _NAME.fullmatch(name):
+    if not NAME.fullmatch(name):
         raise InvalidToolError(f"{name!r} is no name for a tool: letters, digits, '_', '-' and '.', at most 64")
     if timeout <= 0 or concurrency < 1:
         raise InvalidToolError(f"{name}: timeout and concurrency must be positive")

@@ -1,9 +1,16 @@
-"""Which tools a service offers: those that come along, and those of files and modules that it is told to load."""
+"""Which tools a service offers: those that come along, those of installed distributions, and those it is told to load.
+
+A distribution names its modules of tools as entry points:
+
+    [project.entry-points."conveyor.tools"]
+    weather = "acme_weather.tools"
+"""
 
 import dataclasses
 import os
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Callable
+from contextlib import AsyncExitStack, asynccontextmanager
+from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
 
 from tool_service.execution.host import ToolHost, by_name
@@ -11,57 +18,112 @@ from tool_service.execution.journal import EffectJournal
 from tool_service.execution.workers import WorkerPool
 from tool_service.interface.tool import Tool
 from tool_service.settings import ToolSettings
+from tool_service.tools.http_get.tool import http_get_tools
+from tool_service.tools.local_news.tool import local_news_tools
+from tool_service.tools.mcp.tool import mcp_tools
+from tool_service.tools.plan.tool import plan
 from tool_service.tools.python.tool import python
-from tool_service.tools.search.tool import DOCUMENTATION, search_tool
+from tool_service.tools.search.engine import SearchError
+from tool_service.tools.search.tool import search_tools
 from tool_service.tools.sources import ToolLoadError, tools_of
 
 CALCULATOR = "tool_service.tools.calculator.tool"
+
+ENTRY_POINTS = "conveyor.tools"
 
 
 @asynccontextmanager
 async def open_host(settings: ToolSettings) -> AsyncIterator[ToolHost]:
     """The host with every tool; what they share is freed at the end. Raises ToolLoadError."""
-    host = ToolHost(
-        load_tools(settings),
-        EffectJournal(_state_folder(settings) / "effects.db"),
-        WorkerPool(settings.workers, int(settings.worker_memory_gib * (1 << 30))),
-        settings.approval_seconds,
-    )
-    try:
+    async with AsyncExitStack() as stack:
+        choice = _Choice(settings)
+        host = ToolHost(
+            choice.of(await _open_tools(settings, stack)),
+            EffectJournal(_state_folder(settings) / "effects.db"),
+            WorkerPool(settings.workers, int(settings.worker_memory_gib * (1 << 30))),
+            settings.approval_seconds,
+        )
+        stack.push_async_callback(host.aclose)
+        offer = choice.later(host)
+        await stack.enter_async_context(mcp_tools(settings.mcp, offer, host.withdraw))
         yield host
-    finally:
-        await host.aclose()
 
 
-def load_tools(settings: ToolSettings) -> dict[str, Tool]:
-    """Every tool of the service, by name. Raises ToolLoadError."""
-    found = [python, *tools_of(CALCULATOR), *_search(settings.search.folder)]
-    for source in settings.modules:
-        found += tools_of(source)
+async def _open_tools(settings: ToolSettings, stack: AsyncExitStack) -> list[Tool]:
+    """Every tool there is. What they hold for as long as the service lives is closed with the stack."""
     try:
-        named = by_name(found)
-    except ValueError as error:
+        return [
+            python,
+            plan,
+            *tools_of(CALCULATOR),
+            *await stack.enter_async_context(search_tools(settings.search)),
+            *http_get_tools(settings.http_get),
+            *local_news_tools(settings.local_news, settings.http_get),
+            *_distributed(),
+            *(tool for source in settings.modules for tool in tools_of(source)),
+        ]
+    except (SearchError, ValueError) as error:
         raise ToolLoadError(str(error)) from error
-    for key, names in (("only", settings.only), ("approve", settings.approve)):
-        for name in names:
-            if name not in named:
-                raise ToolLoadError(f"{key}: unknown tool {name!r}; there are: {', '.join(sorted(named))}")
-    offered = {name: tool for name, tool in named.items() if not settings.only or name in settings.only}
-    return {name: _asking(tool) if name in settings.approve else tool for name, tool in offered.items()}
 
 
-def _asking(tool: Tool) -> Tool:
-    return dataclasses.replace(tool, asks=True)
+class _Choice:
+    """Which tools the settings want, and which of them a person must allow."""
 
+    def __init__(self, settings: ToolSettings) -> None:
+        self._settings = settings
+        self._taken: frozenset[str] = frozenset()
 
-def _search(folder: str) -> list[Tool]:
-    if folder and not Path(folder).is_dir():
-        raise ToolLoadError(f"search.folder: there is no folder {folder}")
-    chosen = Path(folder) if folder else DOCUMENTATION
-    return [search_tool(chosen)] if chosen.is_dir() else []
+    def of(self, tools: list[Tool]) -> dict[str, Tool]:
+        """Those to offer, by name. Raises ToolLoadError where two share one, or a setting names one that is not there.
+
+        A name that an MCP server may come to have is let pass.
+        """
+        try:
+            named = by_name(tools)
+        except ValueError as error:
+            raise ToolLoadError(str(error)) from error
+        self._taken = frozenset(named)
+        for key, names in (("only", self._settings.only), ("approve", self._settings.approve)):
+            for name in names:
+                if name not in named and name.partition("_")[0] not in self._settings.mcp:
+                    raise ToolLoadError(f"{key}: unknown tool {name!r}; there are: {', '.join(sorted(named))}")
+        return {name: self._asking(tool) for name, tool in named.items() if self._is_wanted(name)}
+
+    def later(self, host: ToolHost) -> Callable[[Tool], None]:
+        """Offers a tool that comes while the service runs. Raises ValueError where its name is another's."""
+
+        def offer(tool: Tool) -> None:
+            if tool.name in self._taken:
+                raise ValueError("another tool has this name")
+            if self._is_wanted(tool.name):
+                host.offer(self._asking(tool))
+
+        return offer
+
+    def _is_wanted(self, name: str) -> bool:
+        return not self._settings.only or name in self._settings.only
+
+    def _asking(self, tool: Tool) -> Tool:
+        return dataclasses.replace(tool, asks=True) if tool.name in self._settings.approve else tool
 
 
 def _state_folder(settings: ToolSettings) -> Path:
     """`state_folder`, or where the XDG Base Directory Specification has it."""
     state = os.environ.get("XDG_STATE_HOME") or Path.home() / ".local" / "state"
     return Path(settings.state_folder) if settings.state_folder else Path(state) / "conveyor"
+
+
+def _distributed() -> list[Tool]:
+    """The tools of installed distributions, in the order of their entry points' names."""
+    found = sorted(entry_points(group=ENTRY_POINTS), key=lambda entry: (entry.name, entry.value))
+    return [tool for entry in found for tool in _tools_of_entry(entry)]
+
+
+def _tools_of_entry(entry: EntryPoint) -> list[Tool]:
+    try:
+        return tools_of(entry.module)
+    except ToolLoadError as error:
+        name = entry.dist.name if entry.dist is not None else "an unknown distribution"
+        raise ToolLoadError(
+            f"the entry point {entry.name!r} of {name} in the group {ENTRY_POINTS}: {error}; mend or uninstall {name}"
+        ) from error

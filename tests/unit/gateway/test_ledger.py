@@ -6,7 +6,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.ledger import CallFinished, Ledger, TextDecoded, Timeline, TurnDecoded, TurnFinished, UnitFinished
+from gateway.ledger import (
+    CallFinished,
+    CallStarted,
+    Ledger,
+    TextDecoded,
+    Timeline,
+    TurnDecoded,
+    TurnFinished,
+    UnitFinished,
+)
 
 CLOSE = 1e-9
 
@@ -174,3 +183,32 @@ def test_a_unit_whose_text_never_came_starts_with_the_turns_end():
 
 def test_nothing_at_all_is_a_ledger():
     assert account([], 0.25) == Ledger(0.25, 0, 0, 0, 0.25, 0.25, None)
+
+
+def test_an_inner_call_starts_no_sooner_than_those_it_waited_for():
+    """Two calls of 0.5 from 0.2 and 0.4 on; a third of 0.3 needed both, and measured, it began 0.1 late."""
+    events = [
+        TextDecoded(0.2, 10),
+        CallStarted(0.2, "a", ()),
+        TextDecoded(0.4, 10),
+        CallStarted(0.4, "b", ()),
+        TextDecoded(0.5, 10),
+        TurnDecoded(0.5),
+        UnitFinished(0.7, "a", 10, 0.5),
+        CallFinished(0.7, "a", 0.5),
+        UnitFinished(0.9, "b", 20, 0.5),
+        CallFinished(0.9, "b", 0.5),
+        CallStarted(1.0, "c", ("a", "b")),
+        UnitFinished(1.3, "c", 30, 0.3),
+        CallFinished(1.3, "c", 0.3),
+        TurnFinished(1.3),
+    ]
+    ledger = account(events, 1.3)
+    assert ledger.ideal == pytest.approx(1.2)
+    assert ledger.hidden == pytest.approx(0.5)
+    assert ledger.attained == pytest.approx(0.5 / 0.6)
+
+
+def test_a_call_that_had_to_wait_for_one_that_is_unknown_waits_for_nothing():
+    events = [TextDecoded(1.0, 1), CallStarted(1.0, "a", ("gone",)), CallFinished(2.0, "a", 1.0), TurnDecoded(1.0)]
+    assert account([*events, TurnFinished(2.0)], 2.0).ideal == pytest.approx(2.0)

@@ -1,8 +1,8 @@
 """Arithmetic on what a model writes: numbers, operators, a few functions. Nothing else can be said in it.
 
 An expression is parsed by Python's own parser and only the node types named here are evaluated; there are no strings,
-attributes, comparisons or bools. Every operation whose result could be long is measured before it is done, so that each
-expression is answered or refused within milliseconds.
+attributes, comparisons or bools. Every operation whose result could be long is measured before it is done, and the bits
+that all operations together go through are counted, so that each expression is answered or refused within milliseconds.
 """
 
 import ast
@@ -18,6 +18,7 @@ MAX_CHARS = 1000
 MAX_NESTING = 50
 MAX_DIGITS = 10_000
 MAX_FACTORIAL = 3_000
+MAX_TOTAL_BITS = 500_000  # of the operands and results of one expression; the slowest one then takes about 5 ms
 
 _TOO_LARGE = 10**MAX_DIGITS
 _MAX_BITS = _TOO_LARGE.bit_length()
@@ -40,7 +41,7 @@ def evaluate(expression: str) -> Number:
     """
     tree = _parsed(" ".join(expression.split()))
     try:
-        return _value(tree, MAX_NESTING)
+        return _Evaluation().value(tree, MAX_NESTING)
     except ZeroDivisionError:
         raise CannotEvaluate("The expression divides by zero.") from None
     except OverflowError:
@@ -71,35 +72,66 @@ def _parsed(expression: str) -> ast.expr:
         raise CannotEvaluate("The expression cannot be read.") from None
 
 
-def _value(node: ast.expr, depth: int) -> Number:
-    if depth <= 0:
-        raise CannotEvaluate(f"The expression is nested more than {MAX_NESTING} deep.")
-    match node:
-        case ast.Constant(value=number):
-            return _constant(number)
-        case ast.Name(id=name):
-            return _named(name)
-        case ast.UnaryOp(op=ast.UAdd() | ast.USub() as sign, operand=operand):
-            value = _value(operand, depth - 1)
-            return -value if isinstance(sign, ast.USub) else value
-        case ast.BinOp():
-            return _chain(node, depth)
-        case ast.Call(func=ast.Name(id=name), args=arguments, keywords=[]):
-            return _call(name, [_value(argument, depth - 1) for argument in arguments])
-    raise CannotEvaluate(f"{_NOT_ARITHMETIC}.")
+class _Evaluation:
+    """One expression, and the bits that it may still go through."""
 
+    def __init__(self) -> None:
+        self._bits_left = MAX_TOTAL_BITS
 
-def _chain(node: ast.BinOp, depth: int) -> Number:
-    """`a + b - c + …`, which is nested to the left but is not deep to a reader."""
-    steps = []
-    first: ast.expr = node
-    while isinstance(first, ast.BinOp):
-        steps.append((first.op, first.right))
-        first = first.left
-    value = _value(first, depth - 1)
-    for sign, right in reversed(steps):
-        value = _checked(_operation(sign)(value, _value(right, depth - 1)))
-    return value
+    def value(self, node: ast.expr, depth: int) -> Number:
+        """The value of a node that may be nested `depth` deep."""
+        if depth <= 0:
+            raise CannotEvaluate(f"The expression is nested more than {MAX_NESTING} deep.")
+        match node:
+            case ast.Constant(value=number):
+                return _constant(number)
+            case ast.Name(id=name):
+                return _named(name)
+            case ast.UnaryOp(op=ast.UAdd() | ast.USub() as sign, operand=operand):
+                value = self.value(operand, depth - 1)
+                return -value if isinstance(sign, ast.USub) else value
+            case ast.BinOp():
+                return self._chain(node, depth)
+            case ast.Call(func=ast.Name(id=name), args=arguments, keywords=[]):
+                return self._call(name, [self.value(argument, depth - 1) for argument in arguments])
+        raise CannotEvaluate(f"{_NOT_ARITHMETIC}.")
+
+    def _chain(self, node: ast.BinOp, depth: int) -> Number:
+        """`a + b - c + …`, which is nested to the left but is not deep to a reader."""
+        steps = []
+        first: ast.expr = node
+        while isinstance(first, ast.BinOp):
+            steps.append((first.op, first.right))
+            first = first.left
+        value = self.value(first, depth - 1)
+        for sign, right in reversed(steps):
+            value = self._computed(_operation(sign), [value, self.value(right, depth - 1)])
+        return value
+
+    def _call(self, name: str, arguments: list[Number]) -> Number:
+        function = FUNCTIONS.get(name)
+        if function is None:
+            raise CannotEvaluate(f"There is no function {_shown(name)}; there are {', '.join(FUNCTIONS)}.")
+        if not function.fewest <= len(arguments) <= function.most:
+            raise CannotEvaluate(f"{name} takes {function.arity}, not {len(arguments)}.")
+        try:
+            return self._computed(function.compute, arguments)
+        except ValueError:
+            raise CannotEvaluate(f"{name} has no value for {', '.join(map(_shown_number, arguments))}.") from None
+        except TypeError:
+            raise CannotEvaluate(f"{name} needs whole numbers.") from None
+
+    def _computed(self, operation: Callable[..., Number], operands: list[Number]) -> Number:
+        for operand in operands:
+            self._count(operand)
+        value = _checked(operation(*operands))
+        self._count(value)
+        return value
+
+    def _count(self, number: Number) -> None:
+        self._bits_left -= number.bit_length() if isinstance(number, int) else 64
+        if self._bits_left < 0:
+            raise CannotEvaluate("The expression goes through too many long numbers.")
 
 
 def _operation(sign: ast.operator) -> Callable[[Number, Number], Number]:
@@ -127,20 +159,6 @@ def _named(name: str) -> Number:
     if name in FUNCTIONS:
         raise CannotEvaluate(f"{name} is a function; write {name}(…).")
     raise CannotEvaluate(f"There is no {_shown(name)} here; the constants are {', '.join(CONSTANTS)}.")
-
-
-def _call(name: str, arguments: list[Number]) -> Number:
-    function = FUNCTIONS.get(name)
-    if function is None:
-        raise CannotEvaluate(f"There is no function {_shown(name)}; there are {', '.join(FUNCTIONS)}.")
-    if not function.fewest <= len(arguments) <= function.most:
-        raise CannotEvaluate(f"{name} takes {function.arity}, not {len(arguments)}.")
-    try:
-        return _checked(function.compute(*arguments))
-    except ValueError:
-        raise CannotEvaluate(f"{name} has no value for {', '.join(map(_shown_number, arguments))}.") from None
-    except TypeError:
-        raise CannotEvaluate(f"{name} needs whole numbers.") from None
 
 
 def _checked(value: Number) -> Number:

@@ -2,9 +2,11 @@
 
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+
+from tool_service.tools.search.clean import clean
 
 SUFFIXES = (".md", ".txt", ".rst")
 MAX_FILE_BYTES = 2 << 20
@@ -31,25 +33,32 @@ class Section:
     body: str
 
 
-def sections(folder: Path) -> Iterator[Section]:
-    """Every section of every document under a folder, in the order of their paths.
+def documents(folder: Path, *, bounded: bool = True) -> list[Path]:
+    """The documents under a folder, in the order of their paths; where bounded, the first `MAX_FILE_COUNT` files and
+    `MAX_TOTAL_BYTES` of them.
 
-    Left out: files that are too large or beyond the limits on count and size, names that begin with a dot, and what a
-    symbolic link shows of the world outside the folder.
+    Left out: files that are too large, names that begin with a dot, and what a symbolic link shows of the world outside
+    the folder.
     """
+    chosen: list[Path] = []
     left = MAX_TOTAL_BYTES
-    for count, path in enumerate(_documents(folder)):
-        data = _content(path)
-        left -= len(data)
-        if count >= MAX_FILE_COUNT or left < 0:
-            return
-        name = os.fsencode(path.relative_to(folder)).decode("utf-8", "replace")
-        yield from split(name, data.decode("utf-8-sig", "replace").replace("\0", "\ufffd"))
+    for path, size in _documents(folder):
+        left -= size
+        if bounded and (len(chosen) >= MAX_FILE_COUNT or left < 0):
+            break
+        chosen.append(path)
+    return chosen
+
+
+def sections(folder: Path, paths: Iterable[Path]) -> Iterator[Section]:
+    """Every section of documents under a folder."""
+    for path in paths:
+        yield from split(_name(path, folder), _content(path).decode("utf-8-sig", "replace"))
 
 
 def split(path: str, text: str) -> Iterator[Section]:
-    """The sections of one document. Plain text has no headings; its title is its file's name."""
-    lines = _without_front_matter(text.splitlines())
+    """The sections of one document, clean. Plain text has no headings; its title is its file's name."""
+    lines = _without_front_matter([clean(line) for line in text.splitlines()])
     headings = _NO_HEADINGS if path.endswith(".txt") else _headings(lines, path.endswith(".md"))
     trail: list[tuple[int, str]] = []
     start = 0
@@ -74,22 +83,31 @@ class _Heading:
 _NO_HEADINGS: list[_Heading] = []
 
 
-def _documents(folder: Path) -> Iterator[Path]:
+def _documents(folder: Path) -> Iterator[tuple[Path, int]]:
+    """Each document and its size in bytes."""
     root = folder.resolve()
     for parent, folders, names in os.walk(folder):
         folders[:] = sorted(name for name in folders if not name.startswith("."))
         for name in sorted(names):
             path = Path(parent, name)
-            if path.suffix.lower() in SUFFIXES and not name.startswith(".") and _is_inside(path, root):
-                yield path
+            if path.suffix.lower() in SUFFIXES and not name.startswith("."):
+                size = _size_inside(path, root)
+                if size is not None and size <= MAX_FILE_BYTES:
+                    yield path, size
 
 
-def _is_inside(path: Path, root: Path) -> bool:
+def _size_inside(path: Path, root: Path) -> int | None:
+    """The size of a file; None where it is none, or outside the root."""
     try:
         target = path.resolve(strict=True)
-        return target.is_relative_to(root) and target.is_file() and target.stat().st_size <= MAX_FILE_BYTES
+        return target.stat().st_size if target.is_relative_to(root) and target.is_file() else None
     except (OSError, RuntimeError):  # RuntimeError: a loop of links
-        return False
+        return None
+
+
+def _name(path: Path, folder: Path) -> str:
+    """A document's path below the folder, as text on one line."""
+    return clean(os.fsencode(path.relative_to(folder)).decode("utf-8", "replace")).replace("\n", " ")
 
 
 def _content(path: Path) -> bytes:

@@ -1,40 +1,69 @@
-"""`search`: looks documents up; runs when the query is sealed, though the filters are still to come."""
+"""`search`: looks things up; runs when the query is sealed, though the filters are still to come."""
 
-import asyncio
+from collections.abc import AsyncIterator, Callable
+from contextlib import AsyncExitStack, aclosing, asynccontextmanager
+from functools import partial
 from pathlib import Path
 
-from tool_service.interface import Arg, Effect, Tool, tool
-from tool_service.tools.search.index import MAX_HITS, Hit, SearchIndex
+from tool_service.interface import Arg, Effect, Stream, Tool, tool
+from tool_service.tools.search.embedded import EmbeddedEngine
+from tool_service.tools.search.engine import Engine, Hit, Index, SearchError
+from tool_service.tools.search.found import Found
+from tool_service.tools.search.indexing import index_in_memory, open_index
+from tool_service.tools.search.settings import SearchSettings
 
 DOCUMENTATION = Path(__file__).resolve().parents[3] / "docs"
 
 
-def search_tool(folder: Path) -> Tool:
-    """The tool over the documents of `folder`, which are read when it is first called."""
-    reading: list[asyncio.Task[SearchIndex]] = []
+@asynccontextmanager
+async def search_tools(settings: SearchSettings) -> AsyncIterator[list[Tool]]:
+    """The tool over what the settings name; none where there is nothing to search.
 
-    async def index() -> SearchIndex:
-        if not reading or (reading[0].done() and reading[0].exception()):
-            reading[:] = [asyncio.create_task(asyncio.to_thread(SearchIndex.build, folder))]
-        return await asyncio.shield(reading[0])
+    An index is opened here; what is open is closed with the block. Raises `SearchError`.
+    """
+    async with AsyncExitStack() as stack:
+        if settings.url:
+            from tool_service.tools.search.remote import remote_engine
 
-    @tool(effect=Effect.READ, timeout=10)
+            remote = await stack.enter_async_context(remote_engine(settings.url, settings.timeout_seconds))
+            yield [_search(remote, settings.limit)]
+        elif (opened := _documents(settings)) is not None:
+            embedded = await stack.enter_async_context(aclosing(EmbeddedEngine(opened)))
+            if settings.index:
+                await embedded.open()  # a folder of documents is read when it is first searched
+            yield [_search(embedded, settings.limit)]
+        else:
+            yield []
+
+
+def _documents(settings: SearchSettings) -> Callable[[], Index] | None:
+    """How to have the index of the documents; None where there are none."""
+    if settings.index:
+        return partial(open_index, Path(settings.index), settings.engine)
+    folder = Path(settings.folder or DOCUMENTATION)
+    if settings.folder and not folder.is_dir():
+        raise SearchError(f"search.folder: there is no folder {folder}")
+    return partial(index_in_memory, folder, settings.engine or "fts5") if folder.is_dir() else None
+
+
+def _search(engine: Engine, usual: int) -> Tool:
+    @tool(effect=Effect.READ)
     async def search(
-        query: Arg[str],
-        path: Arg[str] = "",  # type: ignore[assignment]  # a default is the value that the Arg resolves to
-        limit: Arg[int] = 5,  # type: ignore[assignment]
+        query: Stream[str],
+        site: Arg[str] = "",  # type: ignore[assignment]  # a default is the value that the Arg resolves to
+        limit: Arg[int] = usual,  # type: ignore[assignment]
+        speculate: Arg[bool] = False,  # type: ignore[assignment]
     ) -> list[Hit]:
-        """Search the documents by words; the best sections first.
+        """Search by words; the best hits first.
 
         Args:
             query: Words to look for.
-            path: Only in this file or folder.
-            limit: How many sections, at most 50.
+            site: Only here: a file or folder of the documents; on the web, a host such as docs.python.org.
+            limit: How many hits, at most 50.
+            speculate: Search while the query is still being written. Give it before the query.
         """
-        documents = await index()  # read while the query is being decoded
-        hits = await asyncio.to_thread(documents.search, await query, MAX_HITS)  # while the filters are being decoded
-        within = (await path).strip("/")
-        chosen = [hit for hit in hits if not within or hit.path == within or hit.path.startswith(f"{within}/")]
-        return chosen[: max(1, await limit)]
+        await engine.open()  # the index or the connection, while the query is being decoded
+        found = await Found.of_stream(engine, query, speculate)  # goes on while the filters are being decoded
+        return await found.narrowed(await site, await limit)
 
     return search

@@ -4,8 +4,9 @@ import pytest
 from google.protobuf import duration_pb2
 from rich.console import Console
 
+from gateway.cli.artifacts import only_named
 from gateway.cli.live import Live, Phase, ledger_line, share
-from gateway.cli.show import JsonLines, Lines, Panes
+from gateway.cli.show import JsonLines, Lines, Panes, UnitLines, show_units_on
 from protos.conveyor.gateway.v1 import gateway_pb2 as pb
 
 
@@ -276,3 +277,129 @@ def test_each_event_is_a_line_of_json():
     assert output.getvalue() == (
         '{"event": "text_delta", "at_seconds": 0.2, "text": "```python\\n", "token_ids": [1, 2]}\n'
     )
+
+
+BEFORE_THE_END, AROUND_IT, AFTER_IT = (
+    event(at_, unit_finished=pb.UnitFinished(call_id="c1", label=label, text_offset=offset, busy=at(busy)))
+    for at_, label, offset, busy in ((0.6, "print(1)", 19, 0.1), (1.0, "x = [\x1b[31m", 19, 0.4), (1.2, "end", 26, 0.1))
+)
+WITH_UNITS = [*EVENTS[:8], BEFORE_THE_END, *EVENTS[9:11], AROUND_IT, AFTER_IT, *EVENTS[11:13]]
+
+
+def test_a_unit_knows_when_its_text_was_there_and_how_much_was_hidden():
+    (call,) = after(*WITH_UNITS).calls.values()
+    assert [unit.to_json() for unit in call.units] == [
+        {
+            "label": label,
+            "text_offset": offset,
+            "text_at_seconds": text_at,
+            "at_seconds": at_,
+            "busy_seconds": busy,
+            "hidden_seconds": hidden,
+        }
+        for label, offset, text_at, at_, busy, hidden in (
+            ("print(1)", 19, 0.4, 0.6, 0.1, 0.1),
+            ("x = [\x1b[31m", 19, 0.4, 1.0, 0.4, 0.2),
+            ("end", 26, 0.7, 1.2, 0.1, 0.0),
+        )
+    ]
+    assert [unit.how_hidden() for unit in call.units] == ["hidden", "0.20 s hidden", "not hidden"]
+
+
+def test_work_too_short_to_show_is_hidden_only_while_the_turn_is_decoded():
+    done = pb.UnitFinished(call_id="c1", label="x", busy=at(0.001))
+    (call,) = after(
+        *EVENTS[:4], event(0.5, unit_finished=done), EVENTS[10], event(0.9, unit_finished=done)
+    ).calls.values()
+    assert [unit.how_hidden() for unit in call.units] == ["hidden", "not hidden"]
+
+
+def test_the_panes_show_units_where_they_are_asked_for():
+    console = Console(file=io.StringIO(), width=80, force_terminal=False)
+    console.print(after(*WITH_UNITS).view(2, title="code", units=True))
+    shown = console.file.getvalue()  # type: ignore[attr-defined]
+    assert "0.40 +0.40 s 0.20 s hidden · x = [" in shown
+    assert "\x1b" not in shown
+    assert "0.20 s hidden" not in drawn(after(*WITH_UNITS))
+
+
+async def test_lines_of_units_leave_out_the_text():
+    notes, live = io.StringIO(), Live()
+    async with UnitLines(notes) as lines:
+        for one in WITH_UNITS:
+            live.apply(one)
+            lines.event(live, one)
+    assert notes.getvalue().splitlines() == [
+        "[python] opened",
+        "[python] started",
+        "[python] | 1",
+        "[python] unit · text at 0.40 s · worked 0.10 s · hidden · print(1)",
+        "text complete after 0.80 s, 5 tokens",
+        "[python] unit · text at 0.40 s · worked 0.40 s · 0.20 s hidden · x = [",
+        "[python] unit · text at 0.70 s · worked 0.10 s · not hidden · end",
+        "[python] finished in 0.50 s: [bold]1",
+    ]
+
+
+async def test_lines_of_units_say_that_the_text_was_stopped():
+    notes, decoded = io.StringIO(), pb.TurnDecoded(finish_reason=pb.FINISH_REASON_VETO)
+    stopped = event(0.8, turn_decoded=decoded)
+    UnitLines(notes).event(after(*EVENTS[:4], stopped), stopped)
+    assert notes.getvalue() == "text stopped after 0.80 s, 0 tokens\n"
+
+
+def test_units_are_lines_where_nothing_can_be_drawn():
+    assert isinstance(show_units_on(Console(file=io.StringIO()), "x"), UnitLines)
+    terminal = Console(file=io.StringIO(), force_terminal=True, _environ={"TERM": "xterm"})
+    assert isinstance(show_units_on(terminal, "x"), Panes)
+
+
+def test_the_whole_ledger_has_the_serial_time_and_the_ideal():
+    line = "completion 2.00 s · decode 1.50 s · tools 1.00 s · hidden 0.80 s"
+    finished = pb.Finished(ledger=LEDGER)
+    assert ledger_line(finished, whole=True) == f"{line} · serial 2.80 s · ideal 1.90 s · 89% of ideal"
+    assert ledger_line(finished, whole=True, serial=True) == line
+
+
+HANDED_OVER = event(0.6, call_artifact=pb.CallArtifact(call_id="c1", name="a.png", media_type="image/png", data=b"123"))
+AWAITED = event(
+    0.6, approval_awaited=pb.ApprovalAwaited(call_id="c1", request_id="r1", arguments_json='{"a": 1}', timeout=at(60))
+)
+
+
+def test_an_artifact_is_named_and_its_bytes_are_not_kept():
+    (call,) = after(*EVENTS[:4], HANDED_OVER).to_json()["calls"]
+    assert call["artifacts"] == [{"name": "a.png", "media_type": "image/png", "byte_count": 3}]
+    assert "a.png, image/png, 3 bytes" in drawn(after(*EVENTS[:4], HANDED_OVER))
+
+
+def test_an_artifact_is_given_to_who_keeps_it():
+    kept = []
+    live = Live(lambda artifact: kept.append(artifact.data) or only_named(artifact))  # type: ignore[func-returns-value]
+    for one in (*EVENTS[:4], HANDED_OVER):
+        live.apply(one)
+    assert kept == [b"123"]
+
+
+def test_a_call_waits_to_be_allowed_until_it_goes_on():
+    assert "python waits to be allowed" in drawn(after(*EVENTS[:4], AWAITED))
+    (call,) = after(*EVENTS[:4], AWAITED, EVENTS[7]).calls.values()
+    assert call.phase is Phase.RUNNING
+
+
+async def test_artifacts_and_approvals_are_noted():
+    live, notes = Live(), io.StringIO()
+    async with Lines(io.StringIO(), notes) as lines:
+        for one in (*EVENTS[:4], HANDED_OVER, AWAITED):
+            live.apply(one)
+            lines.event(live, one)
+    assert notes.getvalue().splitlines()[2:] == [
+        "[python] handed over a.png, image/png, 3 bytes; --artifacts FOLDER saves it",
+        '[python] waits 60 s to be allowed: {"a": 1}',
+    ]
+
+
+def test_an_artifact_is_a_line_of_json_too():
+    output = io.StringIO()
+    JsonLines(output).event(Live(), HANDED_OVER)
+    assert '"data": "MTIz"' in output.getvalue()

@@ -30,3 +30,7 @@ def test_an_enum_value_that_is_not_known_is_its_number():
 
 def test_seconds_are_rounded_to_microseconds():
     assert seconds(duration_pb2.Duration(seconds=2, nanos=123_456_789)) == 2.123457
+
+
+def test_bytes_are_base64():
+    assert to_data(pb.CallArtifact(data=b"\x00\xff"))["data"] == "AP8="

@@ -1,12 +1,22 @@
+import contextlib
 import gc
 import math
 import time
+from dataclasses import replace
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tool_service.tools.calculator.arithmetic import FUNCTIONS, MAX_DIGITS, CannotEvaluate, as_text, evaluate
+from tool_service.tools.calculator.arithmetic import (
+    FUNCTIONS,
+    MAX_DIGITS,
+    MAX_TOTAL_BITS,
+    OPERATORS,
+    CannotEvaluate,
+    as_text,
+    evaluate,
+)
 
 MOST_SECONDS = 0.010  # of this thread, so that a busy machine does not count
 
@@ -183,3 +193,68 @@ def test_any_text_is_a_number_or_a_refusal(text):
         assert type(evaluate(text)) in (int, float)
     except CannotEvaluate as refused:
         assert str(refused).endswith(".")
+
+
+BOMBS = [
+    "9**9**9",
+    "10**9999 * 10**9999",
+    "-9**9**9",
+    "(2**9999)**9999",
+    "factorial(10**9)",
+    "factorial(factorial(20))",
+    "round(10**9999, -10**9)",
+    "2**-9**9**9",
+    "9" * 999,
+    f"max({','.join(['factorial(3000)'] * 60)})",
+    f"max({','.join(['gcd(9**9999,7**9999)'] * 45)})",
+    f"max({','.join(['9**9999//7**5000'] * 55)})",
+    "*".join(["9**999"] * 140),
+    "**".join(["2"] * 330),
+]
+
+
+@pytest.mark.parametrize("bomb", BOMBS)
+def test_no_operation_is_done_on_or_comes_to_more_than_the_bounds(bomb, monkeypatch):
+    worked: list[int] = []
+
+    def spied(operation):
+        def compute(*operands):
+            value = operation(*operands)
+            bits = [number.bit_length() for number in (*operands, value) if isinstance(number, int)]
+            assert max(bits, default=0) <= 2 * (10**MAX_DIGITS).bit_length()
+            worked.extend(bits)
+            return value
+
+        return compute
+
+    for sign, operation in OPERATORS.items():
+        monkeypatch.setitem(OPERATORS, sign, spied(operation))
+    for name, function in FUNCTIONS.items():
+        monkeypatch.setitem(FUNCTIONS, name, replace(function, compute=spied(function.compute)))
+    with contextlib.suppress(CannotEvaluate):
+        evaluate(bomb)
+    assert sum(worked) <= MAX_TOTAL_BITS + 3 * (10**MAX_DIGITS).bit_length()  # the last operation may go over
+
+
+@pytest.mark.parametrize("bomb", BOMBS)
+def test_a_bomb_is_answered_or_refused_within_ten_milliseconds(bomb):
+    def seconds() -> float:
+        started = time.thread_time()
+        with contextlib.suppress(CannotEvaluate):
+            as_text(evaluate(bomb))
+        return time.thread_time() - started
+
+    gc.disable()
+    try:
+        assert min(seconds() for _ in range(5)) < MOST_SECONDS  # the best of five: what it takes on a quiet machine
+    finally:
+        gc.enable()
+
+
+words = st.sampled_from([*FUNCTIONS, "pi", "9", "10", "0.5", "1e308", "9999", "(", ")", ",", "**", "*", "/", "//", "-"])
+
+
+@given(st.lists(words, max_size=40).map("".join))
+def test_any_words_of_arithmetic_are_a_number_or_a_refusal(text):
+    with contextlib.suppress(CannotEvaluate):
+        assert type(evaluate(text)) in (int, float)
