@@ -7,7 +7,7 @@ PYTHON ?= $(shell for p in python3.11 python3.12 python3.13 python3.14 python3; 
 COMPOSE ?= $(shell docker compose version >/dev/null 2>&1 && echo docker compose || echo docker-compose)
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test test-long test-compose check format protos lock up down clean
+.PHONY: help install system-packages demo test test-long test-compose check format protos lock up down clean
 .DELETE_ON_ERROR:
 
 help: ## this list
@@ -16,6 +16,9 @@ help: ## this list
 	@echo 'VENV=folder  PYTHON=interpreter  PIP_EXTRA="more arguments for pip, such as an index of CPU builds of torch"'
 
 install: $(VENV)/.installed ## make the virtual environment: services, development tools, model
+
+system-packages: ## Debian packages that some tests want (PostgreSQL); needs root, and goes on without
+	scripts/system-packages
 
 demo: install ## three prompts, tools after the turn against tools while the model writes
 	$(BIN)/conveyor demo

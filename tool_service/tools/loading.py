@@ -26,6 +26,7 @@ from tool_service.tools.python.tool import python
 from tool_service.tools.search.engine import SearchError
 from tool_service.tools.search.tool import search_tools
 from tool_service.tools.sources import ToolLoadError, tools_of
+from tool_service.tools.sql.tool import sql_tools
 
 CALCULATOR = "tool_service.tools.calculator.tool"
 
@@ -59,6 +60,7 @@ async def _open_tools(settings: ToolSettings, stack: AsyncExitStack) -> list[Too
             *await stack.enter_async_context(search_tools(settings.search)),
             *http_get_tools(settings.http_get),
             *local_news_tools(settings.local_news, settings.http_get),
+            *sql_tools(settings.sql),
             *_distributed(),
             *(tool for source in settings.modules for tool in tools_of(source)),
         ]

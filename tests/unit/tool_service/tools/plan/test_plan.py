@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from examples.plain.plan import plan as ordinary_plan
 from tests.unit.tool_service.test_runner import BOUND, Log, end
 from tool_service.execution import events as ev
 from tool_service.execution.host import FormatMismatchError, Start, ToolHost, by_name
@@ -67,8 +68,10 @@ class Acts:
         self.tool = act
 
 
-def start(log: Log, *tools: Tool, mode: Mode = Mode.PARTIAL, name: tuple[str, ...] = ("plan",)) -> Runner:
-    host = ToolHost(by_name([plan, *tools]))
+def start(
+    log: Log, *tools: Tool, mode: Mode = Mode.PARTIAL, name: tuple[str, ...] = ("plan",), planner: Tool = plan
+) -> Runner:
+    host = ToolHost(by_name([planner, *tools]))
     return host.open(Start("plan", name, mode, Limits()), log).runner
 
 
@@ -76,9 +79,11 @@ def written(*lines: str) -> str:
     return "".join([">>>\n", *(f"{line}\n" for line in lines), "<<<\n"])
 
 
-async def result(*lines: str, tools: tuple[Tool, ...] = (find, ratio, number), mode: Mode = Mode.PARTIAL) -> Log:
+async def result(
+    *lines: str, tools: tuple[Tool, ...] = (find, ratio, number), mode: Mode = Mode.PARTIAL, planner: Tool = plan
+) -> Log:
     log = Log()
-    runner = start(log, *tools, mode=mode)
+    runner = start(log, *tools, mode=mode, planner=planner)
     runner.text(written(*lines))
     await end(runner)
     await runner.aclose()
@@ -100,6 +105,14 @@ async def test_results_of_all_lines_come_back_in_order_in_every_mode(mode):
         mode=mode,
     )
     assert own(log).outcome == "$1: <Microsoft market cap>\n$2: 12\n$3: 4\n$4: 3.0\n$5: <x 3.0>\n"
+
+
+@pytest.mark.parametrize("line", ["$3 = ratio($1, $2)", "$3 = ratio($1, 'x')", "$3 = fly($1)", "$1 = find(again)"])
+async def test_the_ordinary_function_gives_the_same(line):
+    lines = ("$1 = number(12)", "$2 = number(4)", line)
+    partial = await result(*lines)
+    plain = await result(*lines, mode=Mode.PARALLEL, planner=ordinary_plan)
+    assert own(plain).outcome == own(partial).outcome
 
 
 async def test_a_line_runs_while_the_next_is_still_to_come():

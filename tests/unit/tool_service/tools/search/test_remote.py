@@ -6,8 +6,9 @@ import socket
 
 import pytest
 
+from examples.plain.search import search_tool
 from tests.unit.tool_service.tools.search.peers import Answer, Peer, http1, http2, results, self_made_certificate
-from tests.unit.tool_service.tools.search.test_tool import outcome, plain_tool, written
+from tests.unit.tool_service.tools.search.test_tool import outcome, written
 from tool_service.execution import events as ev
 from tool_service.tools.search import remote
 from tool_service.tools.search.engine import WIDEST, Hit, SearchError
@@ -159,7 +160,7 @@ async def test_a_site_is_a_host_and_both_tools_ask_the_same(site, titles, querie
         assert [query for method, query in peer.requests if method == "GET"] == queries
         peer.requests.clear()
         async with remote_engine(peer.address, BOUND) as engine:
-            plain = await outcome(plain_tool(engine), [written(arguments)])
+            plain = await outcome(search_tool(engine, 5), [written(arguments)])
         assert [query for method, query in peer.requests if method == "GET"] == queries
     assert partial == plain
     assert [hit["title"] for hit in json.loads(str(partial))] == titles

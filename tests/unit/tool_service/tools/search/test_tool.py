@@ -1,12 +1,9 @@
 """The tool: whatever way a call comes in, its result is that of an ordinary function."""
 
-import ast
 import asyncio
-import inspect
 import itertools
 import json
 import random
-import textwrap
 from pathlib import Path
 
 import pytest
@@ -14,10 +11,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
+from examples.plain.search import search_tool
 from tool_service.execution import events as ev
 from tool_service.execution.host import Start, ToolHost, by_name
 from tool_service.execution.runner import Limits, Mode
-from tool_service.interface import Tool, tool
+from tool_service.interface import Tool
 from tool_service.tools.search import tool as tool_module
 from tool_service.tools.search.embedded import EmbeddedEngine
 from tool_service.tools.search.engine import WIDEST, Engine, Hit, Index, SearchError
@@ -41,17 +39,6 @@ QUERIES = (
     "",
     " ice  ice ",
 )
-
-
-def plain_tool(engine: Engine) -> Tool:
-    @tool(name="search")
-    async def search(query: str, site: str = "", limit: int = 5, speculate: bool = False) -> list[Hit]:
-        """The same as an ordinary function."""
-        await engine.open()
-        found = await Found.of(engine, query)
-        return await found.narrowed(site, limit)
-
-    return search
 
 
 @pytest.fixture(scope="module")
@@ -128,7 +115,7 @@ def check_same(index, arguments, places, pauses):
     async def both() -> tuple[object, object]:
         engine = engine_over(index)
         partial = await outcome(tool_module._search(engine, 5), cut(written(arguments), places), pauses=pauses)
-        return partial, await outcome(plain_tool(engine), [written(arguments)])
+        return partial, await outcome(search_tool(engine, 5), [written(arguments)])
 
     partial, plain = asyncio.run(both())
     assert isinstance(plain, str)
@@ -381,21 +368,3 @@ def test_settings_that_are_wrong_or_contradict_each_other_are_named(given, named
     with pytest.raises(ValidationError) as caught:
         SearchSettings(**given)
     assert all(name in str(caught.value) for name in named)
-
-
-def test_the_partial_tool_differs_from_the_ordinary_function_in_three_lines(index):
-    engine = engine_over(index)
-    partial, plain = (lines_of(made) for made in (tool_module._search(engine, 5), plain_tool(engine)))
-    assert len(partial) == len(plain)
-    assert sum(one != other for one, other in zip(partial, plain, strict=True)) == 3
-
-
-def lines_of(made: Tool) -> list[str]:
-    """A tool's function without decorator, docstring and comments: each statement a line, its head one too."""
-    [function] = ast.parse(textwrap.dedent(inspect.getsource(made.function))).body
-    assert isinstance(function, ast.AsyncFunctionDef)
-    function.decorator_list.clear()
-    del function.body[0]
-    for default in (node for node in ast.walk(function) if isinstance(node, ast.arguments)):
-        default.defaults = [ast.Constant(None)] * len(default.defaults)
-    return ast.unparse(function).splitlines()
