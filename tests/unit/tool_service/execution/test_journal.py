@@ -81,6 +81,7 @@ async def test_the_file_outlives_the_service_and_is_its_users_alone(tmp_path: Pa
         journal = EffectJournal(path)
         assert await journal.begin("a/call_1", "send", "{}") == expected
         await journal.finish("a/call_1", "sent")
+        assert [file.stat().st_mode & 0o077 for file in path.parent.iterdir()] == [0] * 3
         await journal.aclose()
     assert path.parent.stat().st_mode & 0o077 == 0
 
