@@ -7,6 +7,7 @@ damaged file is noticed and made anew.
 """
 
 import contextlib
+import fcntl
 import hashlib
 import importlib.util
 import json
@@ -101,6 +102,21 @@ def pull(name: str) -> Path:
     if is_intact(name):
         return folder
     folder.parent.mkdir(parents=True, exist_ok=True)
+    with _alone_in(folder.parent):
+        if not is_intact(name):
+            _make(name, folder)
+    return folder
+
+
+@contextlib.contextmanager
+def _alone_in(folder: Path) -> Iterator[None]:
+    """One process at a time: a second one waits, and finds what the first has made."""
+    with (folder / ".lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+
+
+def _make(name: str, folder: Path) -> None:
     with (
         tempfile.TemporaryDirectory(dir=folder.parent, prefix=".converting-") as work,
         _source(CATALOGUE[name], Path(work)) as gguf,
@@ -108,9 +124,7 @@ def pull(name: str) -> Path:
         made = Path(work) / "model"
         _convert(CATALOGUE[name], gguf, made)
         shutil.rmtree(folder, ignore_errors=True)
-        with contextlib.suppress(OSError):  # another process was faster: its files are as good as ours
-            made.rename(folder)
-    return folder
+        made.rename(folder)
 
 
 def remove(name: str) -> bool:
