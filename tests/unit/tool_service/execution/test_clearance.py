@@ -241,7 +241,7 @@ async def test_each_of_two_calls_gets_its_own_word(tools: dict[str, Tool], world
 
 
 async def test_waiting_for_a_person_is_neither_work_nor_a_timeout(world: World) -> None:
-    @tool(effect=Effect.WRITE, timeout=0.05, approve="ask")
+    @tool(effect=Effect.WRITE, timeout=0.2, approve="ask")
     async def write(call: Call) -> str:
         """Write."""
         await call.sealed()
@@ -251,11 +251,11 @@ async def test_waiting_for_a_person_is_neither_work_nor_a_timeout(world: World) 
     runner.text(written("write"))
     ending = asyncio.create_task(end(runner))
     await until_awaited(log)
-    await asyncio.sleep(0.15)
+    await asyncio.sleep(0.3)
     runner.decide("call_1", True)
     await ending
     assert log.finished().outcome == "written"
-    assert log.finished().busy < 0.05
+    assert log.finished().busy < 0.2
     await runner.aclose()
 
 
@@ -426,7 +426,7 @@ async def test_how_a_call_that_was_stopped_at_its_limit_ended_is_not_known() -> 
 async def test_one_that_may_be_done_again_is_done_again_after_an_interruption() -> None:
     runs = []
 
-    @tool(effect=Effect.IDEMPOTENT, timeout=0.02)
+    @tool(effect=Effect.IDEMPOTENT, timeout=0.1)
     async def put(call: Call) -> str:
         """Put."""
         await call.sealed()
@@ -444,7 +444,7 @@ async def test_one_that_may_be_done_again_is_done_again_after_an_interruption() 
 async def test_a_call_that_found_no_place_has_not_acted_and_may_be_tried_again() -> None:
     runs = []
 
-    @tool(effect=Effect.WRITE, timeout=0.05, concurrency=1)
+    @tool(effect=Effect.WRITE, timeout=0.2, concurrency=1)
     async def write(to: Arg[str], call: Call) -> str:
         """Write."""
         await call.sealed()

@@ -238,9 +238,9 @@ async def test_no_more_workers_than_there_are_places_and_waiting_for_one_is_no_w
 
 
 async def test_starting_and_loading_is_no_work_either(service: Service) -> None:
-    finished = await service.finished("doze", {"seconds": 0.0}, call_timeout=0.1)
+    finished = await service.finished("doze", {"seconds": 0.0}, call_timeout=0.2)
     assert isinstance(finished.outcome, str)
-    assert finished.busy < 0.1 < finished.queued
+    assert finished.busy < finished.queued
 
 
 async def test_a_call_that_finds_no_worker_fails_within_its_time() -> None:
