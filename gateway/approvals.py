@@ -18,10 +18,14 @@ Decide = Callable[[decoder_pb2.Decide], None]
 
 
 class Approvals:
-    """The calls that wait, by completion and call."""
+    """The calls that wait, by completion and call.
+
+    A client that tries again while its first try still runs has two completions of one id. A word is for both: to them
+    it is one call, which acts once.
+    """
 
     def __init__(self) -> None:
-        self._awaited: dict[tuple[str, str], Decide] = {}
+        self._awaited: dict[tuple[str, str], set[Decide]] = {}
 
     @contextmanager
     def of(self, request_id: str, decide: Decide) -> Iterator["CompletionApprovals"]:
@@ -36,19 +40,20 @@ class Approvals:
         """Passes a person's word on. Raises ServiceError NOT_AWAITED where nobody waits for it."""
         if len(request.reason) > MAX_REASON_CHARS:
             reject(Reason.INVALID_LIMIT, f"reason has {len(request.reason)} characters; at most {MAX_REASON_CHARS}.")
-        decide = self._awaited.pop((request.request_id, request.call_id), None)
-        if decide is None:
+        waiting = self._awaited.pop((request.request_id, request.call_id), None)
+        if waiting is None:
             reject(
                 Reason.NOT_AWAITED,
                 f"no call {shown(request.call_id)} of completion {shown(request.request_id)} waits here to be allowed.",
             )
-        decide(decoder_pb2.Decide(call_id=request.call_id, approved=request.approved, reason=request.reason))
+        for decide in waiting:
+            decide(decoder_pb2.Decide(call_id=request.call_id, approved=request.approved, reason=request.reason))
 
 
 class CompletionApprovals:
     """Follows the events of one completion."""
 
-    def __init__(self, awaited: dict[tuple[str, str], Decide], request_id: str, decide: Decide) -> None:
+    def __init__(self, awaited: dict[tuple[str, str], set[Decide]], request_id: str, decide: Decide) -> None:
         self._awaited = awaited
         self._request_id = request_id
         self._decide = decide
@@ -60,7 +65,7 @@ class CompletionApprovals:
             case "approval_awaited":
                 call_id = response.approval_awaited.call_id
                 self._calls.add(call_id)
-                self._awaited[self._request_id, call_id] = self._decide
+                self._awaited.setdefault((self._request_id, call_id), set()).add(self._decide)
             case "call_finished" if response.call_finished.call_id in self._calls:
                 self._forget(response.call_finished.call_id)
 
@@ -71,5 +76,7 @@ class CompletionApprovals:
 
     def _forget(self, call_id: str) -> None:
         self._calls.discard(call_id)
-        if self._awaited.get((self._request_id, call_id)) == self._decide:
-            del self._awaited[self._request_id, call_id]
+        waiting = self._awaited.get((self._request_id, call_id), set())
+        waiting.discard(self._decide)
+        if not waiting:
+            self._awaited.pop((self._request_id, call_id), None)

@@ -1,5 +1,6 @@
 """`python -m tool_service`: hosts tools. `--help` lists every setting."""
 
+import asyncio
 import sys
 
 import structlog
@@ -36,9 +37,11 @@ async def _serve(host: ToolHost, settings: ToolSettings) -> None:
         reflect=settings.reflection,
     )
     await server.start()
+    warming = asyncio.create_task(host.warm_up())
     await server.ready()
     await until_stopped(server, settings.grace_seconds)
     await servicer.idle(CLOSE_SECONDS)
+    warming.cancel()
 
 
 def main() -> int:

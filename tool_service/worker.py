@@ -1,10 +1,12 @@
-"""A worker: `python -m tool_service.worker SOCKET PARENT MEMORY_BYTES`, started by `execution/workers.py`.
+"""A worker, started by `execution/workers.py` with the arguments SOCKET, LEASH and MEMORY_BYTES.
 
 Reads a task a line and answers each with a line. It holds no gRPC object and knows nothing of completions: it loads the
 tool from its source, as the service did, and calls the function.
 """
 
-import ctypes
+import base64
+import contextlib
+import fcntl
 import functools
 import json
 import os
@@ -12,48 +14,71 @@ import resource
 import signal
 import socket
 import sys
+from collections.abc import Mapping
 from typing import Any
 
-from tool_service.execution.render import cut, render
+from tool_service.execution.output import MAX_ARTIFACT_BYTES, left_out
+from tool_service.execution.render import cut, described, render, whole
+from tool_service.interface.artifact import Artifact
 from tool_service.interface.reject import Reject
 from tool_service.interface.schema import InvalidArgumentError
 from tool_service.interface.tool import Tool
 from tool_service.tools.sources import ToolLoadError, tools_of
 
-PR_SET_PDEATHSIG = 1
+F_SETSIG = 10  # fcntl(2), Linux
 
 
 def main() -> None:
     """Answers until the service closes the socket."""
-    descriptor, parent, memory_bytes = map(int, sys.argv[1:])
-    _die_with(parent)
+    descriptor, leash, memory_bytes = map(int, sys.argv[1:])
+    _die_with(leash)
     resource.setrlimit(resource.RLIMIT_AS, (memory_bytes, memory_bytes))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the service's affair; it ends us when it has drained
     with socket.socket(fileno=descriptor) as connection:
         connection.set_inheritable(False)
         stream = connection.makefile("rwb")
+        _write(stream, {"ready": ""})
         for line in stream:
-            stream.write(json.dumps(_answer(**json.loads(line))).encode() + b"\n")
-            stream.flush()
+            _write(stream, _answer(**json.loads(line)))
 
 
-def _answer(source: str, tool: str, arguments: dict[str, Any], max_chars: int) -> dict[str, str]:
+def _write(stream: Any, answer: dict[str, Any]) -> None:
+    for printed in (sys.stdout, sys.stderr):
+        with contextlib.suppress(Exception):  # a function may have closed it
+            printed.flush()
+    stream.write(json.dumps(answer, ensure_ascii=False).encode() + b"\n")
+    stream.flush()
+
+
+def _answer(source: str, tool: str = "", arguments_json: str = "{}", max_chars: int = 10_000) -> dict[str, Any]:
     try:
-        found = _tool(source, tool)
-        return {"result": cut(render(found.function(**_values(found, arguments))), max_chars)}
+        tools = _tools(source)
+        if not tool:
+            return {"loaded": source}
+        return _given(_called(tools, source, tool, json.loads(arguments_json)), max_chars)
     except Reject as error:
-        return {"rejected": str(error)[:max_chars]}
+        return {"rejected": whole(str(error))[:max_chars]}
     except BaseException as error:  # SystemExit too: a tool that wants to exit has failed, its worker has not
-        return {"raised": cut(f"{type(error).__name__}: {error}" if str(error) else type(error).__name__, max_chars)}
+        return {"raised": cut(described(error), max_chars)}
+
+
+def _given(result: Any, max_chars: int) -> dict[str, Any]:
+    if not isinstance(result, Artifact):
+        return {"result": cut(render(result), max_chars)}
+    if len(result.data) > MAX_ARTIFACT_BYTES:
+        return {"result": left_out(result)}
+    return {"artifact": [whole(result.name), whole(result.media_type), base64.b64encode(result.data).decode()]}
 
 
 @functools.cache
-def _tool(source: str, name: str) -> Tool:
-    for tool in tools_of(source):
-        if tool.name == name:
-            return tool
-    raise ToolLoadError(f"{source} no longer has the tool {name}")
+def _tools(source: str) -> Mapping[str, Tool]:
+    return {tool.name: tool for tool in tools_of(source)}
+
+
+def _called(tools: Mapping[str, Tool], source: str, name: str, arguments: dict[str, Any]) -> Any:
+    if name not in tools:
+        raise ToolLoadError(f"{source} no longer has the tool {name}")
+    return tools[name].function(**_values(tools[name], arguments))
 
 
 def _values(tool: Tool, arguments: dict[str, Any]) -> dict[str, Any]:
@@ -64,11 +89,18 @@ def _values(tool: Tool, arguments: dict[str, Any]) -> dict[str, Any]:
         raise ToolLoadError(f"{tool.source} has changed: {error}") from error
 
 
-def _die_with(parent: int) -> None:
-    ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
-    if os.getppid() != parent:
-        os._exit(1)
+def _die_with(leash: int) -> None:
+    """Has the kernel kill our whole group when the service closes the pipe `leash`, dying included.
 
-
-if __name__ == "__main__":
-    main()
+    The signal comes whatever a function is doing, and also to what it has started, unlike that of PR_SET_PDEATHSIG,
+    which goes to one process, and when the *thread* ends that started it.
+    """
+    if sys.platform == "linux":
+        fcntl.fcntl(leash, fcntl.F_SETOWN, -os.getpgrp())
+        fcntl.fcntl(leash, F_SETSIG, signal.SIGKILL)
+        fcntl.fcntl(leash, fcntl.F_SETFL, fcntl.fcntl(leash, fcntl.F_GETFL) | os.O_ASYNC)
+    os.set_inheritable(leash, False)
+    os.set_blocking(leash, False)
+    with contextlib.suppress(BlockingIOError):
+        if not os.read(leash, 1):
+            os._exit(1)  # the service ended before we were tied to it

@@ -2,6 +2,7 @@
 
 import typer
 
+from gateway.cli.approve import approve
 from gateway.cli.ask import ask
 from gateway.cli.demo import demo
 from gateway.cli.index import index
@@ -19,6 +20,7 @@ app = typer.Typer(
 )
 app.command(context_settings=PASS_THROUGH)(up)
 app.command()(ask)
+app.command()(approve)
 app.add_typer(tools)
 app.add_typer(models)
 app.command()(index)

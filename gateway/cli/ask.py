@@ -9,6 +9,7 @@ import typer
 from rich.text import Text
 
 from gateway.cli.artifacts import ArtifactsOption, Keep, saver
+from gateway.cli.asking import Approve, Asking
 from gateway.cli.client import complete
 from gateway.cli.failure import Peer
 from gateway.cli.live import ledger_line
@@ -25,7 +26,7 @@ from gateway.cli.options import (
     utf8,
 )
 from gateway.cli.run import plain_console, run, say
-from gateway.cli.show import JsonLines, Show, Silent, follow, show_on
+from gateway.cli.show import JsonLines, Panes, Show, Silent, follow, show_on
 from protos.conveyor.gateway.v1 import gateway_pb2 as pb
 
 _MODES = {
@@ -92,6 +93,12 @@ def ask(
         ),
     ] = None,
     artifacts: ArtifactsOption = None,
+    approve: Annotated[
+        Approve,
+        typer.Option(
+            help="what to say of calls that a person must allow; ask: y or n on a terminal, else `conveyor approve`"
+        ),
+    ] = Approve.ASK,
     timeout: TimeoutOption = None,
     gateway: GatewayOption = GATEWAY_ADDRESS,
     as_json: JsonOption = False,
@@ -111,7 +118,9 @@ def ask(
         replay=[] if replay is None else _replay(replay),
     )
     peer = Peer("gateway", reachable(gateway), "--gateway")
-    run(_ask(peer, request, timeout, saver(artifacts), as_json, json_stream), debug=debug, as_json=as_json)
+    show = _show(as_json, json_stream)
+    asking = Asking(show, peer, approve, keys=isinstance(show, Panes) and sys.stdin.isatty())
+    run(_ask(peer, request, timeout, saver(artifacts), asking, as_json, json_stream), debug=debug, as_json=as_json)
 
 
 def tool_use(tools: tuple[str, ...], call_format: str | None, mode: Mode, choice: str) -> pb.ToolUse | None:
@@ -125,9 +134,15 @@ def tool_use(tools: tuple[str, ...], call_format: str | None, mode: Mode, choice
 
 
 async def _ask(
-    peer: Peer, request: pb.CompleteRequest, timeout_seconds: float | None, keep: Keep, as_json: bool, json_stream: bool
+    peer: Peer,
+    request: pb.CompleteRequest,
+    timeout_seconds: float | None,
+    keep: Keep,
+    show: Show,
+    as_json: bool,
+    json_stream: bool,
 ) -> int:
-    live = await follow(complete(peer, request, timeout_seconds), _show(as_json, json_stream), keep)
+    live = await follow(complete(peer, request, timeout_seconds), show, keep)
     if as_json:
         print(json.dumps(live.to_json()))
     elif not json_stream and live.finished is not None:

@@ -37,6 +37,7 @@ _FRAME_LINES = 2
 _FRAME_COLUMNS = 4
 _ECHO_COLUMNS = 2  # left free beside the panes: a terminal's `^C` there must not begin a new line
 _LINE_WIDTH = 200
+_QUESTION_CHARS = 2_000
 _CALLS_SHARE = 0.4
 _CALLS_SHARE_WITH_UNITS = 0.6
 _LEAST_SHOWN_SECONDS = 0.005  # less is nothing where two decimals are shown
@@ -167,6 +168,9 @@ class Call:
     units: list[Unit] = field(default_factory=list)
     artifacts: list[Kept] = field(default_factory=list)
     outcome: CallFinished | None = None
+    awaited_until: float | None = None  # when the time to allow it is up
+    to_allow: str = ""  # its arguments, all of them, for who must allow it
+    question: str = ""  # put to who watches
 
     def add_argument(self, delta: ArgumentsDelta) -> None:
         """More of an argument, as far as it is written."""
@@ -175,9 +179,14 @@ class Call:
         self.arguments.add(delta.text or delta.value_json)
 
     def elapsed(self, now: float) -> float:
-        """Seconds since its tool began to run or, before that, since its name was read; in the end, those it worked."""
+        """Seconds since its tool began to run or, before that, since its name was read; in the end, those it worked.
+
+        While it waits to be allowed, those that are left.
+        """
         if self.outcome is not None:
             return seconds(self.outcome.busy)
+        if self.phase is Phase.AWAITING and self.awaited_until is not None:
+            return max(0.0, self.awaited_until - now)
         return max(0.0, now - (self.opened_at if self.started_at is None else self.started_at))
 
     def last_words(self) -> str:
@@ -307,7 +316,9 @@ class Live:
             case "call_artifact":
                 call.artifacts.append(self._keep(response.call_artifact))
             case "approval_awaited":
-                call.phase = Phase.AWAITING
+                awaited = response.approval_awaited
+                call.phase, call.awaited_until = Phase.AWAITING, self.at + seconds(awaited.timeout)
+                call.to_allow = printable(awaited.arguments_json)
             case "call_finished":
                 call.outcome = response.call_finished
                 call.phase = Phase.FAILED if response.call_finished.HasField("error") else Phase.FINISHED
@@ -367,8 +378,13 @@ def _call_view(call: Call, now: float, units: bool) -> Iterator[RenderableType]:
         " ",
         (f"{call.phase} {call.error_code()}".strip(), _STYLES[call.phase]),
         (f" {call.elapsed(now):.{1 if call.outcome is None else 2}f} s", "dim"),
+        " left" if call.phase is Phase.AWAITING else "",
         no_wrap=True,
     )
+    if call.phase is Phase.AWAITING:
+        yield Text(f"  {call.to_allow[:_QUESTION_CHARS]}", overflow="fold")
+        yield Text(f"  {call.question}".rstrip(), style="bold yellow")
+        return
     yield from map(_unit_view, call.units if units else ())
     for kept in call.artifacts:
         yield Text(f"  {kept}", overflow="fold")  # all of a path is needed

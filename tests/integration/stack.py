@@ -114,9 +114,11 @@ async def running_stack(
 @contextlib.asynccontextmanager
 async def tool_service(tools: Iterable[Tool]) -> AsyncIterator[int]:
     """A tool service on a free port."""
-    servicer = ToolServicer(ToolHost(by_name(tools)), ToolSettings())
+    host = ToolHost(by_name(tools))
+    servicer = ToolServicer(host, ToolSettings())
     async with serving(lambda server: tool_pb2_grpc.add_ToolServiceServicer_to_server(servicer, server)) as port:
         yield port
+    await host.aclose()
 
 
 @contextlib.asynccontextmanager
@@ -135,6 +137,15 @@ def interpreters() -> set[int]:
     """The interpreters of the tool `python`: what its fork server has forked."""
     pid = shared_fork_server().pid
     return {int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()}
+
+
+def children() -> set[int]:
+    """This process's child processes."""
+    found: set[int] = set()
+    for task in Path("/proc/self/task").iterdir():
+        with contextlib.suppress(FileNotFoundError):  # a thread that has ended meanwhile
+            found |= set(map(int, (task / "children").read_text().split()))
+    return found
 
 
 def is_alive(pid: int) -> bool:

@@ -1,16 +1,25 @@
 """What stands between a sealed call and its effect: a person's approval where it is asked for, and the journal, which
 lets each call act once.
 
-    sealed ─▶ approved? ─▶ noted in the journal ─▶ may act ─▶ outcome noted
+    sealed ─▶ acted before? ─▶ approved? ─▶ noted in the journal ─▶ may act ─▶ outcome noted
 """
 
 import asyncio
+from typing import Protocol
 
 from tool_service.execution.events import ApprovalAwaited, Failure
-from tool_service.execution.journal import Fresh, Interrupted, JournalError, KeyReused, Repeated
+from tool_service.execution.journal import Fresh, Interrupted, JournalError, KeyReused, Repeated, Verdict
 from tool_service.execution.shared import Shared
 from tool_service.interface.effect import Effect
 from tool_service.interface.tool import Tool
+
+
+class Ask(Protocol):
+    """`EffectJournal.look` or `begin`."""
+
+    async def __call__(self, key: str, tool: str, arguments_json: str, *, again: bool) -> Verdict:
+        """What the journal knows of a call."""
+        ...
 
 
 class Clearance:
@@ -31,9 +40,18 @@ class Clearance:
 
     async def obtain(self, arguments_json: str) -> str | Failure | None:
         """Waits until the call may act. Gives None then, or else the outcome that it has without acting."""
-        if self._tool.asks and (refusal := await self._approval(arguments_json)):
+        acts, asks = not self._tool.effect.harmless, self._tool.asks
+        if acts and asks:  # nobody is asked to allow what was done already
+            known = await self._ask_journal(self._shared.journal.look, arguments_json)
+            if known is not None:
+                return known
+        if asks and (refusal := await self._approval(arguments_json)):
             return refusal
-        return None if self._tool.effect.harmless else await self._first_time(arguments_json)
+        if not acts:
+            return None
+        known = await self._ask_journal(self._shared.journal.begin, arguments_json)
+        self._noted = known is None
+        return known
 
     def decide(self, approved: bool, reason: str) -> None:
         """A person's word. Ignored where nobody waits for it."""
@@ -46,6 +64,12 @@ class Clearance:
         if self._noted:
             await self._shared.journal.finish(self._key, outcome)
 
+    async def withdraw(self) -> None:
+        """Forgets a call that was allowed to act and did not. Raises JournalError."""
+        if self._noted:
+            self._noted = False
+            await self._shared.journal.withdraw(self._key)
+
     async def _approval(self, arguments_json: str) -> Failure | None:
         seconds = self._shared.approval_seconds
         self._decision = asyncio.get_running_loop().create_future()
@@ -55,22 +79,21 @@ class Clearance:
         except TimeoutError:
             return Failure("DENIED", f"Nobody allowed this call within {seconds:g} s.")
 
-    async def _first_time(self, arguments_json: str) -> str | Failure | None:
+    async def _ask_journal(self, ask: Ask, arguments_json: str) -> str | Failure | None:
         again = self._tool.effect is Effect.IDEMPOTENT
         try:
-            verdict = await self._shared.journal.begin(self._key, self._tool.name, arguments_json, again=again)
+            verdict = await ask(self._key, self._tool.name, arguments_json, again=again)
         except JournalError as error:
             return Failure("RAISED", f"The call was not run: {error}.")
         match verdict:
             case Fresh():
-                self._noted = True
                 return None
             case Repeated():
                 return verdict.outcome
             case Interrupted():
                 return Failure(
                     "OUTCOME_UNKNOWN",
-                    "This call was begun before and interrupted; it may have acted. It was not run again.",
+                    "This call was begun before and its end is not known; it may have acted. It was not run again.",
                 )
             case KeyReused():
                 return Failure(

@@ -1,20 +1,25 @@
 """The tools of a service, and the completions that use them."""
 
 import asyncio
+import secrets
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 
+import structlog
+
 from tool_service.execution.events import Event
-from tool_service.execution.journal import EffectJournal
+from tool_service.execution.journal import EffectJournal, JournalError
 from tool_service.execution.runner import Limits, Mode, Runner
 from tool_service.execution.shared import Shared
-from tool_service.execution.workers import WorkerPool
+from tool_service.execution.workers import WorkerPool, runs_in_worker
 from tool_service.formats import FORMATS
 from tool_service.formats.format import Format, ToolSchema
 from tool_service.interface.tool import Tool
 from tool_service.interface.toolbox import Toolbox
 
 APPROVAL_SECONDS = 120.0
+
+log = structlog.get_logger()
 
 
 class UnknownFormatError(Exception):
@@ -32,7 +37,7 @@ class FormatMismatchError(Exception):
 @dataclass(frozen=True, slots=True)
 class Start:
     """A completion to open. `required_tool`: a tool's name, "*" for any, or empty. `completion_id`: the same in every
-    try of one request, and no other's.
+    try of one request, and no other's; empty for one that is tried once.
     """
 
     format: str
@@ -80,6 +85,16 @@ class ToolHost:
         """Whether the only tool of a format is there and calls others."""
         return format_.only_tool in self.tools and _takes_toolbox(self.tools[format_.only_tool])
 
+    async def warm_up(self) -> None:
+        """Makes ready what the first calls would wait for: a worker, and the journal."""
+        if any(not tool.effect.harmless for tool in self.tools.values()):
+            try:
+                await self.journal.open()
+            except JournalError as error:
+                log.error("calls that change the world will fail", cause=str(error))
+        for source in {tool.source for tool in self.tools.values() if runs_in_worker(tool)}:
+            await self.workers.warm_up(source)
+
     async def aclose(self) -> None:
         """Ends the workers and closes the journal."""
         await self.workers.aclose()
@@ -94,7 +109,7 @@ class ToolHost:
         tools, inner = self._roles(format_, named)
         schemas = [schema_of(tool) for tool in tools.values()]
         shared = Shared(
-            completion_id=start.completion_id,
+            completion_id=start.completion_id or secrets.token_hex(16),
             mode=start.mode,
             limits=start.limits,
             slots=self.slots,

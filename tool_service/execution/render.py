@@ -21,3 +21,12 @@ def cut(text: str, limit: int, room: int | None = None) -> str:
     """The first `room` characters, by default `limit`, with a line that says so if that is not all."""
     room = limit if room is None else room
     return text if len(text) <= room else f"{text[:room]}\n[cut at {limit} characters]"
+
+
+def described(error: BaseException) -> str:
+    """An exception's type and text, also where the exception has trouble telling it."""
+    try:
+        text = whole(str(error))
+    except Exception:
+        text = ""
+    return f"{type(error).__name__}: {text}" if text else type(error).__name__

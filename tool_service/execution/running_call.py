@@ -7,8 +7,9 @@ The parser's verbs (`open_argument` … `seal`, `give_up`) fill it with input at
 is the only thing that modes time differently. What goes wrong before the launch is told at the launch, so that a mode
 that starts late also fails late.
 
-Sealing has two steps where the tool changes the world or a person must allow it: the text is complete, then the call is
-cleared (`clearance.py`). Only then `Call.sealed()` returns, and only then a tool that cannot start early begins.
+Sealing has two steps where the tool changes the world or a person must allow it: the text is complete, and then, once
+the call is launched too, it is cleared (`clearance.py`). Only then `Call.sealed()` returns, and only then a tool that
+cannot start early begins.
 """
 
 import asyncio
@@ -26,10 +27,10 @@ from tool_service.execution.clearance import Clearance
 from tool_service.execution.events import CallFinished, CallStarted, Failure, TurnVetoed, UnitFinished
 from tool_service.execution.journal import JournalError
 from tool_service.execution.output import Output
-from tool_service.execution.render import render, whole
+from tool_service.execution.render import described, render, whole
 from tool_service.execution.shared import Shared
 from tool_service.execution.threads import start_thread
-from tool_service.execution.workers import Task, ToolRaised, WorkerDied
+from tool_service.execution.workers import NoPlaceError, Task, ToolRaised, WorkerDied, runs_in_worker
 from tool_service.formats.events import JsonValue
 from tool_service.interface.artifact import Artifact
 from tool_service.interface.call import Call
@@ -97,6 +98,8 @@ class RunningCall:
         self._task: asyncio.Task[None] | None = None
         self._thread: asyncio.Future[Any] | None = None
         self._launched = False
+        self._complete: int | None = None  # where in the text
+        self._begun = False  # whether the tool has run at all
         self._queued = 0.0
 
     @property
@@ -133,10 +136,11 @@ class RunningCall:
         if self._verdict is not None:
             return
         self._arguments_json = json.dumps(arguments, ensure_ascii=False)
-        if self._clearance.needed:
-            self._clearing = asyncio.create_task(self._clear(offset), name=f"clearance {self.id}")
-        else:
+        self._complete = offset
+        if not self._clearance.needed:
             self.call.seal(offset)
+        elif self._launched:
+            self._start_clearing(offset)
 
     def give_up(self, failure: Failure) -> None:
         """The call will never be sealed: its tool is stopped and what it prepared undone."""
@@ -156,6 +160,8 @@ class RunningCall:
         else:
             self._task = asyncio.create_task(self._run(), name=f"tool {self.tool.name} {self.id}")
             self._task.add_done_callback(self._on_done)
+            if self._clearance.needed and self._complete is not None:
+                self._start_clearing(self._complete)
 
     async def finished(self) -> None:
         """Waits for the outcome."""
@@ -169,9 +175,18 @@ class RunningCall:
         _, stubborn = await asyncio.wait(tasks, timeout=CANCEL_SECONDS) if tasks else ((), ())
         if stubborn:
             log.error("tool ignores its cancellation", tool=self.tool.name)
+        await self._withdraw_unless_begun()
+
+    def _start_clearing(self, offset: int) -> None:
+        self._clearing = asyncio.create_task(self._clear(offset), name=f"clearance {self.id}")
 
     async def _clear(self, offset: int) -> None:
-        outcome = await self._clearance.obtain(self._arguments_json)
+        outcome: str | Failure | None
+        try:
+            outcome = await self._clearance.obtain(self._arguments_json)
+        except Exception as error:
+            log.exception("clearance failed", call=self.call.key)
+            outcome = Failure("RAISED", f"The call was not run: {described(error)}.")
         if outcome is not None:
             self._conclude(outcome)
         elif self._verdict is None:
@@ -214,7 +229,10 @@ class RunningCall:
             self._verdict = outcome if self._verdict is None else self._verdict
         finally:
             self.meter.end()
+            if self._clearing is not None:
+                self._clearing.cancel()  # what failed before it was cleared waits for nobody
             await self.call.abandon()
+            await self._withdraw_unless_begun()
         if unsettled:
             await self._note(outcome)
         self._finish(self._verdict)
@@ -231,13 +249,13 @@ class RunningCall:
             if self._verdict is None:
                 raise
             return self._verdict
-        except _NoPlaceError:
+        except NoPlaceError:
             return Failure("TIMEOUT", f"{self.tool.name} had no free place for {self._timeout:g} s.")
         except (ToolRaised, WorkerDied) as error:
             return Failure("RAISED", f"{error}.")
         except BaseException as error:  # also SystemExit and KeyboardInterrupt: no tool ends the service
             log.info("tool raised", tool=self.tool.name, error=type(error).__name__)
-            return Failure("RAISED", f"{type(error).__name__}: {error}" if str(error) else type(error).__name__)
+            return Failure("RAISED", described(error))
 
     async def _work(self) -> str:
         if not self.tool.starts_early:
@@ -259,7 +277,7 @@ class RunningCall:
             async with asyncio.timeout(self._timeout):
                 await self._shared.slots[self.tool.name].acquire()
         except TimeoutError:
-            raise _NoPlaceError from None
+            raise NoPlaceError from None
         self._queued = time.monotonic() - began
 
     def _release_slot(self) -> None:
@@ -272,6 +290,9 @@ class RunningCall:
 
     async def _invoke(self) -> str:
         function = self.tool.function
+        if runs_in_worker(self.tool):
+            return await self._invoke_in_worker()
+        self._begun = True
         if inspect.isasyncgenfunction(function):
             async with contextlib.aclosing(function(**self._given())) as pieces:
                 async for piece in pieces:
@@ -280,15 +301,15 @@ class RunningCall:
             return self._output.text
         if inspect.iscoroutinefunction(function):
             return self._result(await function(**self._given()))
-        if self.tool.source:
-            return await self._invoke_in_worker()
         self._thread = start_thread(function, self._given())
         return self._result(await asyncio.shield(self._thread))
 
     async def _invoke_in_worker(self) -> str:
-        await self.meter.queue(self._shared.workers.place())
-        most = self._shared.limits.max_result_chars
-        return await self._shared.workers.run(Task(self.tool.source, self.tool.name, self._arguments_json, most))
+        async with self._shared.workers.place(self.meter.queue, self._timeout) as worker:
+            await self.meter.queue(worker.load(self.tool.source))
+            self._begun = True
+            most = self._shared.limits.max_result_chars
+            return self._result(await worker.run(Task(self.tool.source, self.tool.name, self._arguments_json, most)))
 
     def _say(self, piece: Any) -> None:
         if isinstance(piece, Artifact):
@@ -319,6 +340,11 @@ class RunningCall:
             return Toolbox(self._inner_calls.tools, self._inner_calls)
         return self.call
 
+    async def _withdraw_unless_begun(self) -> None:
+        if not self._begun:
+            with contextlib.suppress(JournalError):  # it then counts as one that may have acted
+                await self._clearance.withdraw()
+
     async def _note(self, outcome: str | Failure) -> None:
         try:
             await self._clearance.note(outcome)
@@ -338,7 +364,3 @@ class RunningCall:
         timing = (self.meter.busy, self.meter.waiting, self._queued + self.meter.queued)
         self._emit(CallFinished(self.id, outcome, self._arguments_json, *timing))
         self._finished.set()
-
-
-class _NoPlaceError(Exception):
-    """Every place of the tool stayed taken."""

@@ -4,29 +4,50 @@ takes nothing else with it.
 A pool heals itself: a worker that was killed or has died is replaced when the next call needs one. Workers start when
 they are first needed and are kept for the calls to come. What is said between the two is one line of JSON each way:
 
-    {"source": …, "tool": …, "arguments": {…}, "max_chars": n}   ─▶   {"result" | "rejected" | "raised": text}
+    {"source": …}                                                  ─▶   {"loaded" | "raised": text}
+    {"source": …, "tool": …, "arguments_json": …, "max_chars": n}  ─▶   {"result" | "rejected" | "raised": text}
+                                                                   or   {"artifact": [name, media type, base64]}
 
 See `tool_service.worker` for the other side.
 """
 
 import asyncio
+import base64
 import contextlib
+import inspect
 import json
 import os
 import signal
 import socket
 import subprocess
 import sys
-from dataclasses import dataclass
+from collections.abc import AsyncIterator, Awaitable
+from dataclasses import asdict, dataclass
+from typing import Any, Protocol, TypeVar
 
 import structlog
 
+from tool_service.execution.printed import Printed
+from tool_service.interface.artifact import Artifact
 from tool_service.interface.reject import Reject
+from tool_service.interface.tool import Tool
 
 DEFAULT_COUNT = 4
 DEFAULT_MEMORY_BYTES = 4 << 30
+START_SECONDS = 60.0  # for a process to start, and for a source to load: some import half the world
 DEATH_SECONDS = 5.0
+DYING_SECONDS = 0.1  # between the end of a process's socket and its exit
 LINE_BYTES = 32 << 20  # more than the longest result, escaped
+
+# Modules are found where the service finds them; the environment, which a function may hand on, stays as it is.
+_PROGRAM = """
+import os, sys
+sys.path[:] = sys.argv.pop(1).split(os.pathsep)
+from tool_service.worker import main
+main()
+"""
+
+T = TypeVar("T")
 
 log = structlog.get_logger()
 
@@ -39,6 +60,18 @@ class WorkerDied(Exception):
     """The process ended in the middle of a call; the message says how."""
 
 
+class NoPlaceError(Exception):
+    """Every place stayed taken."""
+
+
+class Queue(Protocol):
+    """How a call waits for a place."""
+
+    async def __call__(self, place: Awaitable[T], /) -> T:
+        """Waits, on the clock that the call has for waiting."""
+        ...
+
+
 @dataclass(frozen=True, slots=True)
 class Task:
     """A call of the plain function of the tool `tool` of `source`, a Python file or module."""
@@ -48,10 +81,11 @@ class Task:
     arguments_json: str
     max_chars: int
 
-    def line(self) -> bytes:
-        """As the worker reads it."""
-        data = {"source": self.source, "tool": self.tool, "max_chars": self.max_chars}
-        return json.dumps({**data, "arguments": json.loads(self.arguments_json)}).encode() + b"\n"
+
+def runs_in_worker(tool: Tool) -> bool:
+    """Whether it is a plain function that a worker can load."""
+    function = tool.function
+    return bool(tool.source) and not (inspect.iscoroutinefunction(function) or inspect.isasyncgenfunction(function))
 
 
 class WorkerPool:
@@ -60,116 +94,216 @@ class WorkerPool:
     def __init__(self, count: int = DEFAULT_COUNT, memory_bytes: int = DEFAULT_MEMORY_BYTES) -> None:
         self._memory_bytes = memory_bytes
         self._places = asyncio.Semaphore(count)
-        self._idle: list[_Worker] = []
-        self._busy: set[_Worker] = set()
+        self._idle: list[Worker] = []
+        self._busy: set[Worker] = set()
+        self._closed = False
 
-    async def place(self) -> None:
-        """Waits until `run` may be called; each call of it takes one."""
-        await self._places.acquire()
+    @contextlib.asynccontextmanager
+    async def place(self, queue: Queue, seconds: float) -> AsyncIterator["Worker"]:
+        """A worker for one call; killed where the block is left by WorkerDied or a cancel.
 
-    async def run(self, task: Task) -> str:
-        """Runs a task and gives its result, at the place that `place` gave. A cancel kills the worker.
-
-        Raises Reject, ToolRaised or WorkerDied.
+        Raises NoPlaceError where none is free within `seconds`, or WorkerDied.
         """
         try:
-            worker = self._living() or await _Worker.start(self._memory_bytes)
+            async with asyncio.timeout(seconds):
+                await queue(self._places.acquire())
+        except TimeoutError:
+            raise NoPlaceError from None
+        try:
+            worker = await queue(self._living())
             self._busy.add(worker)
             try:
-                answer = await worker.run(task)
-            except BaseException:
-                await asyncio.shield(asyncio.create_task(worker.kill()))
+                yield worker
+            except (Reject, ToolRaised):
+                await self._keep(worker)
                 raise
+            except BaseException:
+                await _to_the_end(worker.kill())
+                raise
+            else:
+                await self._keep(worker)
             finally:
                 self._busy.discard(worker)
-            self._idle.append(worker)
         finally:
             self._places.release()
-        return _outcome(answer)
+
+    async def warm_up(self, source: str) -> None:
+        """Has one worker ready that has loaded `source`. Whatever goes wrong is told when it is called."""
+        with contextlib.suppress(ToolRaised, WorkerDied, NoPlaceError):
+            async with self.place(_at_once, START_SECONDS) as worker:
+                await worker.load(source)
 
     async def aclose(self) -> None:
-        """Kills every worker."""
+        """Kills every worker; what still runs fails."""
+        self._closed = True
         workers = (*self._idle, *self._busy)
         self._idle.clear()
         await asyncio.gather(*(worker.kill() for worker in workers))
 
-    def _living(self) -> "_Worker | None":
+    async def _living(self) -> "Worker":
         while self._idle:
-            worker = self._idle.pop()
+            worker = self._idle.pop()  # the one that worked last, whose memory is the warmest
             if worker.is_alive:
                 return worker
-            worker.close()
-        return None
+            await _to_the_end(worker.kill())  # what it had started may live
+        worker = await Worker.start(self._memory_bytes)
+        if self._closed:
+            await _to_the_end(worker.kill())
+            raise WorkerDied("the tools are being shut down")
+        return worker
+
+    async def _keep(self, worker: "Worker") -> None:
+        worker.rest()
+        if self._closed:
+            await _to_the_end(worker.kill())
+        else:
+            self._idle.append(worker)
 
 
-class _Worker:
-    """One process, the leader of its group."""
+class Worker:
+    """One process, the leader of its group. Whoever starts it kills it."""
 
-    def __init__(
-        self, process: asyncio.subprocess.Process, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
-    ) -> None:
+    def __init__(self, process: asyncio.subprocess.Process, leash: int, printed: Printed) -> None:
         self._process = process
-        self._reader = reader
-        self._writer = writer
+        self._leash = leash
+        self._printed = printed
+        self._reader: asyncio.StreamReader | None = None
+        self._writer: asyncio.StreamWriter | None = None
+        self._loaded: set[str] = set()
+        self._killed = False
 
     @classmethod
-    async def start(cls, memory_bytes: int) -> "_Worker":
-        """Starts one. It dies with the service: its socket is at its end then, and the kernel sees to it too."""
+    async def start(cls, memory_bytes: int) -> "Worker":
+        """Starts one, and waits until it can take a task. Raises WorkerDied."""
         ours, theirs = socket.socketpair()
-        with theirs:
-            command = (sys.executable, "-m", "tool_service.worker", theirs.fileno(), os.getpid(), memory_bytes)
-            try:
-                process = await asyncio.create_subprocess_exec(
-                    *map(str, command),
-                    stdin=subprocess.DEVNULL,
-                    stdout=sys.stderr.fileno(),  # what a tool prints is for the log
-                    pass_fds=(theirs.fileno(),),
-                    start_new_session=True,
-                )
-                reader, writer = await asyncio.open_connection(sock=ours, limit=LINE_BYTES)
-            except BaseException:
-                ours.close()
-                raise
-        return cls(process, reader, writer)
+        held, leash = os.pipe()  # its end is the end of the worker and its group, which the kernel sees to
+        printed, said = os.pipe()
+        try:
+            process = await asyncio.create_subprocess_exec(
+                *(sys.executable, "-c", _PROGRAM, os.pathsep.join(map(os.path.abspath, sys.path))),
+                *map(str, (theirs.fileno(), held, memory_bytes)),
+                stdin=subprocess.DEVNULL,
+                stdout=said,
+                stderr=said,
+                pass_fds=(theirs.fileno(), held),
+                start_new_session=True,
+            )
+        except BaseException as error:
+            ours.close()
+            os.close(leash)
+            os.close(printed)
+            if isinstance(error, OSError):
+                raise WorkerDied(f"no process can be started: {error}") from error
+            raise
+        finally:
+            theirs.close()
+            os.close(held)
+            os.close(said)
+        worker = cls(process, leash, Printed(printed))
+        try:
+            await worker._open(ours)
+        except BaseException:
+            ours.close()
+            await _to_the_end(worker.kill())
+            raise
+        return worker
 
     @property
     def is_alive(self) -> bool:
         """Whether it can take a task, as far as is known."""
-        return self._process.returncode is None and not self._reader.at_eof()
+        return self._process.returncode is None and self._reader is not None and not self._reader.at_eof()
 
-    async def run(self, task: Task) -> dict[str, str]:
-        """The worker's answer. Raises WorkerDied."""
+    async def load(self, source: str) -> None:
+        """Has it load a source, unless it has. Raises ToolRaised or WorkerDied."""
+        if source in self._loaded:
+            return
+        self._printed.begin(source)
         try:
-            self._writer.write(task.line())
-            await self._writer.drain()
-            line = await self._reader.readuntil(b"\n")
-        except (asyncio.IncompleteReadError, asyncio.LimitOverrunError, ConnectionError):
-            raise WorkerDied(f"{task.tool}'s process {_how(await self.kill())}") from None
-        answer: dict[str, str] = json.loads(line)
-        return answer
+            async with asyncio.timeout(START_SECONDS):
+                _outcome(await self._ask({"source": source}, source))
+        except TimeoutError:
+            raise WorkerDied(f"{source} was not loaded within {START_SECONDS:g} s") from None
+        self._loaded.add(source)
+
+    async def run(self, task: Task) -> str | Artifact:
+        """The function's result. Raises Reject, ToolRaised or WorkerDied."""
+        self._printed.begin(task.tool)
+        return _outcome(await self._ask(asdict(task), task.tool))
+
+    def rest(self) -> None:
+        """Its call is over."""
+        self._printed.end()
 
     async def kill(self) -> int | None:
         """Kills its whole group; its exit status, or None for one that does not end."""
-        with contextlib.suppress(ProcessLookupError):
-            os.killpg(self._process.pid, signal.SIGKILL)
-        self.close()
+        if not self._killed:
+            self._killed = True  # once: after its end the kernel may give its number to another
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(self._process.pid, signal.SIGKILL)
+            os.close(self._leash)
+            self._printed.close()
+            if self._writer is not None:
+                self._writer.close()
         try:
             return await asyncio.wait_for(self._process.wait(), DEATH_SECONDS)
         except TimeoutError:
             log.error("worker does not end after SIGKILL", pid=self._process.pid)
             return None
 
-    def close(self) -> None:
-        """Frees the socket."""
-        self._writer.close()
+    async def _open(self, ours: socket.socket) -> None:
+        self._reader, self._writer = await asyncio.open_connection(sock=ours, limit=LINE_BYTES)
+        self._printed.begin("worker")
+        try:
+            async with asyncio.timeout(START_SECONDS):
+                await self._answer("the worker")
+        except TimeoutError:
+            raise WorkerDied(f"the worker did not start within {START_SECONDS:g} s") from None
+
+    async def _ask(self, question: dict[str, Any], who: str) -> dict[str, Any]:
+        if self._writer is None:
+            raise WorkerDied(f"{who}'s process was not started")
+        with contextlib.suppress(ConnectionError):  # reading tells why
+            self._writer.write(json.dumps(question).encode() + b"\n")
+            await self._writer.drain()
+        return await self._answer(who)
+
+    async def _answer(self, who: str) -> dict[str, Any]:
+        if self._reader is None:
+            raise WorkerDied(f"{who}'s process was not started")
+        try:
+            answer: dict[str, Any] = json.loads(await self._reader.readuntil(b"\n"))
+        except (asyncio.LimitOverrunError, ValueError):
+            raise WorkerDied(f"{who}'s process gave an answer that makes no sense") from None
+        except (asyncio.IncompleteReadError, ConnectionError):
+            raise WorkerDied(f"{who}'s process {_how(await _to_the_end(self._end()))}") from None
+        return answer
+
+    async def _end(self) -> int | None:
+        """Its exit status, where it has closed its socket; killed where it does not end by itself."""
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(self._process.wait(), DYING_SECONDS)
+        return await self.kill()
 
 
-def _outcome(answer: dict[str, str]) -> str:
+async def _at_once(place: Awaitable[T]) -> T:
+    return await place
+
+
+async def _to_the_end(work: Awaitable[T]) -> T:
+    """Awaits what must be done to its end, even when it is cancelled meanwhile."""
+    return await asyncio.shield(asyncio.ensure_future(work))
+
+
+def _outcome(answer: dict[str, Any]) -> str | Artifact:
     if "rejected" in answer:
         raise Reject(answer["rejected"])
     if "raised" in answer:
         raise ToolRaised(answer["raised"])
-    return answer["result"]
+    if "artifact" in answer:
+        name, media_type, data = answer["artifact"]
+        return Artifact(name, media_type, base64.b64decode(data))
+    result: str = answer.get("result", "")
+    return result
 
 
 def _how(status: int | None) -> str:

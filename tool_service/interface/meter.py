@@ -84,13 +84,13 @@ class Meter:
         finally:
             self._resume(label, offset)
 
-    async def queue(self, place: Awaitable[object]) -> None:
+    async def queue(self, place: Awaitable[T]) -> T:
         """Waits for something that another call has, off the clock; then the same unit goes on."""
         label, offset = (self._unit[0], self._unit[1]) if self._unit else ("queued", 0)
         self.end()
         began = time.monotonic()
         try:
-            await place
+            return await place
         finally:
             self.queued += time.monotonic() - began
             self.begin(label, offset)

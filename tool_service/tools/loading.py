@@ -118,7 +118,7 @@ def _is_wanted(name: str, settings: ToolSettings) -> bool:
 def _state_folder(settings: ToolSettings) -> Path:
     """`state_folder`, or where the XDG Base Directory Specification has it."""
     state = os.environ.get("XDG_STATE_HOME") or Path.home() / ".local" / "state"
-    return Path(settings.state_folder) if settings.state_folder else Path(state) / "conveyor"
+    return Path(settings.state_folder).expanduser() if settings.state_folder else Path(state) / "conveyor"
 
 
 def _distributed() -> list[Tool]:

@@ -1,0 +1,124 @@
+"""Plain functions that misbehave, for workers to load."""
+
+import ctypes
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+from tool_service.interface import Artifact, Effect, Reject, tool
+
+calls = 0
+
+
+@tool
+def count() -> list[int]:
+    """Tell the process and how often it was called."""
+    global calls
+    calls += 1
+    return [os.getpid(), calls]
+
+
+@tool
+def add(a: int, b: int = 2) -> int:
+    """Add."""
+    return a + b
+
+
+@tool
+def fail(how: str) -> str:
+    """Fail in one of many ways."""
+    match how:
+        case "reject":
+            raise Reject("not for you")
+        case "raise":
+            raise ValueError("caf\udce9")
+        case "mute":
+            raise Mute
+        case "exit":
+            sys.exit(3)
+        case "interrupt":
+            raise KeyboardInterrupt
+        case "_exit":
+            os._exit(3)
+        case "segfault":
+            ctypes.string_at(0)
+        case "kill":
+            os.kill(os.getpid(), signal.SIGKILL)
+        case "memory":
+            return str(len(bytearray(10 << 30)))
+        case "close":
+            os.closerange(3, 100)
+        case "garble":
+            sockets = [link for link in Path("/proc/self/fd").glob("*") if link.is_socket()]
+            os.write(int(sockets[0].name), b"{garbled\n")
+    return "failed to fail"
+
+
+class Mute(Exception):
+    """Cannot tell what is wrong."""
+
+    def __str__(self) -> str:
+        raise RuntimeError
+
+
+@tool(timeout=0.3)
+def hang() -> str:
+    """Hang where Python cannot be interrupted."""
+    ctypes.PyDLL(None).sleep(60)
+    return ""
+
+
+@tool
+def wait(file: str) -> str:
+    """Tell the process in a file, start a child that does not end, and wait."""
+    child = subprocess.Popen(["sleep", "60"])
+    Path(file).with_suffix(".new").write_text(f"{os.getpid()} {child.pid}")
+    Path(file).with_suffix(".new").rename(file)
+    time.sleep(60)
+    return ""
+
+
+@tool
+def leave_child() -> int:
+    """Start a child that does not end, and leave it."""
+    return subprocess.Popen(["sleep", "60"]).pid
+
+
+@tool
+def long_result(chars: int) -> str:
+    """Give much."""
+    return "\x01" * chars
+
+
+@tool
+def loud(lines: int) -> str:
+    """Print much."""
+    for _ in range(lines):
+        print("x" * 999)
+    os.write(2, b"the last words\n")
+    return "done"
+
+
+@tool
+def plot(size: int) -> Artifact:
+    """Draw."""
+    return Artifact("a/plot.png", "image/png", bytes(size))
+
+
+@tool(effect=Effect.WRITE, timeout=0.3)
+def write(file: str, seconds: float = 0.0) -> str:
+    """Write a line."""
+    with Path(file).open("a") as opened:
+        opened.write("line\n")
+    time.sleep(seconds)
+    return "written"
+
+
+@tool
+def doze(seconds: float) -> int:
+    """Take a while."""
+    time.sleep(seconds)
+    return os.getpid()
