@@ -14,6 +14,7 @@ ROOT = Path(__file__).resolve().parents[2]
 MOST = 3
 
 PAPER = {  # our tools, and what the paper calls them
+    "python": "CodeGen",
     "search": "Search",
     "plan": "Planning",
     "local_news": "Validation",
@@ -37,8 +38,8 @@ def function(path: Path, name: str) -> ast.FunctionDef | ast.AsyncFunctionDef:
 
 
 def lines(node: ast.AST) -> list[str]:
-    """Its source in one normal form: no comments, a statement a line, the head in one."""
-    return ast.unparse(node).splitlines()
+    """Its source in one normal form: no comments, no indentation, a statement a line, the head in one."""
+    return [line.strip() for line in ast.unparse(node).splitlines()]
 
 
 def differing(plain: list[str], partial: list[str]) -> int:

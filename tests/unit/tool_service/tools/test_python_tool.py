@@ -1,13 +1,12 @@
 """The tool `python`: statements while they are written, the value and the figures at the end, and how it fails."""
 
 import asyncio
-import difflib
-import inspect
 import logging
 from contextlib import aclosing, asynccontextmanager
 
 import pytest
 
+from examples.plain.python import python_tool as plain_tool
 from tool_service.interface import Artifact, Reject, Session, Stream
 from tool_service.interface.meter import Meter
 from tool_service.interface.session import SessionState
@@ -106,40 +105,9 @@ async def test_leaving_the_call_ends_the_interpreter(completion):
     assert not interpreter.is_alive
 
 
-def plain(interpreters):
-    async def python(code: str, session: Session):
-        """Run Python code. Variables stay from call to call. What is printed, the last value and figures come back.
-
-        Args:
-            code: Python source code.
-        """
-        async with interpreters.program(session) as program:
-            async for piece in program.run(code):
-                yield piece
-            async for piece in program.end():
-                yield piece
-
-    return python
-
-
-def lines_of(function) -> list[str]:
-    lines = [line.strip() for line in inspect.getsource(function).splitlines()]
-    return [line for line in lines[lines[0].startswith("@") :] if line]
-
-
-def test_the_plain_tool_differs_in_three_lines_at_most():
-    difference = list(difflib.ndiff(lines_of(plain(None)), lines_of(tool.python.function)))
-    signatures = [line for line in difference if "async def" in line and line[0] == "+"]
-    assert [line for line in difference if line[0] == "+" and line not in signatures] == [
-        "+ async for statement in code.units(StatementSplitter()):",
-        "+ async for piece in program.run(statement):",
-    ]
-    assert len(signatures) == 1
-
-
 async def test_the_plain_tool_does_the_same(completion):
     state = Session(completion.state, completion._meter)
-    async with aclosing(plain(INTERPRETERS)(code="x = 2\nprint(x)\nx * 21", session=state)) as pieces:
+    async with aclosing(plain_tool(INTERPRETERS).function(code="x = 2\nprint(x)\nx * 21", session=state)) as pieces:
         assert "".join([piece async for piece in pieces]) == "2\n42\n"
 
 
