@@ -279,7 +279,7 @@ async def test_artifacts_are_saved_where_they_are_to_be(pace, tmp_path):
             status, _, errors = await conveyor(port, *arguments)
             assert status == 0
     saved = sorted((tmp_path / "new").iterdir())
-    assert [path.name for path in saved] == ["_picture-2.png", "_picture.png"]
+    assert [path.name for path in saved] == ["picture-2.png", "picture.png"]
     assert [path.read_text() for path in saved] == ["to be", "to be"]
     assert f"image/png, 5 bytes: {saved[0]}" in errors
 
@@ -289,10 +289,10 @@ async def test_without_a_folder_artifacts_are_named(pace):
     async with tool_service([draw]) as port:
         _, output, errors = await conveyor(port, "draw", "--arguments", '{"text": "to be"}', *pace, "--json")
         assert json.loads(output)["artifacts"] == [
-            {"name": "../picture.png", "media_type": "image/png", "byte_count": 5}
+            {"name": "picture.png", "media_type": "image/png", "byte_count": 5}
         ]
         _, _, errors = await conveyor(port, "draw", "--arguments", '{"text": "to be"}', *pace)
-    assert "../picture.png, image/png, 5 bytes; --artifacts FOLDER saves it" in errors
+    assert "picture.png, image/png, 5 bytes; --artifacts FOLDER saves it" in errors
 
 
 @PACES

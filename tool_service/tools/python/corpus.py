@@ -422,7 +422,7 @@ try:
 except* ValueError as group:
     frame = group.__traceback__.tb_frame
     while frame:
-        if "CONVEYOR_SELFTEST" in str(frame.f_globals.get("os", os).environ): print("ESCAPED")
+        if "SELFTEST_SECRET" in str(frame.f_globals.get("os", os).environ): print("ESCAPED")
         frame = frame.f_back
     print(frame.f_builtins["open"](CANARY).read() if frame else open(CANARY).read())
 ## the frame of a generator

@@ -37,7 +37,7 @@ LIMITS = InterpreterLimits(
 AT_A_TIME = 4
 ATTEMPT_SECONDS = 10.0  # no more than this is anyone's to run: then it is closed, as a tool's timeout would
 MARK = "ESCAPED"
-SECRET_VARIABLE = "CONVEYOR_SELFTEST_SECRET"
+SECRET_VARIABLE = "SELFTEST_SECRET"
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,6 +105,7 @@ class World:
 
     def close(self) -> None:
         """Removes it all."""
+        os.environ.pop(SECRET_VARIABLE, None)
         self._sleeper.kill()
         self._sleeper.wait()
         self._tcp.close()
