@@ -288,9 +288,7 @@ async def test_artifacts_are_saved_where_they_are_to_be(pace, tmp_path):
 async def test_without_a_folder_artifacts_are_named(pace):
     async with tool_service([draw]) as port:
         _, output, errors = await conveyor(port, "draw", "--arguments", '{"text": "to be"}', *pace, "--json")
-        assert json.loads(output)["artifacts"] == [
-            {"name": "picture.png", "media_type": "image/png", "byte_count": 5}
-        ]
+        assert json.loads(output)["artifacts"] == [{"name": "picture.png", "media_type": "image/png", "byte_count": 5}]
         _, _, errors = await conveyor(port, "draw", "--arguments", '{"text": "to be"}', *pace)
     assert "picture.png, image/png, 5 bytes; --artifacts FOLDER saves it" in errors
 
