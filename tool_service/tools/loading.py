@@ -67,7 +67,8 @@ async def _open_tools(settings: ToolSettings, stack: AsyncExitStack) -> list[Too
         ]
     except SandboxUnavailable as error:
         raise ToolLoadError(
-            f"{error} Leave `python` out with tools.only, or set tools.python.sandbox to off."
+            f"{error} Leave `python` out with tools.only; or CONVEYOR_PYTHON_SANDBOX=off runs it all the same, with "
+            "limits and without network as far as the machine can, but with the service's files."
         ) from error
     except (SearchError, ValueError) as error:
         raise ToolLoadError(str(error)) from error

@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 
 from tool_service.execution.threads import start_thread
+from tool_service.execution.to_the_end import to_the_end
 from tool_service.tools.http_get.failure import CannotFetch
 from tool_service.tools.http_get.page import Page, is_text
 
@@ -22,7 +23,6 @@ class Reader:
 
     def start(self) -> None:
         """Starts the process, without waiting for it."""
-        # Not by asyncio: uvloop forks, and gRPC's threads do not live through a fork. This is vfork and exec.
         self._process = self._process or subprocess.Popen(
             [sys.executable, "-I", CHILD],
             stdin=subprocess.PIPE,
@@ -43,7 +43,7 @@ class Reader:
         """Ends the process."""
         if self._process is not None:
             self._process.kill()
-            await asyncio.shield(self._talking(b""))
+            await to_the_end(self._talking(b""))
 
     async def _html(self, page: Page) -> str:
         self.start()

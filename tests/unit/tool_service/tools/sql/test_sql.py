@@ -402,7 +402,7 @@ async def test_a_commit_whose_answer_is_lost_is_told_of_as_unknown(sqlite: Store
             with contextlib.suppress(OSError):
                 if b"sqlite_child" in (line := path.read_bytes()) and sqlite.address.encode() in line:
                     os.kill(int(path.parent.name), signal.SIGKILL)
-        with pytest.raises(Reject, match=r"not known.*status -9"):
+        with pytest.raises(Reject, match=r"not known.*SIGKILL"):
             await transaction.commit()
 
 
