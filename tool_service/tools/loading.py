@@ -17,7 +17,7 @@ from tool_service.execution.host import ToolHost, by_name
 from tool_service.execution.journal import EffectJournal
 from tool_service.execution.workers import WorkerPool
 from tool_service.interface.tool import Tool
-from tool_service.settings import ToolSettings
+from tool_service.settings import GIB, ToolSettings
 from tool_service.tools.http_get.tool import http_get_tools
 from tool_service.tools.local_news.tool import local_news_tools
 from tool_service.tools.mcp.tool import mcp_tools
@@ -42,7 +42,7 @@ async def open_host(settings: ToolSettings) -> AsyncIterator[ToolHost]:
         host = ToolHost(
             choice.of(await _open_tools(settings, stack)),
             EffectJournal(_state_folder(settings) / "effects.db"),
-            WorkerPool(settings.workers, int(settings.worker_memory_gib * (1 << 30))),
+            WorkerPool(settings.workers, int(settings.worker_memory_gib * GIB)),
             settings.approval_seconds,
         )
         stack.push_async_callback(host.aclose)

@@ -42,7 +42,7 @@ class SqliteDatabase:
         self._configuration = {
             "uri": f"file:{quote(str(path))}?mode={mode}",
             "cpu_seconds": math.ceil(settings.call_seconds),
-            **settings.model_dump(include={"writable", "row_limit", "byte_limit", "lock_seconds"}),
+            **settings.model_dump(include={"writable", "max_rows", "max_bytes", "lock_seconds"}),
         }
 
     @asynccontextmanager
