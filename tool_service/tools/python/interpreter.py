@@ -295,8 +295,7 @@ async def warm_up(server: ForkServer | None = None, font_cache: Path | None = No
 
 def require_boundary() -> None:
     """Raises `SandboxUnavailable` where this machine cannot hold an interpreter in."""
-    missing = seccomp.what_is_missing() if landlock.abi() else "the kernel has no Landlock, or it is switched off"
-    if missing:
+    if missing := landlock.what_is_missing() or seccomp.what_is_missing():
         raise SandboxUnavailable(_unavailable(missing))
 
 
