@@ -10,7 +10,8 @@ import pytest
 from decoder_service.models.loader import LoadedModel
 from protos.conveyor.gateway.v1 import gateway_pb2 as pb
 from protos.rpc.errors import Reason, from_rpc_error
-from tests.integration.stack import Stack, interpreters, is_alive, running_stack
+from tests.integration.stack import Stack, interpreters, running_stack
+from tests.processes import is_running
 from tool_service.interface import Arg, Reject, tool
 
 pytestmark = pytest.mark.timeout(240)  # the first test may have to convert the model
@@ -145,7 +146,7 @@ async def test_cancelling_frees_the_sequence_and_kills_the_interpreter_within_20
         assert opened
         began = time.monotonic()
         call.cancel()
-        while stack.decoder.engine.counts()["running"] or any(map(is_alive, opened)):
+        while stack.decoder.engine.counts()["running"] or any(map(is_running, opened)):
             assert time.monotonic() - began < 5
             await asyncio.sleep(0.002)
         seconds = time.monotonic() - began

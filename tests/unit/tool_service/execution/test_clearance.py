@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from tests.unit.tool_service.test_runner import Log, end, written
+from tests.unit.tool_service.completions import Log, end, written
 from tool_service.execution import events as ev
 from tool_service.execution.host import Start, ToolHost, by_name
 from tool_service.execution.journal import EffectJournal, JournalError

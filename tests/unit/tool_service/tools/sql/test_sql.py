@@ -1,7 +1,6 @@
 """What a script may do, what comes back, and how it is held in: alike on SQLite and PostgreSQL."""
 
 import asyncio
-import contextlib
 import os
 import signal
 import time
@@ -11,6 +10,7 @@ import psycopg
 import pytest
 
 from examples.plain.sql import plain_sql
+from tests.processes import with_command
 from tests.unit.tool_service.tools.sql.completions import BOUND, Completion, opened, written
 from tests.unit.tool_service.tools.sql.conftest import Store
 from tool_service.execution import events as ev
@@ -398,10 +398,8 @@ async def test_postgres_is_not_used_as_a_superuser(postgres_server: str) -> None
 
 async def test_a_commit_whose_answer_is_lost_is_told_of_as_unknown(sqlite: Store) -> None:
     async with sqlite.open(writable=True).begin() as transaction:
-        for path in Path("/proc").glob("[0-9]*/cmdline"):
-            with contextlib.suppress(OSError):
-                if b"sqlite_child" in (line := path.read_bytes()) and sqlite.address.encode() in line:
-                    os.kill(int(path.parent.name), signal.SIGKILL)
+        [child] = with_command("sqlite_child", sqlite.address)
+        os.kill(child, signal.SIGKILL)
         with pytest.raises(Reject, match=r"not known.*status -9"):
             await transaction.commit()
 
