@@ -31,6 +31,7 @@ class Service:
             self.process = await asyncio.create_subprocess_exec(
                 *(sys.executable, "-m", "tool_service", "--address", self.address, "--metrics-address", ""),
                 *("--modules", str(TOOLS), "--state-folder", str(self._folder / "state"), "--grace-seconds", "0.2"),
+                *("--python.preload", ""),  # nothing that takes time to import
                 cwd=ROOT,
                 stderr=log,
             )
