@@ -283,7 +283,7 @@ async def test_a_tool_that_raises_or_exits_gives_an_error_result() -> None:
 
 
 async def test_the_timeout_counts_work_and_not_the_models_slowness() -> None:
-    @tool(timeout=0.05)
+    @tool(timeout=0.4)
     async def hang(text: Arg[str]) -> str:
         """Hang."""
         await text
@@ -294,7 +294,7 @@ async def test_the_timeout_counts_work_and_not_the_models_slowness() -> None:
     runner = start(log, hang)
     runner.text('<tool_call>\n{"name": "hang"')
     await log.until(is_started)
-    await asyncio.sleep(0.1)  # longer than the timeout: time passes, but it is not the tool's
+    await asyncio.sleep(0.5)  # longer than the timeout: time passes, but it is not the tool's
     assert not log.of(ev.CallFinished)
     runner.text(', "arguments": {"text": "a"}}')
     await log.until(lambda event: isinstance(event, ev.CallFinished))

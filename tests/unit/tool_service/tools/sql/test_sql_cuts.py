@@ -17,7 +17,7 @@ from tests.unit.tool_service.tools.sql.conftest import Store
 from tests.unit.tool_service.tools.sql.cut_runs import TABLES, CutRun
 from tool_service.tools.sql.settings import SqlSettings
 
-QUIET_SECONDS = 10.0
+QUIET_SECONDS = 30.0
 
 
 class Slaughterhouse:
