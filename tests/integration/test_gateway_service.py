@@ -23,7 +23,7 @@ from protos.conveyor.tool.v1 import tool_pb2, tool_pb2_grpc
 from protos.rpc.errors import Reason, ServiceError, from_rpc_error, request_id_of, to_status
 from protos.rpc.server import Server
 
-SOON = 1.0
+SOON = 10.0
 TRACE = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
 SECRET = "a prompt that no log may hold"
 

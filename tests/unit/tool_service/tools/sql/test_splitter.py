@@ -163,7 +163,7 @@ def test_a_semicolon_inside_of_a_statement_does_not_end_it(dialect: Dialect, sta
 @pytest.mark.parametrize("hard", ["a", "$", "$a", "(", "'", "/*", "--\n", "- ", "E'a'\n", "'a'", "$$ $", "end ", "é"])
 def test_the_work_is_proportional_to_the_text(dialect: Dialect, hard: str) -> None:
     assert calls(dialect, hard * 20_000) < 11 * calls(dialect, hard * 2_000)
-    # What calls do not show, as text that is copied again and again; the best of three is what it takes when undisturbed.
+    # What calls do not show, as text that is copied again; the best of three is what it takes when undisturbed.
     assert cpu_seconds(dialect, hard * 20_000) < 20 * cpu_seconds(dialect, hard * 2_000) + 0.2
 
 
