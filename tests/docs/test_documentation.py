@@ -41,9 +41,10 @@ from gateway.settings import GatewaySettings
 from protos.rpc.errors import CATALOGUE
 from protos.rpc.settings import ServiceSettings
 from tests.integration import stack
+from tests.processes import until
+from tests.unit.tool_service.completions import Log, end, start, written
 from tool_service.execution import events as ev
-from tool_service.execution.host import Start, ToolHost, by_name
-from tool_service.execution.runner import Limits, Mode, Runner
+from tool_service.execution.runner import Runner
 from tool_service.formats import FORMATS
 from tool_service.formats.events import CallSealed
 from tool_service.settings import ToolSettings
@@ -168,52 +169,46 @@ async def test_the_client_prints_text_calls_and_ledger(
     assert re.search(r"^ *hidden +\d+\.\d{3} s$", said, re.MULTILINE)
 
 
-def runner_of(examples: Path, file: str, tool: str, events: list[ev.Event]) -> Runner:
-    """A completion in mode partial that may call one tool of one of the files."""
+def runner_of(examples: Path, file: str, log: Log) -> Runner:
+    """A completion in mode partial that may call the tools of one of the files."""
     with contextlib.chdir(examples):
-        host = ToolHost(by_name(tools_of(file)))
+        tools = tools_of(file)
     sys.modules.pop(Path(file).stem, None)
-    return host.open(Start("hermes", (tool,), Mode.PARTIAL, Limits()), events.append).runner
-
-
-async def until(condition: object) -> None:
-    async with asyncio.timeout(10):
-        while not condition():  # type: ignore[operator]  # noqa: ASYNC110 - tools run on their own
-            await asyncio.sleep(0.005)
+    return start(log, *tools)
 
 
 async def test_a_stream_is_read_while_it_is_written(examples: Path) -> None:
-    events: list[ev.Event] = []
-    runner = runner_of(examples, "my_tools.py", "shout", events)
+    log = Log()
+    runner = runner_of(examples, "my_tools.py", log)
     runner.text('<tool_call>{"name": "shout", "arguments": {"text": "to be or ')
-    await until(lambda: ev.CallOutput("call_1", "TO BE OR ") in events)
-    await runner.end_turn("length")
+    await log.until(lambda event: event == ev.CallOutput("call_1", "TO BE OR "))
+    await end(runner, "length")
     await runner.aclose()
-    assert "INCOMPLETE" in str(events)
+    assert "INCOMPLETE" in str(log.events)
 
 
 async def test_a_session_is_shared_by_the_calls_of_a_completion(examples: Path) -> None:
-    events: list[ev.Event] = []
-    runner = runner_of(examples, "notes.py", "note", events)
+    log = Log()
+    runner = runner_of(examples, "notes.py", log)
     for text in ("to be", "or not"):
-        runner.text(f'<tool_call>{{"name": "note", "arguments": {{"text": "{text}"}}}}</tool_call>\n')
-    await runner.end_turn("stop")
+        runner.text(written("note", text=text))
+    await end(runner)
     await runner.aclose()
-    assert [event.outcome for event in events if isinstance(event, ev.CallFinished)] == ["1", "2"]
+    assert [event.outcome for event in log.of(ev.CallFinished)] == ["1", "2"]
 
 
 async def test_what_a_call_prepared_is_undone_when_it_is_cut_off(
     examples: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(examples)
-    events: list[ev.Event] = []
-    runner = runner_of(examples, "save.py", "save", events)
+    log = Log()
+    runner = runner_of(examples, "save.py", log)
     runner.text('<tool_call>{"name": "save", "arguments": {"path": "poem.txt", "text": "to ')
     await until((examples / "poem.draft").exists)
-    await runner.end_turn("length")
+    await end(runner, "length")
     await runner.aclose()
     assert not list(examples.glob("poem.*"))
-    assert "INCOMPLETE" in str(events)
+    assert "INCOMPLETE" in str(log.events)
 
 
 async def test_a_rejecting_tool_stops_the_turn_before_the_rest_is_written(
@@ -221,11 +216,11 @@ async def test_a_rejecting_tool_stops_the_turn_before_the_rest_is_written(
 ) -> None:
     monkeypatch.chdir(examples)
     (examples / "poem.txt").write_text("to be")
-    events: list[ev.Event] = []
-    runner = runner_of(examples, "save.py", "save", events)
+    log = Log()
+    runner = runner_of(examples, "save.py", log)
     runner.text('<tool_call>{"name": "save", "arguments": {"path": "poem.txt", ')
-    await until(lambda: ev.TurnVetoed("call_1", "poem.txt exists already") in events)
-    await runner.end_turn("veto")
+    await log.until(lambda event: event == ev.TurnVetoed("call_1", "poem.txt exists already"))
+    await end(runner, "veto")
     await runner.aclose()
 
 
