@@ -429,3 +429,9 @@ def test_the_readme_says_where_each_folder_is() -> None:
     }
     missing = [str(folder.relative_to(ROOT)) for folder in sorted(folders)]
     assert [folder for folder in missing if f"]({folder})" not in text] == []
+
+
+def test_the_page_of_faults_names_tests_that_are_there() -> None:
+    named = set(re.findall(r"`(test_\w+)`", (DOCS / "faults.md").read_text()))
+    sources = "\n".join(path.read_text("utf-8") for path in (ROOT / "tests").rglob("test_*.py"))
+    assert named - set(re.findall(r"^(?:async )?def (test_\w+)\(", sources, re.MULTILINE)) == set()
