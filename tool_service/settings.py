@@ -21,7 +21,7 @@ GIB = 1 << 30
 
 
 class ToolSettings(ServiceSettings):
-    """Settings of the tool service; see protos/rpc/settings.py for where they come from."""
+    """Settings of `python -m tool_service`: flags, `CONVEYOR_TOOLS_KEY`, or `[tools]` in the `--config` file."""
 
     model_config = SettingsConfigDict(env_prefix="CONVEYOR_TOOLS_", env_nested_delimiter="_", env_nested_max_split=1)
     section: ClassVar[str] = "tools"
@@ -44,7 +44,9 @@ class ToolSettings(ServiceSettings):
         DEFAULT_MEMORY_BYTES / GIB, ge=0.5, le=1024, description="address space of each of them, in GiB"
     )
     max_completions: int = Field(256, ge=1, le=100_000, description="completions at once; then OVERLOADED")
-    max_call_seconds: float = Field(600.0, gt=0, le=86_400, description="longest timeout that a completion may ask for")
+    max_call_seconds: float = Field(
+        600.0, gt=0, le=86_400, description="longest that a call may work, whatever its tool says"
+    )
     max_result_chars: int = Field(
         MAX_RESULT_CHARS, ge=1, le=4_000_000, description="longest result of a call, unless a completion asks for less"
     )

@@ -25,6 +25,7 @@ from typing import Any
 
 import pytest
 import typer.main
+import yaml
 from pydantic import BaseModel
 
 import decoder_service.metrics
@@ -40,9 +41,10 @@ from gateway.settings import GatewaySettings
 from protos.rpc.errors import CATALOGUE
 from protos.rpc.settings import ServiceSettings
 from tests.integration import stack
+from tests.processes import until
+from tests.unit.tool_service.completions import Log, end, start, written
 from tool_service.execution import events as ev
-from tool_service.execution.host import Start, ToolHost, by_name
-from tool_service.execution.runner import Limits, Mode, Runner
+from tool_service.execution.runner import Runner
 from tool_service.formats import FORMATS
 from tool_service.formats.events import CallSealed
 from tool_service.settings import ToolSettings
@@ -167,52 +169,46 @@ async def test_the_client_prints_text_calls_and_ledger(
     assert re.search(r"^ *hidden +\d+\.\d{3} s$", said, re.MULTILINE)
 
 
-def runner_of(examples: Path, file: str, tool: str, events: list[ev.Event]) -> Runner:
-    """A completion in mode partial that may call one tool of one of the files."""
+def runner_of(examples: Path, file: str, log: Log) -> Runner:
+    """A completion in mode partial that may call the tools of one of the files."""
     with contextlib.chdir(examples):
-        host = ToolHost(by_name(tools_of(file)))
+        tools = tools_of(file)
     sys.modules.pop(Path(file).stem, None)
-    return host.open(Start("hermes", (tool,), Mode.PARTIAL, Limits()), events.append).runner
-
-
-async def until(condition: object) -> None:
-    async with asyncio.timeout(10):
-        while not condition():  # type: ignore[operator]  # noqa: ASYNC110 - tools run on their own
-            await asyncio.sleep(0.005)
+    return start(log, *tools)
 
 
 async def test_a_stream_is_read_while_it_is_written(examples: Path) -> None:
-    events: list[ev.Event] = []
-    runner = runner_of(examples, "my_tools.py", "shout", events)
+    log = Log()
+    runner = runner_of(examples, "my_tools.py", log)
     runner.text('<tool_call>{"name": "shout", "arguments": {"text": "to be or ')
-    await until(lambda: ev.CallOutput("call_1", "TO BE OR ") in events)
-    await runner.end_turn("length")
+    await log.until(lambda event: event == ev.CallOutput("call_1", "TO BE OR "))
+    await end(runner, "length")
     await runner.aclose()
-    assert "INCOMPLETE" in str(events)
+    assert "INCOMPLETE" in str(log.events)
 
 
 async def test_a_session_is_shared_by_the_calls_of_a_completion(examples: Path) -> None:
-    events: list[ev.Event] = []
-    runner = runner_of(examples, "notes.py", "note", events)
+    log = Log()
+    runner = runner_of(examples, "notes.py", log)
     for text in ("to be", "or not"):
-        runner.text(f'<tool_call>{{"name": "note", "arguments": {{"text": "{text}"}}}}</tool_call>\n')
-    await runner.end_turn("stop")
+        runner.text(written("note", text=text))
+    await end(runner)
     await runner.aclose()
-    assert [event.outcome for event in events if isinstance(event, ev.CallFinished)] == ["1", "2"]
+    assert [event.outcome for event in log.of(ev.CallFinished)] == ["1", "2"]
 
 
 async def test_what_a_call_prepared_is_undone_when_it_is_cut_off(
     examples: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(examples)
-    events: list[ev.Event] = []
-    runner = runner_of(examples, "save.py", "save", events)
+    log = Log()
+    runner = runner_of(examples, "save.py", log)
     runner.text('<tool_call>{"name": "save", "arguments": {"path": "poem.txt", "text": "to ')
     await until((examples / "poem.draft").exists)
-    await runner.end_turn("length")
+    await end(runner, "length")
     await runner.aclose()
     assert not list(examples.glob("poem.*"))
-    assert "INCOMPLETE" in str(events)
+    assert "INCOMPLETE" in str(log.events)
 
 
 async def test_a_rejecting_tool_stops_the_turn_before_the_rest_is_written(
@@ -220,11 +216,11 @@ async def test_a_rejecting_tool_stops_the_turn_before_the_rest_is_written(
 ) -> None:
     monkeypatch.chdir(examples)
     (examples / "poem.txt").write_text("to be")
-    events: list[ev.Event] = []
-    runner = runner_of(examples, "save.py", "save", events)
+    log = Log()
+    runner = runner_of(examples, "save.py", log)
     runner.text('<tool_call>{"name": "save", "arguments": {"path": "poem.txt", ')
-    await until(lambda: ev.TurnVetoed("call_1", "poem.txt exists already") in events)
-    await runner.end_turn("veto")
+    await log.until(lambda event: event == ev.TurnVetoed("call_1", "poem.txt exists already"))
+    await end(runner, "veto")
     await runner.aclose()
 
 
@@ -277,10 +273,49 @@ def test_every_module_that_is_to_be_run_exists() -> None:
 @pytest.mark.parametrize("path", DOCUMENTS, ids=lambda path: path.name)
 def test_every_relative_link_leads_somewhere(path: Path) -> None:
     links = [link for link in _LINK.findall(_FENCED.sub("", path.read_text("utf-8"))) if "://" not in link]
-    assert [link for link in links if not (path.parent / link.partition("#")[0]).exists()] == []
+    for link in links:
+        file, _, anchor = link.partition("#")
+        target = path.parent / file if file else path
+        assert target.exists(), link
+        assert not anchor or anchor in anchors(target), link
+
+
+def anchors(path: Path) -> set[str]:
+    """What links can name in a document: its headings, in lower case, with hyphens for spaces and no other marks."""
+    headings = re.findall(r"^#+ (.+)$", _FENCED.sub("", path.read_text("utf-8")), re.MULTILINE)
+    return {re.sub(r"[^\w -]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+@pytest.mark.parametrize("path", DOCUMENTS, ids=lambda path: path.name)
+def test_a_line_of_prose_is_no_longer_than_a_line_of_code(path: Path) -> None:
+    prose = re.sub(r"^(`{3,})\w*\n.*?^\1$", "", path.read_text("utf-8"), flags=re.DOTALL | re.MULTILINE)
+    assert [line for line in prose.splitlines() if len(line) > 120 and not line.startswith("|")] == []
+
+
+def test_the_override_of_the_containers_names_what_is_there_and_gives_a_way_out() -> None:
+    compose = yaml.safe_load((ROOT / "docker-compose.yml").read_text("utf-8"))
+    text = (DOCS / "operations.md").read_text("utf-8")
+    (override,) = [yaml.safe_load(block) for kind, block in _FENCED.findall(text) if kind == "yaml"]
+    (name, service), *others = override["services"].items()
+    assert not others
+    assert set(service["networks"]) > set(compose["services"][name]["networks"])
+    assert [network for network in service["networks"] if not compose["networks"][network].get("internal")]
+    with pytest.MonkeyPatch.context() as patch:
+        for variable, value in service["environment"].items():
+            patch.setenv(variable, value)
+        SETTINGS[name].load([])  # an unknown variable is an error
 
 
 # --- tables ---------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("path", DOCUMENTS, ids=lambda path: path.name)
+def test_no_table_has_two_rows_for_one_thing(path: Path) -> None:
+    """Paths of places above all: a row that was written twice is two that say different things sooner or later."""
+    for lines in re.findall(r"(?:^\|.*\n)+", _FENCED.sub("", path.read_text("utf-8")), re.MULTILINE):
+        cells = [row.strip("|").split(" | ")[0].strip() for row in lines.splitlines()[2:]]
+        things = [thing for cell in cells for thing in (_LINK.findall(cell) or [cell])]
+        assert sorted(set(things)) == sorted(things)
 
 
 def shown_default(value: object) -> str:
@@ -394,3 +429,9 @@ def test_the_readme_says_where_each_folder_is() -> None:
     }
     missing = [str(folder.relative_to(ROOT)) for folder in sorted(folders)]
     assert [folder for folder in missing if f"]({folder})" not in text] == []
+
+
+def test_the_page_of_faults_names_tests_that_are_there() -> None:
+    named = set(re.findall(r"`(test_\w+)`", (DOCS / "faults.md").read_text()))
+    sources = "\n".join(path.read_text("utf-8") for path in (ROOT / "tests").rglob("test_*.py"))
+    assert named - set(re.findall(r"^(?:async )?def (test_\w+)\(", sources, re.MULTILINE)) == set()

@@ -2,10 +2,8 @@
 
 import asyncio
 import contextlib
-import os
 from collections.abc import AsyncIterator, Iterable
 from dataclasses import dataclass, field
-from pathlib import Path
 
 import grpc
 
@@ -22,6 +20,7 @@ from protos.conveyor.gateway.v1 import gateway_pb2_grpc
 from protos.conveyor.tool.v1 import tool_pb2_grpc
 from protos.rpc.channel import open_channel
 from protos.rpc.server import Server
+from tests.processes import children
 from tool_service.execution.host import ToolHost, by_name
 from tool_service.interface import Tool
 from tool_service.servicer import ToolServicer
@@ -135,23 +134,4 @@ async def serving(register: object) -> AsyncIterator[int]:
 
 def interpreters() -> set[int]:
     """The interpreters of the tool `python`: what its fork server has forked."""
-    pid = shared_fork_server().pid
-    return {int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()}
-
-
-def children() -> set[int]:
-    """This process's child processes."""
-    found: set[int] = set()
-    for task in Path("/proc/self/task").iterdir():
-        with contextlib.suppress(FileNotFoundError):  # a thread that has ended meanwhile
-            found |= set(map(int, (task / "children").read_text().split()))
-    return found
-
-
-def is_alive(pid: int) -> bool:
-    """Whether a process is there and no zombie."""
-    try:
-        os.kill(pid, 0)
-        return (Path("/proc") / str(pid) / "stat").read_text().rsplit(")")[-1].split()[0] != "Z"
-    except (ProcessLookupError, FileNotFoundError):
-        return False
+    return children(shared_fork_server().pid)

@@ -7,13 +7,10 @@ import json
 import os
 import signal
 import struct
-import sys
 import termios
 from collections.abc import AsyncIterator
-from pathlib import Path
 from typing import Any
 
-import grpc
 import pytest
 from google.protobuf import duration_pb2
 
@@ -21,10 +18,7 @@ from protos.conveyor.gateway.v1 import gateway_pb2 as pb
 from protos.conveyor.gateway.v1 import gateway_pb2_grpc
 from protos.rpc import handler
 from protos.rpc.errors import Reason, ServiceError
-
-ROOT = Path(__file__).parents[2]
-BOUND = 20.0
-CLI = (sys.executable, "-m", "gateway.cli")
+from tests.integration.commands import BOUND, CLI, ROOT, conveyor, serving, start
 
 
 class FakeGateway(gateway_pb2_grpc.GatewayServiceServicer):
@@ -77,29 +71,9 @@ class FakeGateway(gateway_pb2_grpc.GatewayServiceServicer):
 
 @pytest.fixture
 async def gateway() -> AsyncIterator[FakeGateway]:
-    fake, server = FakeGateway(), grpc.aio.server()
-    gateway_pb2_grpc.add_GatewayServiceServicer_to_server(fake, server)
-    fake.address = f"127.0.0.1:{server.add_insecure_port('127.0.0.1:0')}"
-    await server.start()
-    yield fake
-    await server.stop(0)
-
-
-async def start(*arguments: str) -> asyncio.subprocess.Process:
-    return await asyncio.create_subprocess_exec(
-        *(*CLI, *arguments),
-        cwd=ROOT,
-        stdin=asyncio.subprocess.DEVNULL,
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.PIPE,
-    )
-
-
-async def conveyor(*arguments: str) -> tuple[int, str, str]:
-    process = await start(*arguments)
-    async with asyncio.timeout(BOUND):
-        output, errors = await process.communicate()
-    return process.returncode or 0, output.decode(), errors.decode()
+    fake = FakeGateway()
+    async with serving(gateway_pb2_grpc.add_GatewayServiceServicer_to_server, fake) as fake.address:
+        yield fake
 
 
 async def line_with(stream: asyncio.StreamReader, part: str) -> str:

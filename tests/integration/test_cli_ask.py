@@ -1,16 +1,13 @@
 """`conveyor ask` and the demo's comparison against a gateway that speaks the real contract over loopback."""
 
 import asyncio
-import contextlib
 import io
 import json
 import os
 import signal
-import sys
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 
-import grpc
 import pytest
 from google.protobuf import duration_pb2
 from rich.console import Console
@@ -25,8 +22,7 @@ from protos.conveyor.gateway.v1 import gateway_pb2 as pb
 from protos.conveyor.gateway.v1 import gateway_pb2_grpc
 from protos.rpc import handler
 from protos.rpc.errors import Reason, ServiceError
-
-ROOT = Path(__file__).parents[2]
+from tests.integration.commands import conveyor, serving, start
 
 
 def at(value: float) -> duration_pb2.Duration:
@@ -61,6 +57,7 @@ class FakeGateway(gateway_pb2_grpc.GatewayServiceServicer):
     """Says "print(1)", or what it is to replay; partial takes 1 s and anything else 2 s, or so it says."""
 
     def __init__(self) -> None:
+        self.address = ""
         self.requests: list[pb.CompleteRequest] = []
         self.ended = asyncio.Event()
         self.refuse: Callable[[pb.CompleteRequest], ServiceError | None] = lambda request: None
@@ -95,35 +92,9 @@ class FakeGateway(gateway_pb2_grpc.GatewayServiceServicer):
 
 @pytest.fixture
 async def gateway() -> AsyncIterator[FakeGateway]:
-    async with serving() as (fake, address):
-        fake.address = address  # type: ignore[attr-defined]
+    fake = FakeGateway()
+    async with serving(gateway_pb2_grpc.add_GatewayServiceServicer_to_server, fake) as fake.address:
         yield fake
-
-
-@contextlib.asynccontextmanager
-async def serving() -> AsyncIterator[tuple[FakeGateway, str]]:
-    fake, server = FakeGateway(), grpc.aio.server()
-    gateway_pb2_grpc.add_GatewayServiceServicer_to_server(fake, server)
-    port = server.add_insecure_port("127.0.0.1:0")
-    await server.start()
-    yield fake, f"127.0.0.1:{port}"
-    await server.stop(0)
-
-
-async def start(*arguments: str) -> asyncio.subprocess.Process:
-    return await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "gateway.cli", *arguments),
-        cwd=ROOT,
-        stdin=asyncio.subprocess.DEVNULL,
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.PIPE,
-    )
-
-
-async def conveyor(*arguments: str) -> tuple[int, str, str]:
-    process = await start(*arguments)
-    output, errors = await process.communicate()
-    return process.returncode or 0, output.decode(), errors.decode()
 
 
 async def test_text_goes_to_standard_output_and_calls_and_ledger_beside_it(gateway):
@@ -306,7 +277,7 @@ def test_a_question_on_standard_input_that_is_not_text_exits_2():
 
 async def compared(gateway: FakeGateway, trials: int) -> tuple[list[demo.Comparison], str]:
     console = Console(file=io.StringIO(), width=100, force_terminal=False, markup=False)
-    comparisons = await demo.compare(Peer("gateway", gateway.address, "--gateway"), trials, console)  # type: ignore[attr-defined]
+    comparisons = await demo.compare(Peer("gateway", gateway.address, "--gateway"), trials, console)
     console.print(demo.results_table(comparisons))
     return comparisons, console.file.getvalue()  # type: ignore[attr-defined]
 

@@ -1,13 +1,9 @@
 """`conveyor tools` against a tool service that speaks the real contract over loopback."""
 
-import asyncio
 import json
 import os
-import sys
 from collections.abc import AsyncIterator
-from pathlib import Path
 
-import grpc
 import pytest
 from google.protobuf import duration_pb2
 
@@ -15,14 +11,14 @@ from protos.conveyor.tool.v1 import tool_pb2 as pb
 from protos.conveyor.tool.v1 import tool_pb2_grpc
 from protos.rpc import handler
 from protos.rpc.errors import Reason, ServiceError
-
-ROOT = Path(__file__).parents[2]
+from tests.integration.commands import conveyor, serving
 
 
 class FakeToolService(tool_pb2_grpc.ToolServiceServicer):
     """Has one tool, `echo`, that prints `…` twice and gives its arguments back; `fail` makes it fail."""
 
     def __init__(self) -> None:
+        self.address = ""
         self.requests: list[pb.ExecuteRequest] = []
 
     @handler.streaming
@@ -75,23 +71,9 @@ class FakeToolService(tool_pb2_grpc.ToolServiceServicer):
 
 @pytest.fixture
 async def service() -> AsyncIterator[FakeToolService]:
-    fake, server = FakeToolService(), grpc.aio.server()
-    tool_pb2_grpc.add_ToolServiceServicer_to_server(fake, server)
-    fake.address = f"127.0.0.1:{server.add_insecure_port('127.0.0.1:0')}"  # type: ignore[attr-defined]
-    await server.start()
-    yield fake
-    await server.stop(0)
-
-
-async def conveyor(*arguments: str) -> tuple[int, str, str]:
-    process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "gateway.cli", *arguments),
-        cwd=ROOT,
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.PIPE,
-    )
-    output, errors = await process.communicate()
-    return process.returncode or 0, output.decode(), errors.decode()
+    fake = FakeToolService()
+    async with serving(tool_pb2_grpc.add_ToolServiceServicer_to_server, fake) as fake.address:
+        yield fake
 
 
 async def test_the_list_for_people(service):

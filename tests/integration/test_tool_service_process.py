@@ -12,7 +12,7 @@ import pytest
 
 from gateway.cli.processes import free_addresses
 from protos.conveyor.tool.v1 import tool_pb2, tool_pb2_grpc
-from tests.integration.stack import is_alive
+from tests.processes import ended, told
 
 ROOT = Path(__file__).parents[2]
 TOOLS = ROOT / "tests/unit/tool_service/execution/worker_tools.py"
@@ -31,6 +31,7 @@ class Service:
             self.process = await asyncio.create_subprocess_exec(
                 *(sys.executable, "-m", "tool_service", "--address", self.address, "--metrics-address", ""),
                 *("--modules", str(TOOLS), "--state-folder", str(self._folder / "state"), "--grace-seconds", "0.2"),
+                *("--python.preload", ""),  # nothing that takes time to import
                 cwd=ROOT,
                 stderr=log,
             )
@@ -64,19 +65,6 @@ class Service:
 Execute = grpc.aio.StreamStreamCall[tool_pb2.ExecuteRequest, tool_pb2.ExecuteResponse]
 
 
-async def told(file: Path) -> list[int]:
-    async with asyncio.timeout(BOUND):
-        while not file.exists():  # noqa: ASYNC110 - another process writes it
-            await asyncio.sleep(0.005)
-    return [int(pid) for pid in file.read_text().split()]
-
-
-async def gone(pids: list[int], seconds: float) -> None:
-    async with asyncio.timeout(seconds):
-        while any(map(is_alive, pids)):  # noqa: ASYNC110 - they are not our children
-            await asyncio.sleep(0.005)
-
-
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGKILL])
 async def test_a_service_that_ends_in_the_middle_of_a_call_leaves_no_process(
     tmp_path: Path, number: signal.Signals
@@ -87,7 +75,7 @@ async def test_a_service_that_ends_in_the_middle_of_a_call_leaves_no_process(
         service.process.send_signal(number)
         async with asyncio.timeout(BOUND):
             status = await service.process.wait()
-        await gone(pids, 1.0)
+        await ended(pids)
         with pytest.raises(grpc.aio.AioRpcError):
             await running
     assert status == (0 if number != signal.SIGKILL else -signal.SIGKILL)
@@ -100,7 +88,7 @@ async def test_a_client_that_leaves_ends_the_worker_of_its_call(tmp_path: Path) 
         pids = await told(tmp_path / "pids")
         running.cancel()
         await asyncio.gather(running, return_exceptions=True)
-        await gone(pids, 1.0)
+        await ended(pids)
         assert (await service.call("add", request_id="r2", a=1)).result == "3"
 
 

@@ -1,11 +1,9 @@
 """The examples run as their docstrings say, and each shows what it is there for."""
 
-import asyncio
 import json
 import re
 import shlex
 import tarfile
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -13,7 +11,8 @@ import pytest
 from examples.backup import back_up
 from examples.days_between import days_between
 from examples.expenses import add_expenses
-from tests.unit.tool_service.test_runner import Log, end, start, written
+from tests.processes import until
+from tests.unit.tool_service.completions import Log, end, start, written
 from tool_service.execution import events as ev
 from tool_service.execution.host import Start, ToolHost, by_name
 from tool_service.execution.runner import Limits, Mode
@@ -36,12 +35,6 @@ async def told(tool: Tool, **arguments: object) -> str:
     await host.aclose()
     outcome = log.finished().outcome
     return outcome if isinstance(outcome, str) else f"{outcome.code}: {outcome.message}"
-
-
-async def until(condition: Callable[[], object]) -> None:
-    async with asyncio.timeout(5):
-        while not condition():  # noqa: ASYNC110 - the tool's thread writes on its own
-            await asyncio.sleep(0.005)
 
 
 def test_there_are_three() -> None:

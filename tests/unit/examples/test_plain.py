@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from examples.plain import local_news as plain_local_news
-from tests.unit.tool_service.test_runner import Log, end, start, written
+from tests.unit.tool_service.completions import Log, end, start, written
 from tool_service.execution.runner import Mode
 from tool_service.interface import Tool
 from tool_service.tools.http_get.fetching import Web

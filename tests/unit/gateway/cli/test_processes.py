@@ -12,6 +12,7 @@ import pytest
 
 from gateway.cli.failure import Failure
 from gateway.cli.processes import Service, Services, State, bind_error, free_addresses, is_taken
+from tests.processes import ended, is_running
 
 STAND_IN = str(Path(__file__).with_name("stand_in.py"))
 
@@ -19,19 +20,6 @@ STAND_IN = str(Path(__file__).with_name("stand_in.py"))
 def stand_in(behaviour: str, name: str = "one", grace_seconds: float = 5.0) -> Service:
     (address,) = free_addresses(1)
     return Service(name, (sys.executable, STAND_IN, behaviour, "--address", address), address, grace_seconds)
-
-
-def is_alive(process_id: int) -> bool:
-    try:
-        return Path(f"/proc/{process_id}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
-    except FileNotFoundError:
-        return False
-
-
-async def until_dead(process_id: int) -> None:
-    async with asyncio.timeout(5):
-        while is_alive(process_id):  # noqa: ASYNC110 - the event is in another process
-            await asyncio.sleep(0.01)
 
 
 async def test_services_are_waited_for_then_drained(tmp_path):
@@ -44,7 +32,7 @@ async def test_services_are_waited_for_then_drained(tmp_path):
     assert seen[0] == ("one", State.STARTING)
     assert services.killed == ()
     assert "drained" in (tmp_path / "one.log").read_text()
-    assert not any(map(is_alive, process_ids.values()))
+    assert not any(map(is_running, process_ids.values()))
 
 
 async def test_one_that_answers_but_is_not_ready_is_loading(tmp_path):
@@ -67,7 +55,7 @@ async def test_an_early_death_tells_the_end_of_the_log_and_stops_the_others(tmp_
             await services.wait_healthy()
     assert caught.value.details[-1] == "info: cannot load the model"
     assert str(tmp_path / "decoder.log") in caught.value.remedy
-    assert not any(map(is_alive, services.process_ids.values()))
+    assert not any(map(is_running, services.process_ids.values()))
 
 
 async def test_a_death_later_on_is_noticed(tmp_path):
@@ -85,7 +73,7 @@ async def test_one_that_does_not_drain_is_killed_with_its_whole_group(tmp_path, 
     lines = map(json.loads, (tmp_path / "one.log").read_text().splitlines())
     grandchild = next(line["process_id"] for line in lines if line["event"] == "child")
     assert services.killed == ("one",)
-    await until_dead(grandchild)
+    await ended([grandchild])
 
 
 async def test_a_cancelled_stop_kills_at_once(tmp_path):
@@ -97,7 +85,7 @@ async def test_a_cancelled_stop_kills_at_once(tmp_path):
     stopping.cancel()
     with pytest.raises(asyncio.CancelledError):
         await stopping
-    assert not is_alive(services.process_ids["one"])
+    assert not is_running(services.process_ids["one"])
 
 
 async def test_where_one_cannot_be_started_none_is_left(tmp_path):
@@ -105,7 +93,7 @@ async def test_where_one_cannot_be_started_none_is_left(tmp_path):
     services = Services([stand_in("serve"), blocked], tmp_path)
     with pytest.raises(ValueError, match="null byte"):
         await services.start()
-    assert not is_alive(services.process_ids["one"])
+    assert not is_running(services.process_ids["one"])
 
 
 async def test_log_lines_are_echoed_as_text(tmp_path):
@@ -134,10 +122,10 @@ asyncio.run(main())
     parent = await asyncio.create_subprocess_exec(sys.executable, "-c", program, stdout=asyncio.subprocess.PIPE)
     assert parent.stdout is not None
     child = int(await parent.stdout.readline())
-    assert is_alive(child)
+    assert is_running(child)
     parent.kill()
     await parent.communicate()
-    await until_dead(child)
+    await ended([child])
 
 
 def test_free_addresses_differ():

@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.unit.tool_service.test_runner import Log, end, start, written
+from tests.unit.tool_service.completions import Log, end, start, written
 from tool_service.execution.events import Failure
 from tool_service.execution.render import described
 from tool_service.interface import tool

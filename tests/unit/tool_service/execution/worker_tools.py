@@ -82,9 +82,9 @@ def wait(file: str) -> str:
 
 
 @tool
-def leave_child() -> int:
-    """Start a child that does not end, and leave it."""
-    return subprocess.Popen(["sleep", "60"]).pid
+def leave_child(folder: str = "") -> int:
+    """Start a child that does not end, and leave it; it puts its process id into a folder."""
+    return subprocess.Popen(["sh", "-c", 'test -z "$1" || : > "$1/$$"; exec sleep 60', "sh", folder]).pid
 
 
 @tool

@@ -1,5 +1,6 @@
 """What breaks a limit makes its call malformed; the rest of the turn lives."""
 
+import sys
 from typing import Any
 
 import pytest
@@ -16,7 +17,28 @@ JSON_ARGUMENTS = [name for name in TYPED if SPELLINGS[name].seals == "}" and nam
 WITHOUT_TYPES = [name for name in TYPED if not SPELLINGS[name].types]
 
 GOOD: dict[str, Any] = {"query": "a", "city": "b"}
+FEW_CHARACTERS = 10_000  # a limit that is reached quickly
 each_typed = pytest.mark.parametrize("name", TYPED)
+
+
+def each_up_to_a_limit(*names: str, always: str = "") -> pytest.MarkDecorator:
+    """Formats with a limit of few characters and with the real one: one of them always, all when there is time."""
+    few = [(name, FEW_CHARACTERS) for name in names]
+    many = [pytest.param(name, MAX_CHARACTERS, marks=[] if name == always else pytest.mark.slow) for name in names]
+    return pytest.mark.parametrize(("name", "limit"), [*few, *many], indirect=["limit"])
+
+
+@pytest.fixture
+def limit(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> int:
+    """The most characters that arguments may have, in every module that counts them."""
+    modules = [module for name, module in sys.modules.items() if name.startswith("tool_service.formats.")]
+    for name, factor in (("MAX_CHARACTERS", 1), ("MAX_HELD", 8)):
+        counting = [module for module in modules if hasattr(module, name)]
+        assert counting
+        for module in counting:
+            assert getattr(module, name) == factor * MAX_CHARACTERS
+            monkeypatch.setattr(module, name, factor * request.param)
+    return int(request.param)
 
 
 def around(name: str, bad: dict[str, Any], old: str = "", new: str = "") -> str:
@@ -39,18 +61,18 @@ def failure_of(name: str, text: str) -> str:
     return second[1]
 
 
-@each_typed
-def test_arguments_have_a_million_characters_at_most(name: str) -> None:
-    longest = "x" * (MAX_CHARACTERS - len("query"))
+@each_up_to_a_limit(*TYPED, always="hermes")
+def test_arguments_have_a_million_characters_at_most(name: str, limit: int) -> None:
+    longest = "x" * (limit - len("query"))
     text = SPELLINGS[name].write([("search", {"query": longest})])
     assert calls_of(parse(name, text)) == [("search", {"query": longest})]
-    for bad in ({"query": longest + "x"}, {"query": longest, "city": ""}, {"tags": ["x" * MAX_CHARACTERS]}):
+    for bad in ({"query": longest + "x"}, {"query": longest, "city": ""}, {"tags": ["x" * limit]}):
         assert failure_of(name, around(name, bad)) == f"arguments of more than {MAX_CHARACTERS} characters"
 
 
-@pytest.mark.parametrize("name", ["hermes", "kimi_k2", "pythonic", "glm45", "functiongemma"])
-def test_many_small_values_are_too_many_characters_as_well(name: str) -> None:
-    bad = {"tags": ["a word", {"b": 1}] * (MAX_CHARACTERS // 8)}
+@each_up_to_a_limit("hermes", "kimi_k2", "pythonic", "glm45", "functiongemma")
+def test_many_small_values_are_too_many_characters_as_well(name: str, limit: int) -> None:
+    bad = {"tags": ["a word", {"b": 1}] * (limit // 8)}
     assert failure_of(name, around(name, bad)) == f"arguments of more than {MAX_CHARACTERS} characters"
 
 
@@ -123,18 +145,18 @@ def test_a_raw_lone_surrogate_is_malformed(name: str) -> None:
     assert "surrogate" in failure_of(name, around(name, {"query": "a\ud800"}))
 
 
-@pytest.mark.parametrize("name", FORMATS)
-def test_nothing_is_sealed_of_an_argument_that_is_too_long(name: str) -> None:
+@each_up_to_a_limit(*FORMATS, always="hermes")
+def test_nothing_is_sealed_of_an_argument_that_is_too_long(name: str, limit: int) -> None:
     argument = BLOCKS[name][1] if name in BLOCKS else "query"
     tool = BLOCKS[name][0] if name in BLOCKS else "search"
-    events = parse(name, SPELLINGS[name].write([(tool, {argument: "$" + "x" * MAX_CHARACTERS + "\n"})]))
+    events = parse(name, SPELLINGS[name].write([(tool, {argument: "$" + "x" * limit + "\n"})]))
     assert not any(isinstance(event, ArgumentSealed) for event in events)
 
 
-@pytest.mark.parametrize("name", JSON_ARGUMENTS + WITHOUT_TYPES + ["pythonic"])
+@each_up_to_a_limit(*JSON_ARGUMENTS, *WITHOUT_TYPES, "pythonic", always="hermes")
 @pytest.mark.parametrize("rest", ["x", "x\\n", "\\n\\n"])
-def test_a_key_that_is_too_long_is_malformed(name: str, rest: str) -> None:
-    bad = around(name, {"place": {"KEY": 1}}, "KEY", "x" * MAX_CHARACTERS + rest)
+def test_a_key_that_is_too_long_is_malformed(name: str, limit: int, rest: str) -> None:
+    bad = around(name, {"place": {"KEY": 1}}, "KEY", "x" * limit + rest)
     assert f"of more than {MAX_CHARACTERS} characters" in failure_of(name, bad)
 
 

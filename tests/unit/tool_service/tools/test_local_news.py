@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.unit.tool_service.test_runner import Log, end, start, written
+from tests.unit.tool_service.completions import Log, end, start, written
 from tests.unit.tool_service.tools.http_get.web_server import page, serving
 from tool_service.execution import events as ev
 from tool_service.execution.runner import Runner

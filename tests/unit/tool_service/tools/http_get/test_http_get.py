@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.unit.tool_service.test_runner import Log
+from tests.unit.tool_service.completions import Log
 from tests.unit.tool_service.tools.http_get.web_server import (
     Answer,
     certificate,

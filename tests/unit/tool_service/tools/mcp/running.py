@@ -2,15 +2,13 @@
 
 import asyncio
 import contextlib
-import json
-import os
 import sys
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 
+from tests.unit.tool_service.completions import Log, start, written
 from tool_service.execution import events as ev
-from tool_service.execution.host import Start, ToolHost, by_name
-from tool_service.execution.runner import Limits, Mode, Runner
+from tool_service.execution.runner import Runner
 from tool_service.interface import Artifact, Call, Tool
 from tool_service.interface.meter import Meter
 from tool_service.tools.mcp.backoff import Backoff
@@ -64,21 +62,20 @@ class Offered:
         finally:
             meter.end()
 
-    def start(self, name: str, **arguments: object) -> tuple[Runner, list[ev.Event]]:
+    def start(self, name: str, **arguments: object) -> tuple[Runner, Log]:
         """A completion that has written a call."""
-        events: list[ev.Event] = []
-        host = ToolHost(by_name(self.tools.values()))
-        runner = host.open(Start("hermes", (name,), Mode.PARTIAL, Limits(), completion_id="c1"), events.append).runner
-        runner.text(f"<tool_call>{json.dumps({'name': name, 'arguments': arguments})}</tool_call>")
-        return runner, events
+        log = Log()
+        runner = start(log, *self.tools.values(), completion_id="c1")
+        runner.text(written(name, **arguments))
+        return runner, log
 
     async def outcome(self, name: str, **arguments: object) -> str | ev.Failure:
         """How a call of a completion ends."""
-        runner, events = self.start(name, **arguments)
+        runner, log = self.start(name, **arguments)
         async with asyncio.timeout(BOUND):
             await runner.end_turn("stop")
         await runner.aclose()
-        return next(event.outcome for event in events if isinstance(event, ev.CallFinished))
+        return log.finished().outcome
 
 
 @contextlib.asynccontextmanager
@@ -86,20 +83,3 @@ async def serving(**servers: McpServerSettings) -> AsyncIterator[Offered]:
     offered = Offered()
     async with mcp_tools(servers, offered.offer, offered.withdraw, lambda: Backoff(0.05, 0.2)):
         yield offered
-
-
-async def until(condition: Callable[[], object]) -> None:
-    """Waits for what other processes do."""
-    async with asyncio.timeout(BOUND):
-        while not condition():  # noqa: ASYNC110 - nothing tells
-            await asyncio.sleep(0.01)
-
-
-def alive(pid: int) -> bool:
-    """Whether a process runs; one that has ended and was not waited for does not."""
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    stat = Path(f"/proc/{pid}/stat")
-    return not stat.exists() or stat.read_text().rpartition(")")[2].split()[0] != "Z"

@@ -12,7 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.unit.tool_service.tools.mcp.running import FOLDER, Offered, serving, until
+from tests.processes import until
+from tests.unit.tool_service.tools.mcp.running import FOLDER, Offered, serving
 from tool_service.execution import events as ev
 from tool_service.tools.mcp.link import MAX_MESSAGE_BYTES
 from tool_service.tools.mcp.server import McpError
@@ -44,8 +45,8 @@ async def test_a_server_over_http_is_listed_called_cancelled_and_reached_again(t
             assert await offered.outcome("honest_add", a=1, b=2) == "3"
             assert await offered.outcome("honest_count", steps=2) == "[1/2] step 1\n[2/2] step 2\ndone"
 
-            runner, events = offered.start("honest_wait", folder=str(tmp_path))
-            await until(lambda: ev.CallOutput("call_1", "[0/1] waiting\n") in events)
+            runner, log = offered.start("honest_wait", folder=str(tmp_path))
+            await until(lambda: ev.CallOutput("call_1", "[0/1] waiting\n") in log.events)
             await runner.aclose()
             await until((tmp_path / "cancelled").exists)
 

@@ -15,8 +15,9 @@ import pytest
 import uvloop
 from structlog.testing import capture_logs
 
+from tests.processes import ended, is_running, until
 from tests.unit.tool_service.tools.mcp.honest_server import PIXEL
-from tests.unit.tool_service.tools.mcp.running import FOLDER, Offered, alive, honest, lying, serving, until
+from tests.unit.tool_service.tools.mcp.running import FOLDER, Offered, honest, lying, serving
 from tool_service.execution import events as ev
 from tool_service.interface import Artifact, Effect
 from tool_service.tools.mcp.child import LineSplitter
@@ -108,8 +109,8 @@ async def test_hints_are_believed_of_trusted_servers_only(trusted: bool, effects
 
 async def test_a_cancelled_call_is_cancelled_in_the_server(tmp_path: Path) -> None:
     async with serving(honest=honest()) as offered:
-        runner, events = offered.start("honest_wait", folder=str(tmp_path))
-        await until(lambda: ev.CallOutput("call_1", "[0/1] waiting\n") in events)
+        runner, log = offered.start("honest_wait", folder=str(tmp_path))
+        await until(lambda: ev.CallOutput("call_1", "[0/1] waiting\n") in log.events)
         await runner.aclose()
         await until((tmp_path / "cancelled").exists)
         assert await offered.outcome("honest_add", a=1) == "2", "the server goes on"
@@ -130,8 +131,8 @@ async def test_a_dying_server_fails_its_calls_at_once_and_comes_back(tmp_path: P
 async def test_a_server_ends_with_all_that_it_started() -> None:
     async with serving(honest=honest()) as offered:
         (pid,) = await offered.use("honest_spawn")
-        assert alive(int(str(pid)))
-    await until(lambda: not alive(int(str(pid))))
+        assert is_running(int(str(pid)))
+    await ended([int(str(pid))])
 
 
 async def test_a_server_that_dies_takes_along_what_it_started() -> None:
@@ -139,7 +140,7 @@ async def test_a_server_that_dies_takes_along_what_it_started() -> None:
         (pid,) = await offered.use("honest_spawn")
         with pytest.raises(McpError):
             await offered.use("honest_die", status=0)
-        await until(lambda: not alive(int(str(pid))))
+        await ended([int(str(pid))])
 
 
 def test_a_server_ends_with_a_service_that_is_killed() -> None:
@@ -159,7 +160,7 @@ def test_a_server_ends_with_a_service_that_is_killed() -> None:
         process.kill()
         process.wait()
     assert children
-    found_in_time(lambda: not any(alive(pid) for pid in children))
+    asyncio.run(ended(children))
 
 
 def found_in_time(condition: Callable[[], Any]) -> Any:

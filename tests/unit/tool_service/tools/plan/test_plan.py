@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from examples.plain.plan import plan as ordinary_plan
-from tests.unit.tool_service.test_runner import BOUND, Log, end
+from tests.unit.tool_service.completions import BOUND, Log, end
 from tool_service.execution import events as ev
 from tool_service.execution.host import FormatMismatchError, Start, ToolHost, by_name
 from tool_service.execution.runner import Limits, Mode, Runner

@@ -7,8 +7,8 @@ import socket
 import pytest
 
 from examples.plain.search import search_tool
+from tests.unit.tool_service.completions import BOUND, outcome, written
 from tests.unit.tool_service.tools.search.peers import Answer, Peer, http1, http2, results, self_made_certificate
-from tests.unit.tool_service.tools.search.test_tool import outcome, written
 from tool_service.execution import events as ev
 from tool_service.tools.search import remote
 from tool_service.tools.search.engine import WIDEST, Hit, SearchError
@@ -16,7 +16,6 @@ from tool_service.tools.search.remote import remote_engine
 from tool_service.tools.search.settings import SearchSettings
 from tool_service.tools.search.tool import search_tools
 
-BOUND = 10.0
 PAGES = [
     {"title": "Walrus", "url": "https://en.wiki.example/walrus", "content": "A walrus has tusks.", "score": 3.5},
     {"title": "Tusks", "url": "https://shop.example/tusks", "content": "No tusks for sale."},
@@ -156,11 +155,11 @@ async def test_a_site_is_a_host_and_both_tools_ask_the_same(site, titles, querie
         arguments = {"site": site, "query": "walrus"}
     async with http1(answer) as peer:
         async with search_tools(SearchSettings(url=peer.address)) as [tool]:
-            partial = await outcome(tool, list(written(arguments)))
+            partial = await outcome(tool, list(written("search", **arguments)))
         assert [query for method, query in peer.requests if method == "GET"] == queries
         peer.requests.clear()
         async with remote_engine(peer.address, BOUND) as engine:
-            plain = await outcome(search_tool(engine, 5), [written(arguments)])
+            plain = await outcome(search_tool(engine, 5), [written("search", **arguments)])
         assert [query for method, query in peer.requests if method == "GET"] == queries
     assert partial == plain
     assert [hit["title"] for hit in json.loads(str(partial))] == titles

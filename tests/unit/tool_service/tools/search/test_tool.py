@@ -12,10 +12,8 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from examples.plain.search import search_tool
+from tests.unit.tool_service.completions import BOUND, Log, end, outcome, start, written
 from tool_service.execution import events as ev
-from tool_service.execution.host import Start, ToolHost, by_name
-from tool_service.execution.runner import Limits, Mode
-from tool_service.interface import Tool
 from tool_service.tools.search import tool as tool_module
 from tool_service.tools.search.embedded import EmbeddedEngine
 from tool_service.tools.search.engine import WIDEST, Engine, Hit, Index, SearchError
@@ -24,7 +22,6 @@ from tool_service.tools.search.indexing import ENGINES, index_in_memory, write_i
 from tool_service.tools.search.settings import SearchSettings
 from tool_service.tools.search.tool import search_tools
 
-BOUND = 10.0
 WORDS = ("walrus", "tusk", "ice", "colony", "seal", "north")
 SITES = ("", "a", "a/", "./b", "b/deep", "b/deep/3.md", "a/1.md", "c", "*", "nowhere")
 QUERIES = (
@@ -63,25 +60,6 @@ def engine_over(index: Index) -> Engine:
     return EmbeddedEngine(lambda: index)
 
 
-async def outcome(made: Tool, pieces: list[str], mode: Mode = Mode.PARTIAL, pauses: int = 2) -> str | ev.Failure:
-    """What a call comes to whose text comes in these pieces."""
-    events: list[ev.Event] = []
-    runner = ToolHost(by_name([made])).open(Start("hermes", ("search",), mode, Limits()), events.append).runner
-    async with asyncio.timeout(BOUND):
-        for piece in pieces:
-            runner.text(piece)
-            for _ in range(pauses):
-                await asyncio.sleep(0)
-        await runner.end_turn("stop")
-        await runner.aclose()
-    [finished] = [event for event in events if isinstance(event, ev.CallFinished)]
-    return finished.outcome
-
-
-def written(arguments: dict[str, object]) -> str:
-    return f"<tool_call>\n{json.dumps({'name': 'search', 'arguments': arguments})}\n</tool_call>"
-
-
 def cut(text: str, places: list[int]) -> list[str]:
     edges = sorted({0, len(text), *(place % len(text) for place in places)})
     return [text[one:other] for one, other in itertools.pairwise(edges)]
@@ -114,8 +92,10 @@ def test_every_cut_and_order_has_the_result_of_the_ordinary_function_at_length(i
 def check_same(index, arguments, places, pauses):
     async def both() -> tuple[object, object]:
         engine = engine_over(index)
-        partial = await outcome(tool_module._search(engine, 5), cut(written(arguments), places), pauses=pauses)
-        return partial, await outcome(search_tool(engine, 5), [written(arguments)])
+        partial = await outcome(
+            tool_module._search(engine, 5), cut(written("search", **arguments), places), pauses=pauses
+        )
+        return partial, await outcome(search_tool(engine, 5), [written("search", **arguments)])
 
     partial, plain = asyncio.run(both())
     assert isinstance(plain, str)
@@ -191,18 +171,16 @@ class Typed:
     """A call that is written bit by bit."""
 
     def __init__(self, engine: Engine) -> None:
-        self.events: list[ev.Event] = []
-        host = ToolHost(by_name([tool_module._search(engine, 5)]))
-        self.runner = host.open(Start("hermes", ("search",), Mode.PARTIAL, Limits()), self.events.append).runner
+        self.log = Log()
+        self.runner = start(self.log, tool_module._search(engine, 5))
 
     def text(self, text: str) -> None:
         self.runner.text(text)
 
     async def end(self, reason: str = "stop") -> str | ev.Failure:
-        async with asyncio.timeout(BOUND):
-            await self.runner.end_turn(reason)
-            await self.runner.aclose()
-        [finished] = [event for event in self.events if isinstance(event, ev.CallFinished)]
+        await end(self.runner, reason)
+        await self.runner.aclose()
+        [finished] = self.log.of(ev.CallFinished)
         return finished.outcome
 
 
@@ -229,7 +207,7 @@ async def test_the_engine_is_opened_when_the_name_is_there_and_asked_when_the_qu
 async def test_it_is_searched_again_only_where_nothing_of_the_wide_search_is_left(asked):
     for site, count in (("everywhere", 1), ("elsewhere", 2)):
         asked.asked.clear()
-        text = await outcome(tool_module._search(asked, 5), [written({"query": "walrus", "site": site})])
+        text = await outcome(tool_module._search(asked, 5), [written("search", query="walrus", site=site)])
         assert json.loads(str(text))[0]["source"] == f"{site}/x"
         assert len(asked.asked) == count
 
@@ -305,7 +283,7 @@ async def test_what_goes_wrong_with_the_query_is_told_in_a_sentence():
     asked = Asked()
     asked.broken = {"walrus"}
     for speculate in (True, False):
-        result = await outcome(tool_module._search(asked, 5), [written({"speculate": speculate, "query": "walrus"})])
+        result = await outcome(tool_module._search(asked, 5), [written("search", speculate=speculate, query="walrus")])
         assert result == ev.Failure("RAISED", "SearchError: no walrus")
 
 
@@ -315,7 +293,7 @@ def offered():
 
     async def offered(**given: object) -> list[str | ev.Failure]:
         async with search_tools(SearchSettings(**given)) as tools:
-            return [await outcome(each, [written({"query": "rare"})]) for each in tools]
+            return [await outcome(each, [written("search", query="rare")]) for each in tools]
 
     return offered
 

@@ -9,9 +9,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tests.unit.tool_service.completions import Log, end, outcome, start, written
 from tool_service.execution import events as ev
-from tool_service.execution.host import Start, ToolHost, by_name
-from tool_service.execution.runner import Limits, Mode
 from tool_service.interface import Call, Effect, Tool
 from tool_service.interface.given_schema import tool_from_schema
 from tool_service.interface.schema import InvalidArgumentError, InvalidToolError
@@ -42,31 +41,24 @@ def check(schema: dict[str, Any], **arguments: Any) -> str:
     return ""
 
 
-async def outcome(schema: dict[str, Any], text: str) -> str | ev.Failure:
-    events: list[ev.Event] = []
-    host = ToolHost(by_name([tool(schema)]))
-    runner = host.open(Start("hermes", ("show",), Mode.PARTIAL, Limits()), events.append).runner
-    runner.text(f'<tool_call>{{"name": "show", "arguments": {text}}}</tool_call>')
-    await runner.end_turn("stop")
-    await runner.aclose()
-    return next(event.outcome for event in events if isinstance(event, ev.CallFinished))
+async def shown(schema: dict[str, Any], **arguments: object) -> str | ev.Failure:
+    return await outcome(tool(schema), [written("show", **arguments)])
 
 
 async def test_the_function_gets_what_the_model_gave_and_nothing_else() -> None:
     schema = objects(a={"type": "integer"}, b={"type": "string", "default": "x"}) | {"required": ["a"]}
-    assert await outcome(schema, '{"a": 1}') == '{"a": 1}'
-    assert await outcome(schema, '{"a": 1, "b": "y"}') == '{"a": 1, "b": "y"}'
-    assert await outcome(schema, '{"b": "y"}') == ev.Failure("INVALID_ARGUMENTS", "argument 'a' is missing.")
+    assert await shown(schema, a=1) == '{"a": 1}'
+    assert await shown(schema, a=1, b="y") == '{"a": 1, "b": "y"}'
+    assert await shown(schema, b="y") == ev.Failure("INVALID_ARGUMENTS", "argument 'a' is missing.")
     assert tool(schema).signature.json_schema == schema
 
 
 async def test_a_wrong_argument_fails_the_call_before_the_rest_is_written() -> None:
-    events: list[ev.Event] = []
-    host = ToolHost(by_name([tool(objects(a={"type": "integer"}, b={"type": "string"}))]))
-    runner = host.open(Start("hermes", ("show",), Mode.PARTIAL, Limits()), events.append).runner
+    log = Log()
+    runner = start(log, tool(objects(a={"type": "integer"}, b={"type": "string"})))
     runner.text('<tool_call>{"name": "show", "arguments": {"a": "one", "b": "')
-    assert ev.TurnVetoed("call_1", 'argument \'a\': "one" is not of type "integer".') in events
-    await runner.end_turn("veto")
+    assert ev.TurnVetoed("call_1", 'argument \'a\': "one" is not of type "integer".') in log.events
+    await end(runner, "veto")
     await runner.aclose()
 
 
@@ -109,13 +101,13 @@ def test_a_root_that_is_a_reference_is_followed() -> None:
 
 @pytest.mark.parametrize("more", [{"additionalProperties": True}, {"anyOf": [{"properties": {"z": {}}}]}])
 async def test_where_there_is_more_than_the_properties_it_is_let_through(more: dict[str, Any]) -> None:
-    assert await outcome(objects(a={}) | more, '{"z": 1}') == '{"z": 1}'
+    assert await shown(objects(a={}) | more, z=1) == '{"z": 1}'
 
 
 async def test_other_arguments_are_checked_too() -> None:
     schema = objects() | {"additionalProperties": {"type": "integer"}}
-    assert await outcome(schema, '{"z": 1}') == '{"z": 1}'
-    failed = await outcome(schema, '{"z": "1"}')
+    assert await shown(schema, z=1) == '{"z": 1}'
+    failed = await shown(schema, z="1")
     assert failed == ev.Failure("INVALID_ARGUMENTS", 'argument \'z\': "1" is not of type "integer".')
 
 

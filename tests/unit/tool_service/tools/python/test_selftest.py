@@ -15,7 +15,7 @@ from tool_service.tools.python.corpus import CORPUS, PREAMBLE
 from tool_service.tools.python.fork_server import shared_fork_server
 from tool_service.tools.python.interpreter import Interpreter
 
-REPOSITORY = Path(__file__).parents[4]
+REPOSITORY = Path(__file__).parents[5]
 QUICK = [part for part in CORPUS if part != "bombs"]
 UNPRIVILEGED = 65533
 AS_UNPRIVILEGED = [

@@ -3,66 +3,14 @@
 import asyncio
 import json
 import threading
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 
 import pytest
 
+from tests.unit.tool_service.completions import BOUND, Log, end, start, written
 from tool_service.execution import events as ev
-from tool_service.execution.host import Start as StartCompletion
-from tool_service.execution.host import ToolHost, by_name
-from tool_service.execution.runner import Limits, Mode, Runner
-from tool_service.interface import Arg, Call, Effect, Reject, Session, Stream, Tool, tool
-
-BOUND = 5.0
-
-
-class Log:
-    """What a runner said, with waiting for it."""
-
-    def __init__(self) -> None:
-        self.events: list[ev.Event] = []
-        self._news = asyncio.Event()
-
-    def __call__(self, event: ev.Event) -> None:
-        self.events.append(event)
-        self._news.set()
-
-    async def until(self, found: Callable[[ev.Event], bool]) -> ev.Event:
-        async with asyncio.timeout(BOUND):
-            while True:
-                if hits := [event for event in self.events if found(event)]:
-                    return hits[0]
-                self._news.clear()
-                await self._news.wait()
-
-    def of(self, kind: type[ev.Event]) -> list[ev.Event]:
-        return [event for event in self.events if isinstance(event, kind)]
-
-    def finished(self, number: int = 0) -> ev.CallFinished:
-        found = self.of(ev.CallFinished)[number]
-        assert isinstance(found, ev.CallFinished)
-        return found
-
-    def failure(self, number: int = 0) -> ev.Failure:
-        outcome = self.finished(number).outcome
-        assert isinstance(outcome, ev.Failure)
-        return outcome
-
-
-def start(
-    log: Log, *tools: Tool, mode: Mode = Mode.PARTIAL, limits: Limits | None = None, format_: str = "hermes"
-) -> Runner:
-    host = ToolHost(by_name(tools))
-    return host.open(StartCompletion(format_, tuple(host.tools), mode, limits or Limits()), log).runner
-
-
-def written(name: str, **arguments: object) -> str:
-    return f"<tool_call>\n{json.dumps({'name': name, 'arguments': arguments})}\n</tool_call>"
-
-
-async def end(runner: Runner, reason: str = "stop") -> None:
-    async with asyncio.timeout(BOUND):
-        await runner.end_turn(reason)  # type: ignore[arg-type]
+from tool_service.execution.runner import Limits, Mode
+from tool_service.interface import Arg, Call, Effect, Reject, Session, Stream, tool
 
 
 @tool
@@ -335,7 +283,7 @@ async def test_a_tool_that_raises_or_exits_gives_an_error_result() -> None:
 
 
 async def test_the_timeout_counts_work_and_not_the_models_slowness() -> None:
-    @tool(timeout=0.05)
+    @tool(timeout=0.4)
     async def hang(text: Arg[str]) -> str:
         """Hang."""
         await text
@@ -346,7 +294,7 @@ async def test_the_timeout_counts_work_and_not_the_models_slowness() -> None:
     runner = start(log, hang)
     runner.text('<tool_call>\n{"name": "hang"')
     await log.until(is_started)
-    await asyncio.sleep(0.1)  # longer than the timeout: time passes, but it is not the tool's
+    await asyncio.sleep(0.5)  # longer than the timeout: time passes, but it is not the tool's
     assert not log.of(ev.CallFinished)
     runner.text(', "arguments": {"text": "a"}}')
     await log.until(lambda event: isinstance(event, ev.CallFinished))

@@ -1,0 +1,49 @@
+"""The command `conveyor` as a process, and a service of a test for it to ask."""
+
+import asyncio
+import contextlib
+import sys
+from collections.abc import AsyncIterator, Callable
+from pathlib import Path
+from typing import Any
+
+import grpc
+
+ROOT = Path(__file__).parents[2]
+CLI = (sys.executable, "-m", "gateway.cli")
+BOUND = 30.0  # seconds: for what takes a few, unless it never comes
+
+
+async def start(*arguments: str) -> asyncio.subprocess.Process:
+    return await asyncio.create_subprocess_exec(
+        *(*CLI, *arguments),
+        cwd=ROOT,
+        stdin=asyncio.subprocess.DEVNULL,
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.PIPE,
+    )
+
+
+async def conveyor(*arguments: str) -> tuple[int, str, str]:
+    """Exit status, standard output and standard error."""
+    process = await start(*arguments)
+    try:
+        async with asyncio.timeout(BOUND):
+            output, errors = await process.communicate()
+    finally:
+        if process.returncode is None:
+            process.kill()
+    return process.returncode or 0, output.decode(), errors.decode()
+
+
+@contextlib.asynccontextmanager
+async def serving(add_to_server: Callable[[Any, grpc.aio.Server], None], servicer: object) -> AsyncIterator[str]:
+    """Serves what a test made on a free port, and gives its address."""
+    server = grpc.aio.server()
+    add_to_server(servicer, server)
+    port = server.add_insecure_port("127.0.0.1:0")
+    await server.start()
+    try:
+        yield f"127.0.0.1:{port}"
+    finally:
+        await server.stop(0)
