@@ -260,7 +260,7 @@ class RunningCall:
             return Failure("RAISED", described(error))
 
     async def _work(self) -> str:
-        if not self.tool.starts_early:
+        if not self.tool.starts_early or not await self._clearance.may_prepare():
             await self.call.until_sealed()
         await self._take_slot()
         try:
