@@ -35,7 +35,7 @@ from tool_service.formats.events import JsonValue
 from tool_service.interface.artifact import Artifact
 from tool_service.interface.call import Call
 from tool_service.interface.meter import Meter, Unit
-from tool_service.interface.reject import Reject
+from tool_service.interface.reject import Reject, ToolError
 from tool_service.interface.schema import InvalidArgumentError
 from tool_service.interface.session import Session
 from tool_service.interface.tool import Tool
@@ -245,6 +245,8 @@ class RunningCall:
             return result
         except Reject as error:
             return Failure("REJECTED", str(error) or "rejected")
+        except ToolError as error:
+            return Failure("RAISED", str(error) or f"{self.tool.name} failed.")
         except asyncio.CancelledError:
             if self._verdict is None:
                 raise
@@ -258,7 +260,7 @@ class RunningCall:
             return Failure("RAISED", described(error))
 
     async def _work(self) -> str:
-        if not self.tool.starts_early:
+        if not self.tool.starts_early or not await self._clearance.may_prepare():
             await self.call.until_sealed()
         await self._take_slot()
         try:
