@@ -16,7 +16,7 @@ import pytest
 from tests.processes import until, with_command
 from tests.unit.tool_service.tools.sql.conftest import Store
 from tests.unit.tool_service.tools.sql.cut_runs import TABLES, CutRun
-from tests.unit.tool_service.tools.sql.test_sql import run
+from tests.unit.tool_service.tools.sql.test_sql import run as run_script
 from tool_service.tools.sql.settings import SqlSettings
 
 QUIET_SECONDS = 30.0
@@ -97,17 +97,26 @@ async def none_acts_twice(store: Store, runs: list[CutRun], settings: SqlSetting
 async def test_a_service_that_is_killed_inside_a_long_function_leaves_no_lock(store: Store) -> None:
     long = LONG_IN_SQLITE if store.is_sqlite else "SELECT pg_sleep(600); "
     settings = store.settings(writable=True, statement_seconds=600)
-    command = [sys.executable, "-m", "tests.unit.tool_service.tools.sql.stuck", settings.model_dump_json()]
-    script = f"INSERT INTO log VALUES (1, 1); {long}"
-    with subprocess.Popen([*command, script], stdout=subprocess.PIPE, text=True) as service:
-        assert service.stdout is not None
-        assert await asyncio.to_thread(service.stdout.readline) == "begun\n"
+    with stuck(settings, f"INSERT INTO log VALUES (1, 1); {long}") as service:
         await until(lambda: is_in_long_function(store))
         service.kill()
     began = time.monotonic()
     await_quiet(store)
     print(f"gone {time.monotonic() - began:.3f} s after the service")
-    assert await run(store, "INSERT INTO log VALUES (1, 1)", writable=True) == "[1 row changed]\n[committed]\n"
+    assert await run_script(store, "INSERT INTO log VALUES (1, 1)", writable=True) == "[1 row changed]\n[committed]\n"
+
+
+@contextmanager
+def stuck(settings: SqlSettings, script: str) -> Iterator["subprocess.Popen[str]"]:
+    """A service that has begun to run a script."""
+    command = [sys.executable, "-m", "tests.unit.tool_service.tools.sql.stuck", settings.model_dump_json(), script]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as service:
+        try:
+            assert service.stdout is not None
+            assert service.stdout.readline() == "begun\n"
+            yield service
+        finally:
+            service.kill()
 
 
 def is_in_long_function(store: Store) -> bool:
