@@ -16,6 +16,9 @@ from protos.rpc.context import RequestContext, new_request_id
 from protos.rpc.errors import Reason
 
 
+LIST_SECONDS = 10.0
+
+
 @dataclass(slots=True)
 class _Progress:
     """How far a call has come."""
