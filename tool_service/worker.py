@@ -17,6 +17,7 @@ import sys
 from collections.abc import Mapping
 from typing import Any
 
+from tool_service.execution.descendants import adopt_descendants
 from tool_service.execution.output import MAX_ARTIFACT_BYTES, left_out
 from tool_service.execution.render import cut, described, render, whole
 from tool_service.interface.artifact import Artifact
@@ -32,6 +33,7 @@ def main() -> None:
     """Answers until the service closes the socket."""
     descriptor, leash, memory_bytes = map(int, sys.argv[1:])
     _die_with(leash)
+    adopt_descendants()
     resource.setrlimit(resource.RLIMIT_AS, (memory_bytes, memory_bytes))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     with socket.socket(fileno=descriptor) as connection:

@@ -10,6 +10,7 @@ which they were opened: each may hold what the next one needs, such as a databas
 import asyncio
 import contextlib
 import itertools
+import json
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any, TypeVar
 
@@ -20,6 +21,8 @@ from tool_service.interface.tool import Tool
 from tool_service.interface.toolbox import InnerCall, InnerCallError
 
 T = TypeVar("T")
+
+MAX_ARGUMENTS_CHARS = 1 << 20  # as of a model's call; events have them whole, and a message has its limit
 
 
 class InnerCalls:
@@ -95,6 +98,10 @@ class _InnerCall:
 
     async def run(self, arguments: Mapping[str, Any], after: Sequence[InnerCall] = ()) -> str:
         self._running.after = tuple(call.id for call in after)
+        if _length(arguments) > MAX_ARGUMENTS_CHARS:
+            self._running.give_up(
+                Failure("INVALID_ARGUMENTS", f"Arguments of more than {MAX_ARGUMENTS_CHARS} characters.")
+            )
         try:
             await self._leave()  # before that it may neither act nor be noted as begun
             async with self._turn:
@@ -119,6 +126,10 @@ class _InnerCall:
             if isinstance(value, str):
                 self._running.push(name, value, self._offset)
             self._running.seal_argument(name, value, self._offset)
+
+
+def _length(arguments: Mapping[str, Any]) -> int:
+    return len(json.dumps(arguments, ensure_ascii=False))
 
 
 async def _at_once() -> None:

@@ -27,6 +27,7 @@ from tool_service.execution.clearance import Clearance
 from tool_service.execution.events import CallFinished, CallStarted, Failure, TurnVetoed, UnitFinished
 from tool_service.execution.journal import JournalError
 from tool_service.execution.output import Output
+from tool_service.execution.place import CallPlace
 from tool_service.execution.render import described, render, whole
 from tool_service.execution.shared import Shared
 from tool_service.execution.threads import start_thread
@@ -87,7 +88,8 @@ class RunningCall:
         self._timeout = min(tool.timeout, shared.limits.call_timeout)
         self._finished = asyncio.Event()
         self._output = Output(call_id, shared.limits.max_result_chars, self._finished.is_set, shared.emit)
-        self.meter = Meter(self._timeout, self._on_unit, self._on_timeout)
+        self._place = CallPlace(shared.slots[tool.name])
+        self.meter = Meter(self._timeout, self._on_unit, self._on_timeout, self._place)
         key = f"{shared.completion_id}/{call_id}"
         self.call = Call(call_id, key, self.meter)
         self._arguments = Arguments(tool.signature, self.meter)
@@ -277,18 +279,17 @@ class RunningCall:
         began = time.monotonic()
         try:
             async with asyncio.timeout(self._timeout):
-                await self._shared.slots[self.tool.name].acquire()
+                await self._place.take()
         except TimeoutError:
             raise NoPlaceError from None
         self._queued = time.monotonic() - began
 
     def _release_slot(self) -> None:
         """Gives the place back; where a thread is still in it, only when that ends."""
-        slots = self._shared.slots[self.tool.name]
         if self._thread is None or self._thread.done():
-            slots.release()
+            self._place.give_back()
         else:
-            self._thread.add_done_callback(lambda _: slots.release())
+            self._thread.add_done_callback(lambda _: self._place.give_back())
 
     async def _invoke(self) -> str:
         function = self.tool.function

@@ -20,7 +20,6 @@ import base64
 import contextlib
 import inspect
 import os
-import signal
 import socket
 import subprocess
 import sys
@@ -30,6 +29,7 @@ from typing import Any, Protocol, TypeVar
 
 import structlog
 
+from tool_service.execution.descendants import kill_with_descendants
 from tool_service.execution.endings import how_it_ended
 from tool_service.execution.json_lines import JsonLines
 from tool_service.execution.printed import Printed
@@ -233,11 +233,13 @@ class Worker:
         self._printed.end()
 
     async def kill(self) -> int | None:
-        """Kills its whole group; its exit status, or None for one that does not end."""
+        """Kills it with all that it has started; its exit status, or None for one that does not end.
+
+        Of one that has ended by itself, what has left its group is nobody's any more and lives on.
+        """
         if not self._killed:
             self._killed = True  # once: after its end the kernel may give its number to another
-            with contextlib.suppress(ProcessLookupError):
-                os.killpg(self._process.pid, signal.SIGKILL)
+            kill_with_descendants(self._process.pid)
             os.close(self._leash)
             self._printed.close()
             if self._lines is not None:

@@ -202,6 +202,13 @@ async def test_a_cancel_kills_the_worker_and_what_it_started(service: Service, t
     assert await service.call("add", a=1) == 3
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells what descends from a process")
+async def test_what_left_the_group_is_killed_with_its_worker_all_the_same(service: Service, tmp_path: Path) -> None:
+    failure = await service.call("leave_daemon", file=str(tmp_path / "pid"))
+    assert failure.code == "TIMEOUT"
+    await ended(await told(tmp_path / "pid"), 5.0)
+
+
 async def test_what_a_finished_call_has_started_ends_with_its_worker(service: Service) -> None:
     child = await service.call("leave_child")
     worker, _ = await service.call("count")

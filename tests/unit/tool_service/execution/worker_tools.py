@@ -119,6 +119,15 @@ def leave_child(folder: str = "") -> int:
     return subprocess.Popen(["sh", "-c", 'test -z "$1" || : > "$1/$$"; exec sleep 60', "sh", folder]).pid
 
 
+@tool(timeout=1.0)
+def leave_daemon(file: str) -> str:
+    """Start one that leaves the group and whose parent ends, tell both in a file, and hang."""
+    script = 'echo $$ > "$1.new"; mv "$1.new" "$1"; exec sleep 60'
+    subprocess.run(["sh", "-c", 'setsid sh -c "$2" sh "$1" &', "sh", file, script], check=True)
+    time.sleep(60)
+    return ""
+
+
 @tool
 def long_result(chars: int) -> str:
     """Give much."""
