@@ -17,10 +17,11 @@ import sys
 from collections.abc import Mapping
 from typing import Any
 
+from tool_service.execution.descendants import adopt_descendants
 from tool_service.execution.output import MAX_ARTIFACT_BYTES, left_out
 from tool_service.execution.render import cut, described, render, whole
 from tool_service.interface.artifact import Artifact
-from tool_service.interface.reject import Reject
+from tool_service.interface.reject import Reject, ToolError
 from tool_service.interface.schema import InvalidArgumentError
 from tool_service.interface.tool import Tool
 from tool_service.tools.sources import ToolLoadError, tools_of
@@ -32,14 +33,20 @@ def main() -> None:
     """Answers until the service closes the socket."""
     descriptor, leash, memory_bytes = map(int, sys.argv[1:])
     _die_with(leash)
+    adopt_descendants()
     resource.setrlimit(resource.RLIMIT_AS, (memory_bytes, memory_bytes))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     with socket.socket(fileno=descriptor) as connection:
         connection.set_inheritable(False)
         stream = connection.makefile("rwb")
-        _write(stream, {"ready": ""})
+        worker = os.getpid()
+        _write(stream, {"ready": "", "number": 0})
         for line in stream:
-            _write(stream, _answer(**json.loads(line)))
+            number, task = json.loads(line)
+            answer = _answer(**task)
+            if os.getpid() != worker:  # a function has forked and returned in both: only one may answer
+                os._exit(0)
+            _write(stream, answer | {"number": number})
 
 
 def _write(stream: Any, answer: dict[str, Any]) -> None:
@@ -58,6 +65,8 @@ def _answer(source: str, tool: str = "", arguments_json: str = "{}", max_chars: 
         return _given(_called(tools, source, tool, json.loads(arguments_json)), max_chars)
     except Reject as error:
         return {"rejected": whole(str(error))[:max_chars]}
+    except ToolError as error:
+        return {"failed": cut(whole(str(error)), max_chars)}
     except BaseException as error:  # SystemExit too: a tool that wants to exit has failed, its worker has not
         return {"raised": cut(described(error), max_chars)}
 

@@ -15,6 +15,8 @@ from protos.rpc.channel import open_channel
 from protos.rpc.context import RequestContext, new_request_id
 from protos.rpc.errors import Reason
 
+LIST_SECONDS = 10.0
+
 
 @dataclass(slots=True)
 class _Progress:

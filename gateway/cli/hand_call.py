@@ -21,13 +21,21 @@ from gateway.cli.written_call import CallFormat
 from protos.conveyor.gateway.v1 import gateway_pb2
 from protos.conveyor.tool.v1 import tool_pb2 as pb
 from protos.rpc.context import new_request_id
+from protos.rpc.errors import Reason
 
 _CLOCK = LoopClock()
 _CORRECT = "Correct --arguments; `conveyor tools list --json` shows the schema."
+_CORRECT_NAME = "Correct the tool's name; `conveyor tools list` shows what there is."
+_OF_THE_SERVICE: dict[str, str] = {
+    Reason.UNKNOWN_TOOL: _CORRECT_NAME,
+    Reason.INVALID_TOOL_USE: "Correct the tool's name or --format; `conveyor tools list` shows what there is.",
+    Reason.DEADLINE_EXCEEDED: "Allow more time with --timeout, or give it less to do.",
+}
+_NOT_ASKED = "a person must allow this call, and nobody was asked"
 _REMEDIES = {
     "INVALID_ARGUMENTS": _CORRECT,
     "MALFORMED": _CORRECT,
-    "UNKNOWN_TOOL": "`conveyor tools list` shows what there is.",
+    "UNKNOWN_TOOL": _CORRECT_NAME,
     "REJECTED": "The tool refused what it was given; correct --arguments.",
     "RAISED": "The tool itself failed: is it what it was given with --arguments, or a mistake in the tool?",
     "DENIED": "Allow it with --approve.",
@@ -141,14 +149,22 @@ async def run_paced(
     return replace(ran, artifacts=artifacts, pace=pace)
 
 
-def _execute(
+async def _execute(
     peer: Peer,
     call: HandCall,
     turn: AsyncGenerator[pb.ExecuteRequest, None],
     request_id: str,
     timeout_seconds: float | None,
 ) -> AsyncGenerator[pb.ExecuteResponse, None]:
-    return execute(peer, call.start(), turn, request_id, timeout_seconds, approve=call.approve)
+    """The events of its turn. What the service says is wrong is remedied by this command's options."""
+    events = execute(peer, call.start(), turn, request_id, timeout_seconds, approve=call.approve)
+    try:
+        async with aclosing(events) as responses:
+            async for response in responses:
+                yield response
+    except Failure as failure:
+        failure.remedy = _OF_THE_SERVICE.get(failure.reason, failure.remedy)
+        raise
 
 
 async def _turn(text: str) -> AsyncGenerator[pb.ExecuteRequest, None]:
@@ -203,18 +219,19 @@ def _run_of(call: HandCall, output: str, finished: pb.CallFinished | None, reque
     if finished is None:
         cause = f"the text was not read as a call of {call.name}"
         raise Failure(cause, "Is it in `conveyor tools list`?", request_id, reason="MALFORMED")
-    failure = _failure(call.name, finished.error, request_id) if finished.HasField("error") else None
+    failure = _failure(call, finished.error, request_id) if finished.HasField("error") else None
     return HandRun(call, output, finished, failure)
 
 
-def _failure(name: str, error: pb.ToolError, request_id: str) -> Failure:
+def _failure(call: HandCall, error: pb.ToolError, request_id: str) -> Failure:
     """The cause is what matters of the message; where that has more lines, such as a traceback's, they follow."""
-    lines = error.message.rstrip().split("\n")
+    message = _NOT_ASKED if error.code == "DENIED" and not call.approve else error.message
+    lines = message.rstrip().split("\n")
     return Failure(
-        f"{name}: {error.code}: {gist(error.message, 1000)}",
+        f"{call.name}: {error.code}: {gist(message, 1000)}",
         _REMEDIES.get(error.code, "Correct what the tool was given with --arguments."),
         request_id,
         lines if len(lines) > 1 else (),
         reason=error.code,
-        message=error.message,
+        message=message,
     )

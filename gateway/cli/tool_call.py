@@ -9,8 +9,9 @@ import typer
 from rich.rule import Rule
 from rich.text import Text
 
-from gateway.cli.artifacts import ArtifactsOption, Keep, saver
-from gateway.cli.failure import Peer, show_failure
+from gateway.cli.artifacts import ArtifactsOption, Keep, only_named, saver
+from gateway.cli.client import LIST_SECONDS, list_tools
+from gateway.cli.failure import Failure, Peer, show_failure
 from gateway.cli.hand_call import HandCall, HandRun, Pace, run_at_once, run_paced
 from gateway.cli.live import ledger_line
 from gateway.cli.message_json import seconds
@@ -28,6 +29,8 @@ from gateway.cli.run import plain_console, run, say
 from gateway.cli.sanitise import printable
 from gateway.cli.show import Show, Silent, show_units_on
 from gateway.cli.written_call import CallFormat, written_call
+from protos.conveyor.tool.v1 import tool_pb2 as pb
+from protos.rpc.errors import Reason
 
 _LEAST_RATE = 0.1
 _MOST_RATE = 10_000.0
@@ -60,7 +63,7 @@ def call_command(
         CallFormat, typer.Option("--format", help="how the call is written; code_block is for python")
     ] = CallFormat.JSON,
     compare: Annotated[
-        bool, typer.Option("--compare", help="run the call twice, serial and then partial, and say what was saved")
+        bool, typer.Option("--compare", help="run the call serial and then partial, and say what was saved")
     ] = False,
     artifacts: ArtifactsOption = None,
     approve: Annotated[
@@ -115,7 +118,12 @@ async def _compare(
     keep: Keep,
     as_json: bool,
 ) -> int:
-    """Runs the call in both modes. One that fails does so in both, and what its veto saved is seen too."""
+    """Runs the call in both modes. One that fails does so in both, and what its veto saved is seen too.
+
+    It is run once before, untold: what the first call of a tool waits for, such as a process, is no mode's.
+    """
+    await _refuse_to_repeat(peer, call.name)
+    await run_at_once(peer, replace(call, mode=Mode.SERIAL), timeout_seconds, only_named, quiet=True)
     runs = []
     for mode in (Mode.SERIAL, Mode.PARTIAL):
         chosen = replace(call, mode=mode)
@@ -134,6 +142,14 @@ async def _compare(
         say(plain_console(stderr=True), Text(saved_line(_completion(serial), _completion(partial)), style="bold"))
         _print_result(partial)
     return _status(partial)
+
+
+async def _refuse_to_repeat(peer: Peer, name: str) -> None:
+    """Raises Failure for a tool that changes the world: it would do so more than once."""
+    listed = await list_tools(peer, LIST_SECONDS)
+    if any(tool.name == name and tool.effect not in (pb.EFFECT_NONE, pb.EFFECT_READ) for tool in listed.tools):
+        cause = f"{name} changes the world, and --compare would run it more than once"
+        raise Failure(cause, "Call it once, without --compare.", reason=Reason.INVALID_TOOL_USE)
 
 
 def saved_line(serial: float, partial: float) -> str:

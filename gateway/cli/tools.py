@@ -7,7 +7,7 @@ import typer
 from rich.table import Table
 from rich.text import Text
 
-from gateway.cli.client import list_tools
+from gateway.cli.client import LIST_SECONDS, list_tools
 from gateway.cli.failure import Peer
 from gateway.cli.message_json import seconds, to_data, word
 from gateway.cli.options import (
@@ -23,21 +23,19 @@ from gateway.cli.sanitise import one_line
 from gateway.cli.tool_call import call_command
 from protos.conveyor.tool.v1 import tool_pb2 as pb
 
-_LIST_SECONDS = 10.0
-
 tools = typer.Typer(name="tools", help="List the tools, or call one.", no_args_is_help=True)
 
 
 @tools.command("list")
 def list_command(
     tools_address: ToolsAddressOption = TOOLS_ADDRESS,
-    timeout: TimeoutOption = _LIST_SECONDS,
+    timeout: TimeoutOption = LIST_SECONDS,
     as_json: JsonOption = False,
     debug: DebugOption = False,
 ) -> None:
     """List the tools and the formats in which a model can call them."""
     peer = Peer("tool service", reachable(tools_address), "--tools-address")
-    run(_list(peer, timeout or _LIST_SECONDS, as_json), debug=debug, as_json=as_json)
+    run(_list(peer, timeout or LIST_SECONDS, as_json), debug=debug, as_json=as_json)
 
 
 tools.command("call")(call_command)
@@ -63,12 +61,16 @@ def _tool_data(tool: pb.Tool) -> dict[str, Any]:
 
 
 def _tools_table(response: pb.ListToolsResponse) -> Table:
-    table = Table("tool", "effect", "starts early", "timeout", "what it does", box=None, pad_edge=False)
+    table = Table("tool", "effect", "starts early", "asks", "timeout", "what it does", box=None, pad_edge=False)
     for tool in response.tools:
         early = "yes" if tool.partial else "no"
+        asks = "yes" if tool.needs_approval else "no"
         described = one_line(tool.description.strip().split("\n")[0])
         table.add_row(
-            *map(Text, (one_line(tool.name), word(tool, "effect"), early, f"{seconds(tool.timeout):g} s", described))
+            *map(
+                Text,
+                (one_line(tool.name), word(tool, "effect"), early, asks, f"{seconds(tool.timeout):g} s", described),
+            )
         )
     return table
 

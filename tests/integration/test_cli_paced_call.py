@@ -248,6 +248,39 @@ async def test_a_comparison_for_people():
     assert errors.splitlines()[-1].startswith("partial took ")
 
 
+async def test_a_comparison_has_a_run_before_it_that_is_not_told():
+    texts = []
+
+    @tool
+    async def note(text: Arg[str]) -> str:
+        """Note."""
+        texts.append(await text)
+        return f"run {len(texts)}"
+
+    async with tool_service([note]) as port:
+        arguments = ("note", "--arguments", '{"text": "x"}', "--tokens-per-second", "1000", "--compare", "--json")
+        _, output, _ = await conveyor(port, *arguments)
+    data = json.loads(output)
+    assert (data["serial"]["result"], data["partial"]["result"]) == ("run 2", "run 3")
+
+
+async def test_what_changes_the_world_is_not_compared():
+    async with tool_service([wipe]) as port:
+        arguments = ("wipe", "--arguments", '{"text": "it"}', "--tokens-per-second", "1000", "--compare", "--approve")
+        status, output, errors = await conveyor(port, *arguments)
+    assert (status, output) == (1, "")
+    assert "error: wipe changes the world, and --compare would run it more than once\nCall it once" in errors
+
+
+async def test_the_time_of_a_call_that_takes_too_long_is_remedied_by_an_option_that_there_is():
+    hanging = Hanging()
+    async with tool_service([tool(name="wait")(hanging.wait)]) as port:
+        _, _, errors = await conveyor(port, "wait", "--arguments", '{"text": "x"}', "--timeout", "0.5")
+    assert "DEADLINE_EXCEEDED" in errors
+    assert "--timeout" in errors
+    assert "--max-tokens" not in errors
+
+
 async def test_a_mode_without_a_rate_changes_only_the_mode():
     async with tool_service([calculator]) as port:
         arguments = ("calculator", "--arguments", '{"expression": "6 * 7"}', "--mode", "on_seal")
@@ -299,7 +332,7 @@ async def test_a_call_that_a_person_must_allow_is_refused_unless_it_is_approved(
         arguments = ("wipe", "--arguments", '{"text": "it"}', *pace)
         status, output, errors = await conveyor(port, *arguments)
         assert (status, output) == (1, "")
-        assert "DENIED" in errors
+        assert "wipe: DENIED: a person must allow this call, and nobody was asked" in errors
         assert "Allow it with --approve." in errors
         status, output, _ = await conveyor(port, *arguments, "--approve")
     assert (status, output) == (0, "wiped it\n")

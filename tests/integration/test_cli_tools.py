@@ -80,7 +80,7 @@ async def test_the_list_for_people(service):
     status, output, _ = await conveyor("tools", "list", "--tools-address", service.address)
     words = " ".join(output.split())
     assert status == 0
-    assert "echo none yes 10 s Gives back [bold]it." in words
+    assert "echo none yes no 10 s Gives back [bold]it." in words
     assert "code_block A fence. (only echo)" in words
     assert "\x1b" not in output
 
@@ -138,7 +138,7 @@ async def test_an_unknown_tool_is_refused_with_what_to_do(service):
     status, _, errors = await conveyor("tools", "call", "nope", "--tools-address", service.address)
     assert status == 1
     assert "UNKNOWN_TOOL" in errors
-    assert "conveyor tools list" in errors
+    assert "Correct the tool's name; `conveyor tools list` shows what there is." in errors
     assert "request id: " in errors
 
 

@@ -5,11 +5,13 @@ lets each call act once.
 """
 
 import asyncio
+import contextlib
 from typing import Protocol
 
 from tool_service.execution.events import ApprovalAwaited, Failure
 from tool_service.execution.journal import Fresh, Interrupted, JournalError, KeyReused, Repeated, Verdict
 from tool_service.execution.shared import Shared
+from tool_service.execution.to_the_end import to_the_end
 from tool_service.interface.effect import Effect
 from tool_service.interface.tool import Tool
 
@@ -38,6 +40,18 @@ class Clearance:
         """Whether the call may not act as soon as it is sealed."""
         return self._tool.asks or not self._tool.effect.harmless
 
+    async def may_prepare(self) -> bool:
+        """Whether the call may run up to its seal. One whose key is known will be answered by the journal instead.
+
+        A tool that were run again would find the world as its first run left it, and fail.
+        """
+        if self._tool.effect.harmless:
+            return True
+        try:
+            return not await self._shared.journal.knows(self._key)
+        except JournalError:  # `obtain` will say so
+            return False
+
     async def obtain(self, arguments_json: str) -> str | Failure | None:
         """Waits until the call may act. Gives None then, or else the outcome that it has without acting."""
         acts, asks = not self._tool.effect.harmless, self._tool.asks
@@ -49,9 +63,12 @@ class Clearance:
             return refusal
         if not acts:
             return None
-        known = await self._ask_journal(self._shared.journal.begin, arguments_json)
-        self._noted = known is None
-        return known
+        try:
+            return await to_the_end(self._begin(arguments_json))
+        except asyncio.CancelledError:
+            with contextlib.suppress(JournalError):  # it then counts as one that may have acted
+                await self.withdraw()
+            raise
 
     def decide(self, approved: bool, reason: str) -> None:
         """A person's word. Ignored where nobody waits for it."""
@@ -69,6 +86,11 @@ class Clearance:
         if self._noted:
             self._noted = False
             await self._shared.journal.withdraw(self._key)
+
+    async def _begin(self, arguments_json: str) -> str | Failure | None:
+        known = await self._ask_journal(self._shared.journal.begin, arguments_json)
+        self._noted = known is None
+        return known
 
     async def _approval(self, arguments_json: str) -> Failure | None:
         seconds = self._shared.approval_seconds

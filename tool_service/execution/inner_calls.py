@@ -2,11 +2,15 @@
 
 An inner call is a running call like any other, with an id below its parent's (`call_1.2`), in the same session and
 within the same limits. Its arguments come all at once. In mode `serial` inner calls run one after the other.
+
+Those of a tool that changes the world start only when their parent is sealed, and one after the other in the order in
+which they were opened: each may hold what the next one needs, such as a database's lock, until it has acted.
 """
 
 import asyncio
 import contextlib
 import itertools
+import json
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any, TypeVar
 
@@ -17,6 +21,8 @@ from tool_service.interface.tool import Tool
 from tool_service.interface.toolbox import InnerCall, InnerCallError
 
 T = TypeVar("T")
+
+MAX_ARGUMENTS_CHARS = 1 << 20  # as of a model's call; events have them whole, and a message has its limit
 
 
 class InnerCalls:
@@ -36,6 +42,7 @@ class InnerCalls:
         self._numbers = itertools.count(1)
         self._one_at_a_time = asyncio.Lock()
         self._opened: list[RunningCall] = []
+        self._last: dict[str, RunningCall] = {}  # of each tool that changes the world
 
     def open(self, name: str) -> InnerCall:
         """Opens a call at the place of the text that its parent has read. Raises InnerCallError."""
@@ -50,7 +57,21 @@ class InnerCalls:
         self._register(running)
         self._opened.append(running)
         turn = self._one_at_a_time if self._shared.mode is Mode.SERIAL else contextlib.nullcontext()
-        return _InnerCall(running, offset, self._parent.call.until_sealed, turn)
+        return _InnerCall(running, offset, self._leave(running), turn)
+
+    def _leave(self, running: RunningCall) -> Callable[[], Awaitable[None]]:
+        """Makes what waits until a call may start."""
+        if running.tool.effect.harmless:
+            return _at_once
+        before = self._last.get(running.tool.name)
+        self._last[running.tool.name] = running
+
+        async def leave() -> None:
+            await self._parent.call.until_sealed()
+            if before is not None:
+                await before.finished()
+
+        return leave
 
     async def aside(self, work: Awaitable[T]) -> T:
         """Waits off the parent's clock."""
@@ -66,27 +87,30 @@ class _InnerCall:
         self,
         running: RunningCall,
         offset: int,
-        parent_sealed: Callable[[], Awaitable[None]],
+        leave: Callable[[], Awaitable[None]],
         turn: "contextlib.AbstractAsyncContextManager[Any]",
     ) -> None:
         self.id = running.id
         self._running = running
         self._offset = offset
-        self._parent_sealed = parent_sealed
+        self._leave = leave
         self._turn = turn
 
     async def run(self, arguments: Mapping[str, Any], after: Sequence[InnerCall] = ()) -> str:
         self._running.after = tuple(call.id for call in after)
-        async with self._turn:
-            try:
+        if _length(arguments) > MAX_ARGUMENTS_CHARS:
+            self._running.give_up(
+                Failure("INVALID_ARGUMENTS", f"Arguments of more than {MAX_ARGUMENTS_CHARS} characters.")
+            )
+        try:
+            await self._leave()  # before that it may neither act nor be noted as begun
+            async with self._turn:
                 self._hand_over(arguments)
                 self._running.launch()
-                if not self._running.tool.effect.harmless:
-                    await self._parent_sealed()  # before that it may prepare, but neither act nor be noted as begun
                 self._running.seal(dict(arguments), self._offset)
                 await self._running.finished()
-            finally:
-                await _end(self._running)
+        finally:
+            await _end(self._running)
         outcome = self._running.outcome
         if isinstance(outcome, str):
             return outcome
@@ -102,6 +126,14 @@ class _InnerCall:
             if isinstance(value, str):
                 self._running.push(name, value, self._offset)
             self._running.seal_argument(name, value, self._offset)
+
+
+def _length(arguments: Mapping[str, Any]) -> int:
+    return len(json.dumps(arguments, ensure_ascii=False))
+
+
+async def _at_once() -> None:
+    """Waits for nothing."""
 
 
 async def _end(running: RunningCall) -> None:

@@ -14,6 +14,7 @@ from typing import Any, Protocol
 
 from tool_service.execution.arguments import Arguments
 from tool_service.execution.output import Output
+from tool_service.execution.place import CallPlace
 from tool_service.execution.render import render
 from tool_service.execution.shared import Shared
 from tool_service.execution.threads import start_thread
@@ -49,6 +50,7 @@ class Invocation:
         arguments: Arguments,
         output: Output,
         meter: Meter,
+        place: CallPlace,
         shared: Shared,
         inner_calls: Callable[[], InnerCaller] | None,
     ) -> None:
@@ -59,19 +61,19 @@ class Invocation:
         self._arguments = arguments
         self._output = output
         self._meter = meter
+        self._place = place
         self._shared = shared
         self._make_inner_calls = inner_calls
         self._inner_calls: InnerCaller | None = None
         self._thread: asyncio.Future[Any] | None = None
 
     @contextlib.asynccontextmanager
-    async def place(self, seconds: float) -> AsyncIterator[None]:
+    async def placed(self, seconds: float) -> AsyncIterator[None]:
         """One of the tool's places. Raises NoPlaceError where none is free within `seconds`."""
-        slots = self._shared.slots[self._tool.name]
         began = time.monotonic()
         try:
             async with asyncio.timeout(seconds):
-                await slots.acquire()
+                await self._place.take()
         except TimeoutError:
             raise NoPlaceError from None
         self.queued = time.monotonic() - began
@@ -79,9 +81,9 @@ class Invocation:
             yield
         finally:
             if self._thread is None or self._thread.done():
-                slots.release()
+                self._place.give_back()
             else:  # it is still in its place
-                self._thread.add_done_callback(lambda _: slots.release())
+                self._thread.add_done_callback(lambda _: self._place.give_back())
 
     async def run(self, arguments_json: str, seconds: float) -> str:
         """What the tool gives. `seconds` bounds the wait for a worker. Raises what the tool raises."""

@@ -85,6 +85,10 @@ class EffectJournal:
         """Opens the file now, so that one that cannot be used is known early."""
         await self._run(lambda database: None)
 
+    async def knows(self, key: str) -> bool:
+        """Whether a call has begun under this key, whatever call it was."""
+        return await self._run(lambda database: _knows(database, key))
+
     async def look(self, key: str, tool: str, arguments_json: str, *, again: bool = False) -> Verdict:
         """What `begin` would say."""
         fingerprint = _fingerprint(tool, arguments_json)
@@ -158,6 +162,10 @@ def _begin(database: sqlite3.Connection, key: str, fingerprint: str, again: bool
     if database.execute("INSERT OR IGNORE INTO effect (key, fingerprint, begun) VALUES (?, ?, ?)", row).rowcount:
         return Fresh()
     return _look(database, key, fingerprint, again)
+
+
+def _knows(database: sqlite3.Connection, key: str) -> bool:
+    return database.execute("SELECT 1 FROM effect WHERE key = ?", (key,)).fetchone() is not None
 
 
 def _look(database: sqlite3.Connection, key: str, fingerprint: str, again: bool) -> Verdict:

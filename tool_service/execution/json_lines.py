@@ -21,10 +21,16 @@ class JsonLines:
         """Takes the socket over."""
         return cls(*await asyncio.open_connection(sock=connection, limit=LINE_BYTES))
 
-    @property
-    def is_at_end(self) -> bool:
-        """Whether all is read, and no more can come."""
-        return self._reader.at_eof() or self._reader.exception() is not None
+    async def is_silent(self) -> bool:
+        """Whether nothing has come that is still to be read. What has is lost, and so is the end."""
+        try:
+            async with asyncio.timeout(0):  # what is there is read without waiting
+                await self._reader.read(1)
+        except TimeoutError:
+            return True
+        except ConnectionError:
+            pass
+        return False
 
     async def send(self, message: Any) -> None:
         """Sends a message. A process that has ended takes it silently: `receive` tells."""

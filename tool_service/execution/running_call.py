@@ -25,13 +25,14 @@ from tool_service.execution.events import CallFinished, CallStarted, Failure, Tu
 from tool_service.execution.invocation import InnerCaller, Invocation
 from tool_service.execution.journal import JournalError
 from tool_service.execution.output import Output
+from tool_service.execution.place import CallPlace
 from tool_service.execution.render import described, whole
 from tool_service.execution.shared import Shared
 from tool_service.execution.workers import NoPlaceError, ToolRaised, WorkerDied
 from tool_service.formats.events import JsonValue
 from tool_service.interface.call import Call
 from tool_service.interface.meter import Meter, Unit
-from tool_service.interface.reject import Reject
+from tool_service.interface.reject import Reject, ToolError
 from tool_service.interface.schema import InvalidArgumentError
 from tool_service.interface.tool import Tool
 
@@ -68,14 +69,15 @@ class RunningCall:
         self._timeout = min(tool.timeout, shared.limits.call_timeout)
         self._finished = asyncio.Event()
         self._output = Output(call_id, shared.limits.max_result_chars, self._finished.is_set, shared.emit)
-        self.meter = Meter(self._timeout, self._on_unit, self._on_timeout)
+        place = CallPlace(shared.slots[tool.name])
+        self.meter = Meter(self._timeout, self._on_unit, self._on_timeout, place)
         key = f"{shared.completion_id}/{call_id}"
         self.call = Call(call_id, key, self.meter)
         self._arguments = Arguments(tool.signature, self.meter)
         self._arguments_json = ""
         make_inner_calls = None if inner_calls is None else lambda: inner_calls(self)
         self._invocation = Invocation(
-            tool, self.call, self._arguments, self._output, self.meter, shared, make_inner_calls
+            tool, self.call, self._arguments, self._output, self.meter, place, shared, make_inner_calls
         )
         self._clearance = Clearance(call_id, key, tool, shared)
         self._clearing: asyncio.Task[None] | None = None
@@ -227,6 +229,8 @@ class RunningCall:
             return result
         except Reject as error:
             return Failure("REJECTED", str(error) or "rejected")
+        except ToolError as error:
+            return Failure("RAISED", str(error) or f"{self.tool.name} failed.")
         except asyncio.CancelledError:
             if self._verdict is None:
                 raise
@@ -240,9 +244,9 @@ class RunningCall:
             return Failure("RAISED", described(error))
 
     async def _work(self) -> str:
-        if not self.tool.starts_early:
+        if not self.tool.starts_early or not await self._clearance.may_prepare():
             await self.call.until_sealed()
-        async with self._invocation.place(self._timeout):
+        async with self._invocation.placed(self._timeout):
             self._emit(CallStarted(self.id, self.after))
             self.meter.begin("start", self._offset)
             return await self._invocation.run(self._arguments_json, self._timeout)

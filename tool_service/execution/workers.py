@@ -4,9 +4,13 @@ takes nothing else with it.
 A pool heals itself: a worker that was killed or has died is replaced when the next call needs one. Workers start when
 they are first needed and are kept for the calls to come. What is said between the two is one line of JSON each way:
 
-    {"source": …}                                                  ─▶   {"loaded" | "raised": text}
-    {"source": …, "tool": …, "arguments_json": …, "max_chars": n}  ─▶   {"result" | "rejected" | "raised": text}
-                                                                   or   {"artifact": [name, media type, base64]}
+    [n, {"source": …}]                                                  ─▶   {"loaded" | "raised": text}
+    [n, {"source": …, "tool": …, "arguments_json": …, "max_chars": m}]  ─▶   {"result" | "failed": text}
+                                                                        or   {"rejected" | "raised": text}
+                                                                        or   {"artifact": [name, media type, base64]}
+
+An answer also has the task's number, `{"number": n, …}`. A worker that says anything else than one answer to each task
+is killed: what a function has written to the socket never becomes another call's result.
 
 See `tool_service.worker` for the other side.
 """
@@ -16,7 +20,6 @@ import base64
 import contextlib
 import inspect
 import os
-import signal
 import socket
 import subprocess
 import sys
@@ -26,12 +29,13 @@ from typing import Any, Protocol, TypeVar
 
 import structlog
 
+from tool_service.execution.descendants import kill_with_descendants
 from tool_service.execution.endings import how_it_ended
 from tool_service.execution.json_lines import JsonLines
 from tool_service.execution.printed import Printed
 from tool_service.execution.to_the_end import to_the_end
 from tool_service.interface.artifact import Artifact
-from tool_service.interface.reject import Reject
+from tool_service.interface.reject import Reject, ToolError
 from tool_service.interface.tool import Tool
 
 DEFAULT_COUNT = 4
@@ -115,14 +119,14 @@ class WorkerPool:
             self._busy.add(worker)
             try:
                 yield worker
-            except (Reject, ToolRaised):
-                await self._keep(worker)
+            except (Reject, ToolError, ToolRaised):
+                await to_the_end(self._keep(worker))
                 raise
             except BaseException:
                 await to_the_end(worker.kill())
                 raise
             else:
-                await self._keep(worker)
+                await to_the_end(self._keep(worker))
             finally:
                 self._busy.discard(worker)
         finally:
@@ -144,8 +148,12 @@ class WorkerPool:
     async def _living(self) -> "Worker":
         while self._idle:
             worker = self._idle.pop()  # the one that worked last, whose memory is the warmest
-            if worker.is_alive:
-                return worker
+            try:
+                if await worker.is_ready():
+                    return worker
+            except BaseException:
+                self._idle.append(worker)
+                raise
             await to_the_end(worker.kill())  # what it had started may live
         worker = await Worker.start(self._memory_bytes)
         if self._closed:
@@ -155,7 +163,7 @@ class WorkerPool:
 
     async def _keep(self, worker: "Worker") -> None:
         worker.rest()
-        if self._closed:
+        if self._closed or not await worker.is_ready():
             await to_the_end(worker.kill())
         else:
             self._idle.append(worker)
@@ -170,6 +178,7 @@ class Worker:
         self._printed = printed
         self._lines: JsonLines | None = None
         self._loaded: set[str] = set()
+        self._number = 0  # of the task that it has
         self._killed = False
 
     @classmethod
@@ -198,10 +207,9 @@ class Worker:
             raise
         return worker
 
-    @property
-    def is_alive(self) -> bool:
-        """Whether it can take a task, as far as is known."""
-        return self._process.returncode is None and self._lines is not None and not self._lines.is_at_end
+    async def is_ready(self) -> bool:
+        """Whether it can take a task: it lives, as far as is known, and has said nothing that nobody asked for."""
+        return self._process.returncode is None and self._lines is not None and await self._lines.is_silent()
 
     async def load(self, source: str) -> None:
         """Has it load a source, unless it has. Raises ToolRaised or WorkerDied."""
@@ -216,7 +224,7 @@ class Worker:
         self._loaded.add(source)
 
     async def run(self, task: Task) -> str | Artifact:
-        """The function's result. Raises Reject, ToolRaised or WorkerDied."""
+        """The function's result. Raises Reject, ToolError, ToolRaised or WorkerDied."""
         self._printed.begin(task.tool)
         return _outcome(await self._ask(asdict(task), task.tool))
 
@@ -225,11 +233,13 @@ class Worker:
         self._printed.end()
 
     async def kill(self) -> int | None:
-        """Kills its whole group; its exit status, or None for one that does not end."""
+        """Kills it with all that it has started; its exit status, or None for one that does not end.
+
+        Of one that has ended by itself, what has left its group is nobody's any more and lives on.
+        """
         if not self._killed:
             self._killed = True  # once: after its end the kernel may give its number to another
-            with contextlib.suppress(ProcessLookupError):
-                os.killpg(self._process.pid, signal.SIGKILL)
+            kill_with_descendants(self._process.pid)
             os.close(self._leash)
             self._printed.close()
             if self._lines is not None:
@@ -252,7 +262,8 @@ class Worker:
     async def _ask(self, question: dict[str, Any], who: str) -> dict[str, Any]:
         if self._lines is None:
             raise WorkerDied(f"{who}'s process was not started")
-        await self._lines.send(question)
+        self._number += 1
+        await self._lines.send([self._number, question])
         return await self._answer(who)
 
     async def _answer(self, who: str) -> dict[str, Any]:
@@ -260,6 +271,8 @@ class Worker:
             raise WorkerDied(f"{who}'s process was not started")
         try:
             answer: dict[str, Any] = await self._lines.receive()
+            if not isinstance(answer, dict) or answer.get("number") != self._number:
+                raise ValueError("not the answer to what was asked")
         except ValueError:
             raise WorkerDied(f"{who}'s process gave an answer that makes no sense") from None
         except EOFError:
@@ -298,6 +311,8 @@ async def _at_once(place: Awaitable[T]) -> T:
 def _outcome(answer: dict[str, Any]) -> str | Artifact:
     if "rejected" in answer:
         raise Reject(answer["rejected"])
+    if "failed" in answer:
+        raise ToolError(answer["failed"])
     if "raised" in answer:
         raise ToolRaised(answer["raised"])
     if "artifact" in answer:

@@ -17,7 +17,7 @@ from tool_service.interface.artifact import Artifact
 from tool_service.interface.call import Call
 from tool_service.interface.effect import Effect
 from tool_service.interface.inputs import Arg, Stream
-from tool_service.interface.reject import Reject
+from tool_service.interface.reject import Reject, ToolError
 from tool_service.interface.session import Session
 from tool_service.interface.tool import Tool, tool
 from tool_service.interface.toolbox import InnerCall, InnerCallError, Toolbox
@@ -33,6 +33,7 @@ __all__ = [
     "Session",
     "Stream",
     "Tool",
+    "ToolError",
     "Toolbox",
     "tool",
 ]

@@ -8,9 +8,11 @@ import asyncio
 import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from typing import Generic, TypeVar
+from typing import Generic, Protocol, TypeVar
 
 T = TypeVar("T")
+
+LEND_SECONDS = 0.1  # a wait that is longer gives the place back; between two tokens a call keeps it
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,14 +33,36 @@ class Sealed(Generic[T]):
     label: str
 
 
+class Place(Protocol):
+    """What a call needs to work, and others need too while it waits."""
+
+    async def take(self) -> None:
+        """Waits until it is there; at once for a call that has it."""
+        ...
+
+    def give_back(self) -> None:
+        """Lets others have it; nothing for a call that has it not."""
+        ...
+
+
 class Meter:
     """The clock of one call. `on_unit` hears of each finished unit, `on_timeout` when `budget` seconds of work are used
-    up."""
+    up. A call that waits for input or for its completion's other calls gives its `place` back meanwhile, unless that
+    takes but a moment.
+    """
 
-    def __init__(self, budget: float, on_unit: Callable[[Unit], None], on_timeout: Callable[[], None]) -> None:
+    def __init__(
+        self,
+        budget: float,
+        on_unit: Callable[[Unit], None],
+        on_timeout: Callable[[], None],
+        place: Place | None = None,
+    ) -> None:
         self._budget = budget
         self._on_unit = on_unit
         self._on_timeout = on_timeout
+        self._place = place
+        self._leaving: asyncio.TimerHandle | None = None
         self._unit: tuple[str, int, float] | None = None
         self.offset = 0  # of the input that came last
         self._alarm: asyncio.TimerHandle | None = None
@@ -68,11 +92,15 @@ class Meter:
     async def wait(self, source: Awaitable[Sealed[T]]) -> Sealed[T]:
         """Waits for input between two units."""
         self._pause()
+        if self._waiters == 1:
+            self._leave()
         sealed: Sealed[T] | None = None
         try:
             sealed = await source
+            await self._return()
             return sealed
         finally:
+            self._stay()
             self._resume(sealed.label if sealed else "interrupted", sealed.offset if sealed else 0)
 
     async def aside(self, work: Awaitable[T]) -> T:
@@ -84,16 +112,55 @@ class Meter:
         finally:
             self._resume(label, offset)
 
-    async def queue(self, place: Awaitable[T]) -> T:
-        """Waits for something that another call has, off the clock; then the same unit goes on."""
+    async def queue(self, place: Awaitable[T], undo: Callable[[], None] | None = None) -> T:
+        """Waits for something that another call has, off the clock; then the same unit goes on.
+
+        With `undo`, which lets go of it again, this call's place is given back meanwhile: that other call may need it.
+        """
         label, offset = (self._unit[0], self._unit[1]) if self._unit else ("queued", 0)
         self.end()
         began = time.monotonic()
+        if undo is not None:
+            self._leave()
         try:
-            return await place
+            had = await place
+            if undo is not None:
+                try:
+                    await self._take_place()
+                except BaseException:
+                    undo()
+                    raise
+            return had
         finally:
+            self._stay()
             self.queued += time.monotonic() - began
             self.begin(label, offset)
+
+    def _leave(self) -> None:
+        """Gives the place back, unless the wait is over soon."""
+        if self._place is not None:
+            self._stay()
+            self._leaving = asyncio.get_running_loop().call_later(LEND_SECONDS, self._place.give_back)
+
+    def _stay(self) -> None:
+        if self._leaving is not None:
+            self._leaving.cancel()
+            self._leaving = None
+
+    async def _take_place(self) -> None:
+        self._stay()
+        if self._place is not None:
+            await self._place.take()
+
+    async def _return(self) -> None:
+        """Takes the place again after a wait for input; the wait for it is one for others."""
+        began = time.monotonic()
+        await self._take_place()
+        if self._unit is None:
+            ended = time.monotonic()
+            self.waiting += began - self._waiting_since
+            self.queued += ended - began
+            self._waiting_since = ended
 
     def _pause(self) -> None:
         self._waiters += 1

@@ -66,7 +66,7 @@ class Session:
         """
         lock = self._state.lock(factory)
         if lock.locked():
-            await self._meter.queue(lock.acquire())
+            await self._meter.queue(lock.acquire(), lock.release)
         else:
             await lock.acquire()
         try:

@@ -17,6 +17,11 @@ from tool_service.tools.http_get.origin import Origin
 CONNECT_SECONDS = 10.0
 MAX_ADDRESS_COUNT = 4  # of a name's addresses, how many are tried
 
+NOT_PUBLIC = (
+    "is not a public address (the setting http_get.allow_private would allow it:"
+    " CONVEYOR_TOOLS_HTTP_GET_ALLOW_PRIVATE=true)"
+)
+
 Resolver = Callable[[str, int], Awaitable[list[str]]]
 
 
@@ -67,7 +72,7 @@ class Dialer:
     """Opens connections. `permits` judges an address; `refusal` says what to do about one that it refuses."""
 
     permits: Callable[[str], bool]
-    refusal: str = "is not a public address (http_get.allow_private would allow it)"
+    refusal: str = NOT_PUBLIC
     addresses: Resolver = system_addresses
     tls: ssl.SSLContext = field(default_factory=_default_tls)
 

@@ -73,7 +73,9 @@ class Visit:
             raise Reject(str(error)) from None
 
     async def page(self) -> Page:
-        """The page of the URL that was added. Raises `CannotFetch`."""
+        """The page of the URL that was added. Raises `CannotFetch`, or `Reject` where none was."""
+        if not self._url:
+            await self.add("")
         return await self.get(self._url)
 
     async def get(self, url: str) -> Page:

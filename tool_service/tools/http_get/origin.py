@@ -41,6 +41,8 @@ class Origin:
 
 def read_origin(url: str) -> Origin:
     """The origin at the start of a URL; the host must be complete. Raises `CannotFetch`."""
+    if not url:
+        raise CannotFetch("The URL is empty; it must begin with http:// or https://.")
     if not url.lower().startswith(_SCHEMES):
         raise CannotFetch(f"{shortened(url, SHOWN_CHARS)} does not begin with http:// or https://.")
     if "@" in re.split(r"[/?#]", url, maxsplit=3)[2]:

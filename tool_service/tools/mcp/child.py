@@ -20,10 +20,11 @@ import anyio
 import structlog
 from anyio.streams.memory import MemoryObjectReceiveStream, MemoryObjectSendStream
 from mcp.shared.message import SessionMessage
-from mcp_types import jsonrpc_message_adapter
+from mcp_types import JSONRPCMessage, jsonrpc_message_adapter
 
 from tool_service.execution.to_the_end import to_the_end
 from tool_service.tools.mcp.link import MAX_MESSAGE_BYTES, Link
+from tool_service.tools.mcp.nesting import read_deep
 from tool_service.tools.mcp.pace import Pace
 from tool_service.tools.mcp.settings import McpServerSettings
 
@@ -40,6 +41,7 @@ STDERR_BURST = 1 << 20
 STDERR_LINE_CHARS = 500
 LAST_WORDS_LINES = 3
 LAST_WORDS_CHARS = 150
+TOO_DEEP = "recursion limit exceeded"  # as the parser says it
 
 Streams = tuple[MemoryObjectReceiveStream[SessionMessage | Exception], MemoryObjectSendStream[SessionMessage]]
 log = structlog.get_logger()
@@ -160,7 +162,7 @@ class _Child:
                 if not line.strip():
                     continue
                 try:
-                    message = SessionMessage(jsonrpc_message_adapter.validate_json(line, by_name=False))
+                    message = SessionMessage(_read(line))
                 except ValueError:
                     garbage += 1
                     log.debug("mcp server wrote what is no message", server=self._name, text=_cut(line))
@@ -265,6 +267,16 @@ def environment(settings: McpServerSettings) -> dict[str, str]:
     """The server's variables: few of the service's, none that could be a secret, and its own."""
     kept = {name: value for name, value in os.environ.items() if name in INHERITED or name.startswith("LC_")}
     return {**kept, **settings.env}
+
+
+def _read(line: bytes) -> JSONRPCMessage:
+    """Raises ValueError where a line is no message."""
+    try:
+        return jsonrpc_message_adapter.validate_json(line, by_name=False)
+    except ValueError as error:
+        if TOO_DEEP not in str(error):
+            raise
+        return read_deep(line)
 
 
 def _cut(line: bytes) -> str:

@@ -23,6 +23,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from tool_service.interface.artifact import Artifact
 from tool_service.interface.given_schema import Function
+from tool_service.interface.reject import ToolError
 from tool_service.interface.tool import Tool
 from tool_service.tools.mcp.backoff import Backoff
 from tool_service.tools.mcp.child import child_transport
@@ -49,7 +50,7 @@ _RESULT: TypeAdapter[mcp_types.CallToolResult | mcp_types.InputRequiredResult] =
 log = structlog.get_logger()
 
 
-class McpError(Exception):
+class McpError(ToolError):
     """A call of a server's tool failed; the message is for the model."""
 
 
@@ -156,10 +157,10 @@ class McpServer:
                 await stack.enter_async_context(_listening(client, link))
                 await self._serve(client.session, link)
             cause = link.cause
-        except TimeoutError:
-            cause = link.cause or f"it did not start within {self._settings.start_seconds:g} s"
         except Exception as error:
-            cause = link.cause or _describe(error)
+            late = isinstance(_innermost(error), TimeoutError) and up_since is None
+            cause = f"it did not start within {self._settings.start_seconds:g} s" if late else _describe(error)
+            cause = link.cause or cause
         if up_since is not None and loop.time() - up_since > STABLE_SECONDS:
             self._backoff.reset()
         return excerpt(cause, MAX_CAUSE_CHARS) or "it closed the connection"
@@ -264,10 +265,16 @@ async def _listen(client: Client, link: Link) -> None:
         link.change()  # nobody told of what changed meanwhile
 
 
-def _describe(error: BaseException) -> str:
-    """What went wrong, in a line without anything that the server sent where it should not."""
+def _innermost(error: BaseException) -> BaseException:
+    """What task groups have wrapped."""
     while isinstance(error, BaseExceptionGroup):
         error = error.exceptions[0]
+    return error
+
+
+def _describe(error: BaseException) -> str:
+    """What went wrong, in a line without anything that the server sent where it should not."""
+    error = _innermost(error)
     if isinstance(error, ValidationError):
         return "it answered with what is no MCP"
     if isinstance(error, MCPError):

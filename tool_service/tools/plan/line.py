@@ -83,6 +83,12 @@ def fill(text: str, results: Mapping[int, str]) -> str:
     return _REFERENCE.sub(lambda found: results.get(int(found[1]), found[0]), text)
 
 
+def filled_size(text: str, results: Mapping[int, str]) -> int:
+    """The length of what `fill` would give."""
+    mentioned = ((results.get(int(found[1])), found) for found in _REFERENCE.finditer(text))
+    return len(text) + sum(len(result) - len(found[0]) for result, found in mentioned if result is not None)
+
+
 def _mentioned(text: str) -> Iterator[int]:
     return (int(found) for found in _REFERENCE.findall(text))
 

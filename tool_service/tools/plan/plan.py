@@ -12,7 +12,10 @@ from typing import Any, Self
 
 from tool_service.formats.scanning.coercion import NoUsableValueError, kinds_of, read_value
 from tool_service.interface import InnerCall, InnerCallError, Reject, Tool, Toolbox
-from tool_service.tools.plan.line import MAX_LINE_CHARS, Line, LineError, Reference, fill, parse_line
+from tool_service.tools.plan.line import MAX_LINE_CHARS, Line, LineError, Reference, fill, filled_size, parse_line
+
+MAX_FILLED_CHARS = 64 << 10  # of one line's arguments, with the results that they name
+MAX_PLAN_CHARS = 1 << 20  # of all lines' together
 
 
 class Lines:
@@ -45,6 +48,7 @@ class Plan:
     def __init__(self, toolbox: Toolbox) -> None:
         self._toolbox = toolbox
         self._steps: dict[int, _Step] = {}
+        self._room = _Room()
 
     async def __aenter__(self) -> Self:
         return self
@@ -88,7 +92,7 @@ class Plan:
         values = _by_name(line, tool)
         needed = {number: self._steps[number] for number in sorted(line.mentioned & self._steps.keys())}
         call = self._toolbox.open(line.tool)
-        return _Step(call, asyncio.create_task(_run(values, tool, call, needed)))
+        return _Step(call, asyncio.create_task(_run(values, tool, call, needed, self._room)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,7 +101,26 @@ class _Step:
     task: asyncio.Task[str]
 
 
-async def _run(values: Mapping[str, Any], tool: Tool, call: InnerCall, needed: Mapping[int, _Step]) -> str:
+class _Room:
+    """What the lines of a plan may still grow by: a line names a result often, and a result may be long."""
+
+    def __init__(self) -> None:
+        self._left = MAX_PLAN_CHARS
+
+    def take(self, size: int) -> None:
+        """Takes room for a line's arguments of `size` characters. Raises InnerCallError where there is none."""
+        if size > MAX_FILLED_CHARS:
+            raise InnerCallError(
+                f"not run, for with the results in it the line has {size} characters; at most {MAX_FILLED_CHARS} may be"
+            )
+        if size > self._left:
+            raise InnerCallError(
+                f"not run, for with the results in them the plan's lines have more than {MAX_PLAN_CHARS} characters"
+            )
+        self._left -= size
+
+
+async def _run(values: Mapping[str, Any], tool: Tool, call: InnerCall, needed: Mapping[int, _Step], room: _Room) -> str:
     results = {}
     for number, step in needed.items():
         try:
@@ -105,6 +128,11 @@ async def _run(values: Mapping[str, Any], tool: Tool, call: InnerCall, needed: M
         except InnerCallError:
             call.fail(f"${number} has no result")
             raise InnerCallError(f"not run, for ${number} has no result") from None
+    try:
+        room.take(sum(_filled_size(value, results) for value in values.values()))
+    except InnerCallError as error:
+        call.fail(f"{error}")
+        raise
     arguments = {name: _filled(value, results, tool, name) for name, value in values.items()}
     return await call.run(arguments, [step.call for step in needed.values()])
 
@@ -130,6 +158,22 @@ def _by_name(line: Line, tool: Tool) -> dict[str, Any]:
             raise LineError(f"argument {name!r} is unknown; {tool.name} takes: {', '.join(names) or 'none'}")
         values[name] = value
     return values
+
+
+def _filled_size(value: Any, results: Mapping[int, str]) -> int:
+    """How many characters the texts of `_filled` have, counted before any of them is made."""
+    match value:
+        case Reference():
+            return len(results[value.number])
+        case _PlainText():
+            return filled_size(value.text, results)
+        case str():
+            return filled_size(value, results)
+        case list():
+            return sum(_filled_size(item, results) for item in value)
+        case dict():
+            return sum(len(key) + _filled_size(item, results) for key, item in value.items())
+    return len(str(value))
 
 
 def _filled(value: Any, results: Mapping[int, str], tool: Tool, name: str) -> Any:

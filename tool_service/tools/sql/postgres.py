@@ -29,7 +29,7 @@ from tool_service.tools.sql.database import DatabaseSettingError, committed, fai
 from tool_service.tools.sql.postgres_rules import is_change, is_plain_read, refusal
 from tool_service.tools.sql.settings import SqlSettings
 from tool_service.tools.sql.splitter import Dialect
-from tool_service.tools.sql.table import VALUE_CHARS, Room, Table, Verbatim, changed
+from tool_service.tools.sql.table import VALUE_CHARS, Room, Table, Verbatim, changed, empty
 
 T = TypeVar("T")
 Connection: TypeAlias = psycopg.AsyncConnection[Any]
@@ -141,8 +141,12 @@ class PostgresTransaction:
             raise failed(_reason(error), statement) from None
 
     async def commit(self) -> str:
-        """See `Transaction`."""
+        """See `Transaction`. What may only read is rolled back: READ ONLY does not hold everything."""
         self._start_clock()
+        if not self._settings.writable:
+            with _as_rejection("the transaction could not be ended"):
+                await self._simple("ROLLBACK")
+            return committed(self._settings)
         with _as_rejection("it is not known whether the changes were committed"):
             try:
                 (result,) = await self._simple("COMMIT")
@@ -175,10 +179,16 @@ class PostgresTransaction:
         ]
 
     async def _run_without_rows(self) -> AsyncIterator[str]:
+        """Runs what has no columns: a change, or `SELECT FROM t`, whose rows are empty."""
         self._pgconn.send_query_prepared(b"", None)
-        (result,) = await self._results()
-        if result.command_tuples is not None:
-            yield changed(result.command_tuples)
+        self._pgconn.set_single_row_mode()
+        await self._wait(generators.send(self._pgconn))
+        while result := await self._wait(generators.fetch(self._pgconn)):
+            _check(result)
+            if result.status == pq.ExecStatus.TUPLES_OK:
+                yield empty(result.command_tuples or 0)
+            elif result.status == pq.ExecStatus.COMMAND_OK and result.command_tuples is not None:
+                yield changed(result.command_tuples)
 
     async def _read(self, statement: str, columns: list[_Column]) -> AsyncIterator[str]:
         table = self._table(columns)

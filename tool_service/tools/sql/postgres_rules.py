@@ -45,10 +45,19 @@ MODIFIERS = frozenset(
         "constraint",
     }
 )
+# Functions that act on the server, on other sessions, or beyond their transaction (a READ ONLY one too); large objects,
+# which READ ONLY does not hold everywhere; and those that run a query given as text, in which a name can be hidden.
 REFUSED_NAMES = re.compile(
-    r"""(?ix) \b( pg_read_(?:binary_)?file | pg_ls_\w+ | pg_stat_file | pg_file_\w+ | lo_import | lo_export | dblink\w*
-    | set_config | pg_terminate_backend | pg_cancel_backend | pg_reload_conf | pg_rotate_logfile | pg_advisory_\w+
-    | pg_try_advisory_\w+ | pg_logical_\w+ | pg_notify )\b"""
+    r"""(?ix) \b( pg_read_(?:binary_)?file\w* | pg_ls_\w+ | pg_stat_file | pg_file_\w+
+    | pg_terminate_backend | pg_cancel_backend | pg_reload_conf | pg_rotate_logfile\w* | pg_log_\w+ | pg_stat_reset\w*
+    | pg_switch_wal | pg_promote | pg_wal_replay_\w+ | pg_backup_\w+ | pg_start_backup | pg_stop_backup
+    | pg_create_\w+ | pg_copy_\w+_slot | pg_drop_replication_slot | pg_replication_\w+ | pg_logical_\w+
+    | pg_sync_replication_slots | pg_import_\w+ | pg_notify | set_config
+    | pg_advisory_\w+ | pg_try_advisory_\w+ | dblink\w*
+    | brin_(?:de)?summarize_\w+ | gin_clean_pending_list
+    | lo_(?:creat|create|from_bytea|import|export|open|close|get|put|lseek|lseek64|tell|tell64)
+    | lo_(?:truncate|truncate64|unlink|manage) | loread | lowrite
+    | query_to_xml\w* | ts_stat | ts_rewrite )\b"""
 )
 ESCAPED_NAME = re.compile(r'(?i)\bu&"')
 

@@ -9,7 +9,7 @@ standard output, JSON lines:
     ["commit", ""]       ─▶ ["done", ""] or ["error", why]
 
 The first line it writes is ["done", ""] when the database is open, or ["error", why]. The end of its input, or SIGTERM,
-rolls back and ends it.
+rolls back and ends it. When its parent ends it is killed, whatever it is doing.
 """
 
 import ctypes
@@ -44,6 +44,7 @@ STEPS = 10_000  # instructions of SQLite between two looks at whether to stop: w
 PIECE_CHARS = 8192  # rows are passed on together, up to so many characters
 PIECE_SECONDS = 0.02  # and so long after the last
 TABLE_FUNCTIONS = ("json_each", "json_tree", *(f"pragma_{name}" for name in sorted(PRAGMAS)))
+PRIMARY_CODE = 0xFF  # the part of an error's code that says what kind it is
 PR_SET_PDEATHSIG = 1
 
 
@@ -72,13 +73,16 @@ class Script:
         self._room = Room(int(configuration["max_bytes"]))
         self._connection = _connect(configuration["uri"], self._writable, float(configuration["lock_seconds"]))
         self._authorizer = Authorizer(self._writable)
+        self._has_read = False
+        self._has_written = False
         self._connection.set_progress_handler(Stop(), STEPS)
         self._connection.set_authorizer(self._authorizer)
 
     def run(self, statement: str) -> Iterator[str]:
         """Runs a statement; what it has to show. Raises sqlite3.Error and ValueError."""
         if not self._connection.in_transaction:
-            self._control("BEGIN IMMEDIATE" if self._writable else "BEGIN")
+            self._control("BEGIN")  # locks nothing yet: reading takes a lock to read, the first change one to write
+        self._authorizer.reads = self._authorizer.writes = False
         before = self._connection.total_changes
         cursor = self._connection.execute(statement)
         try:
@@ -88,6 +92,8 @@ class Script:
                 yield changed(count)
         finally:
             cursor.close()
+        self._has_read = self._has_read or self._authorizer.reads
+        self._has_written = self._has_written or self._authorizer.writes
 
     def commit(self) -> None:
         """Makes the changes last. Raises sqlite3.Error."""
@@ -101,7 +107,7 @@ class Script:
     def explained(self, error: Exception) -> str:
         """Why a statement failed."""
         refusal, self._authorizer.refusal = self._authorizer.refusal, ""
-        return refusal or str(error) or type(error).__name__
+        return refusal or _explained(error, self._has_read and not self._has_written)
 
     def _control(self, statement: str) -> None:
         self._connection.set_authorizer(None)
@@ -121,6 +127,21 @@ class Script:
                 yield text
                 text, since = "", time.monotonic()
         yield text + table.close()
+
+
+def _explained(error: Exception, has_read: bool) -> str:
+    """`has_read`: it has a lock to read, from which SQLite never waits for one to write: both could wait for ever."""
+    code = getattr(error, "sqlite_errorcode", 0)
+    if code == sqlite3.SQLITE_BUSY_SNAPSHOT:
+        return "others have changed the database since this script first read it; try again"
+    if code & PRIMARY_CODE == sqlite3.SQLITE_BUSY and has_read:
+        return "the database is locked by others, and a script that has read it cannot wait for their end; try again"
+    if code == sqlite3.SQLITE_READONLY_ROLLBACK:
+        return (
+            "a program that was changing the database was killed, and what it left must first be undone;"
+            " its operator must open the file once with a program that may write it"
+        )
+    return str(error) or type(error).__name__
 
 
 def _readable(value: object) -> object:
@@ -173,9 +194,12 @@ def _answer(script: Script, kind: str, statement: str) -> None:
 
 
 def _end_with(parent: int) -> None:
-    """Has the kernel end this process when its parent ends."""
+    """Has the kernel kill this process when its parent ends; SIGTERM would wait for a long function's end.
+
+    It does so when the *thread* ends that started it: that of the event loop, which waits for this process's end first.
+    """
     if sys.platform == "linux":
-        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
+        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
         if os.getppid() != parent:
             sys.exit(0)
 
@@ -190,7 +214,7 @@ def main() -> None:
     try:
         script = Script(configuration)
     except sqlite3.Error as error:
-        _say("error", str(error))
+        _say("error", _explained(error, has_read=False))
         return
     _say("done")
     for line in sys.stdin:

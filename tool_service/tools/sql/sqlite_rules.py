@@ -48,16 +48,20 @@ NAMES = {
 
 
 class Authorizer:
-    """Allows by a list. `refusal` says what was refused last."""
+    """Allows by a list. `refusal` says what was refused last; `reads` and `writes` whether anything asked for that."""
 
     def __init__(self, writable: bool) -> None:
         self._writable = writable
         self.refusal = ""
+        self.reads = False
+        self.writes = False
 
     def __call__(
         self, action: int, first: str | None, second: str | None, database: str | None, source: str | None
     ) -> int:
         """SQLite's question."""
+        self.reads = self.reads or action == sqlite3.SQLITE_READ
+        self.writes = self.writes or action in WRITES
         self.refusal = self._refusal(action, first or "", second)
         return sqlite3.SQLITE_DENY if self.refusal else sqlite3.SQLITE_OK
 

@@ -75,7 +75,16 @@ class Table:
 
 def changed(count: int) -> str:
     """What is said of a statement that gives no rows."""
-    return f"[{count} {'row' if count == 1 else 'rows'} changed]\n"
+    return f"[{_rows(count)} changed]\n"
+
+
+def empty(count: int) -> str:
+    """What is said of rows without columns."""
+    return f"[{_rows(count)} without columns]\n"
+
+
+def _rows(count: int) -> str:
+    return f"{count} {'row' if count == 1 else 'rows'}"
 
 
 class Verbatim(str):

@@ -6,6 +6,7 @@ import os
 import random
 import signal
 import sys
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ import pytest
 
 from tests.unit.tool_service.completions import Log, end, written
 from tool_service.execution import events as ev
+from tool_service.execution import journal
 from tool_service.execution.host import Start, ToolHost, by_name
 from tool_service.execution.journal import EffectJournal, JournalError
 from tool_service.execution.runner import Limits, Mode, Runner
@@ -533,6 +535,66 @@ async def test_two_tries_at_once_act_once(tools: dict[str, Tool], world: World) 
     codes = {getattr(outcome, "code", outcome) for outcome in await asyncio.gather(*tries)}
     assert codes == {"sent to x", "OUTCOME_UNKNOWN"}
     assert world.acts == ["late x"]
+
+
+async def test_a_completion_that_is_tried_again_has_the_first_result_where_the_tool_would_now_refuse() -> None:
+    """As a file that exists, or a row with a primary key, once the first try has acted."""
+    files: list[str] = []
+
+    @tool(effect=Effect.WRITE)
+    async def save(path: Arg[str], text: Arg[str], call: Call) -> str:
+        """Save."""
+        if await path in files:
+            raise Reject("exists already")
+        await text
+        await call.sealed()
+        files.append(await path)
+        return "saved"
+
+    service = Service(save)
+    for text, outcome in (("x", "saved"), ("x", "saved"), ("y", "KEY_REUSED")):
+        runner, log = service.completion()
+        head, _, tail = written("save", path="p", text=text).partition('"text"')
+        runner.text(head)
+        await settle()  # time to refuse
+        runner.text(f'"text"{tail}')
+        await end(runner)
+        await runner.aclose()
+        assert getattr(log.finished().outcome, "code", log.finished().outcome) == outcome
+        assert not log.of(ev.TurnVetoed)
+    assert files == ["p"]
+    assert await service.call("save", id_="r2", path="p", text="x") == ev.Failure("REJECTED", "exists already")
+
+
+@pytest.mark.parametrize("name", NAMES)
+async def test_a_call_that_is_cut_off_while_it_is_noted_may_be_tried_again(
+    name: str, tools: dict[str, Tool], world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    begins, go_on = threading.Event(), threading.Event()
+
+    def slowly(*given: Any) -> Any:
+        begins.set()
+        go_on.wait(10)
+        return begin(*given)
+
+    begin = journal._begin
+    service = Service(*tools.values())
+    with monkeypatch.context() as patched:
+        patched.setattr(journal, "_begin", slowly)
+        runner, log = service.completion()
+        runner.text(written(f"ask_{name}", to="x"))
+        ending = asyncio.create_task(end(runner))
+        await until_awaited(log)
+        runner.decide("call_1", True)
+        await asyncio.to_thread(begins.wait, 10)
+        ending.cancel()
+        closing = asyncio.create_task(runner.aclose())
+        await settle()
+        go_on.set()
+        await closing
+    assert (world.acts, world.prepared) == ([], [])
+    assert await service.call(name, to="x") == "sent to x"  # else KEY_REUSED
+    assert len(world.acts) == 1
 
 
 # --- a crash between effect and answer ------------------------------------------------------------------------------

@@ -48,6 +48,32 @@ async def test_the_end_of_the_process_is_told_when_reading():
         await lines.send("not heard")
         with pytest.raises(EOFError):
             await lines.receive()
-        assert lines.is_at_end
+        assert not await lines.is_silent()
         await lines.hang_up()
+        lines.close()
+
+
+async def test_silence_is_told_from_what_nobody_asked_for():
+    with pair() as (ours, theirs):
+        lines = await JsonLines.over(ours)
+        theirs.sendall(b"1\n")
+        assert await lines.receive() == 1
+        assert await lines.is_silent()
+        assert await lines.is_silent()  # asking takes nothing away
+        theirs.sendall(b"2\n")
+        assert await lines.receive() == 2
+        theirs.sendall(b"3\n4\n")
+        assert await lines.receive() == 3
+        assert not await lines.is_silent()
+        lines.close()
+
+
+async def test_a_process_that_ends_without_reading_is_no_silence_either():
+    with pair() as (ours, theirs):
+        lines = await JsonLines.over(ours)
+        await lines.send("not read")
+        theirs.close()  # the kernel answers with a reset
+        with pytest.raises(EOFError):
+            await lines.receive()
+        assert not await lines.is_silent()
         lines.close()

@@ -9,8 +9,10 @@ import pytest
 
 from tests.unit.tool_service.completions import BOUND, Log, end, start, written
 from tool_service.execution import events as ev
+from tool_service.execution.host import Start, ToolHost, by_name
 from tool_service.execution.runner import Limits, Mode
 from tool_service.interface import Arg, Call, Effect, Reject, Session, Stream, tool
+from tool_service.interface.meter import LEND_SECONDS
 
 
 @tool
@@ -401,6 +403,93 @@ async def test_a_concurrency_cap_makes_calls_wait() -> None:
     await end(runner)
     assert len(log.of(ev.CallFinished)) == 2
     assert log.finished(1).queued > 0
+
+
+async def test_a_call_that_only_waits_for_text_lets_others_work() -> None:
+    @tool(concurrency=1)
+    async def echo(text: Stream[str]) -> AsyncIterator[str]:
+        """Echo."""
+        async for piece in text:
+            yield piece
+
+    log, other = Log(), Log()
+    host = ToolHost(by_name([echo]))
+    opening = Start("hermes", ("echo",), Mode.PARTIAL, Limits())
+    stalled, lively = host.open(opening, log).runner, host.open(opening, other).runner
+    whole = written("echo", text="to be")
+    cut = whole.index(" be")
+    stalled.text(whole[:cut])
+    await log.until(lambda event: isinstance(event, ev.CallOutput))
+    lively.text(written("echo", text="or not"))
+    await end(lively)
+    assert other.finished().outcome == "or not"
+    assert other.finished().queued > 0
+    stalled.text(whole[cut:])
+    await end(stalled)
+    assert log.finished().outcome == "to be"
+    assert log.finished().waiting > other.finished().queued * 0.9
+    for runner in (stalled, lively):
+        await runner.aclose()
+    assert not host.slots["echo"].locked()
+
+
+async def test_at_most_as_many_work_as_may_however_often_they_wait() -> None:
+    working, most = 0, 0
+
+    @tool(concurrency=2)
+    async def count(text: Stream[str], session: Session) -> int:
+        """Count who works."""
+        nonlocal working, most
+        async for _ in text:
+            working += 1
+            most = max(most, working)
+            await asyncio.sleep(0.001)
+            working -= 1
+        return most
+
+    log = Log()
+    host = ToolHost(by_name([count]))
+    runners = [host.open(Start("hermes", ("count",), Mode.PARTIAL, Limits()), log).runner for _ in range(6)]
+    whole = written("count", text="abc")
+    for begin, stop in ((0, -20), (-20, -19), (-19, -18)):
+        for runner in runners:
+            runner.text(whole[begin:stop])
+        await asyncio.sleep(LEND_SECONDS * 1.5)
+    for runner in runners:
+        runner.text(whole[-18:])
+        await end(runner)
+        await runner.aclose()
+    assert len(log.of(ev.CallFinished)) == 6
+    assert most == 2
+    assert not host.slots["count"].locked()
+
+
+async def test_a_call_with_a_place_does_not_wait_for_one_that_needs_it() -> None:
+    """The first call has the session's resource and no place, the second the place and not the resource."""
+
+    class Thing:
+        @classmethod
+        async def open(cls) -> "Thing":
+            return cls()
+
+        async def aclose(self) -> None:
+            pass
+
+    @tool(concurrency=1, timeout=2)
+    async def use(text: Stream[str], session: Session) -> str:
+        """Use it."""
+        async with session.exclusive(Thing.open):
+            return await text
+
+    log = Log()
+    runner = start(log, use)
+    head, middle, tail = written("use", text="ab").partition("b")
+    runner.text(head)
+    await asyncio.sleep(LEND_SECONDS * 1.5)
+    runner.text(middle + tail + written("use", text="cd"))
+    await end(runner)
+    assert [event.outcome for event in log.of(ev.CallFinished)] == ["ab", "cd"]
+    await runner.aclose()
 
 
 async def test_a_result_counts_only_for_a_call_that_is_sealed_and_nothing_follows_an_outcome() -> None:

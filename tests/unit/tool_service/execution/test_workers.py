@@ -87,6 +87,7 @@ async def test_arguments_have_their_types_and_defaults(service: Service) -> None
         ("reject", "REJECTED", "not for you", True),
         ("raise", "RAISED", "ValueError: caf?.", True),
         ("mute", "RAISED", "Mute.", True),
+        ("sentence", "RAISED", "There is no such page.", True),
         ("exit", "RAISED", "SystemExit: 3.", True),
         ("interrupt", "RAISED", "KeyboardInterrupt.", True),
         ("memory", "RAISED", "MemoryError.", True),
@@ -104,6 +105,22 @@ async def test_whatever_a_function_does_is_its_calls_failure_and_the_next_call_w
         assert await service.call("fail", how=how) == ev.Failure(code, message)
         after, _ = await service.call("count")
     assert (after == before) == lives
+
+
+async def test_a_function_that_forks_and_returns_twice_has_one_result(service: Service) -> None:
+    for _ in range(3):
+        assert await service.call("fork") == "parent"
+        assert await service.call("add", a=1) == 3
+
+
+@pytest.mark.parametrize("later", [False, True])
+async def test_what_a_function_writes_in_the_workers_place_is_no_other_calls_result(
+    service: Service, later: bool
+) -> None:
+    assert isinstance(await service.call("forge", later=later), str if later else ev.Failure)
+    await asyncio.sleep(0.1 if later else 0)
+    for number in range(4):
+        assert await service.call("add", a=number, b=0) == number
 
 
 async def test_a_worker_that_is_killed_from_outside_between_calls_is_replaced(service: Service) -> None:
@@ -183,6 +200,13 @@ async def test_a_cancel_kills_the_worker_and_what_it_started(service: Service, t
     await ended(pids)
     print(f"gone {(time.monotonic() - began) * 1000:.0f} ms after the cancel")  # 200 are asked for
     assert await service.call("add", a=1) == 3
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells what descends from a process")
+async def test_what_left_the_group_is_killed_with_its_worker_all_the_same(service: Service, tmp_path: Path) -> None:
+    failure = await service.call("leave_daemon", file=str(tmp_path / "pid"))
+    assert failure.code == "TIMEOUT"
+    await ended(await told(tmp_path / "pid"), 5.0)
 
 
 async def test_what_a_finished_call_has_started_ends_with_its_worker(service: Service) -> None:

@@ -5,10 +5,11 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 
-from tool_service.interface import Artifact, Effect, Reject, tool
+from tool_service.interface import Artifact, Effect, Reject, ToolError, tool
 
 calls = 0
 
@@ -52,9 +53,40 @@ def fail(how: str) -> str:
         case "close":
             os.closerange(3, 100)
         case "garble":
-            sockets = [link for link in Path("/proc/self/fd").glob("*") if link.is_socket()]
-            os.write(int(sockets[0].name), b"{garbled\n")
+            write_to_service(b"{garbled\n")
+        case "sentence":
+            raise NotThereError("There is no such page.")
     return "failed to fail"
+
+
+class NotThereError(ToolError):
+    """Speaks to the model."""
+
+
+def write_to_service(text: bytes) -> None:
+    """Write where only the worker may."""
+    sockets = [link for link in Path("/proc/self/fd").glob("*") if link.is_socket()]
+    os.write(int(sockets[0].name), text)
+
+
+@tool
+def fork() -> str:
+    """Go on in two processes."""
+    child = os.fork()
+    if child:
+        os.waitpid(child, 0)
+    return "parent" if child else "child"
+
+
+@tool
+def forge(later: bool) -> str:
+    """Write an answer that is another's, now or when the call is over."""
+    forged = b'{"result": "forged"}\n' * 3
+    if later:
+        threading.Timer(0.05, write_to_service, [forged]).start()
+    else:
+        write_to_service(forged)
+    return "real"
 
 
 class Mute(Exception):
@@ -85,6 +117,15 @@ def wait(file: str) -> str:
 def leave_child(folder: str = "") -> int:
     """Start a child that does not end, and leave it; it puts its process id into a folder."""
     return subprocess.Popen(["sh", "-c", 'test -z "$1" || : > "$1/$$"; exec sleep 60', "sh", folder]).pid
+
+
+@tool(timeout=1.0)
+def leave_daemon(file: str) -> str:
+    """Start one that leaves the group and whose parent ends, tell both in a file, and hang."""
+    script = 'echo $$ > "$1.new"; mv "$1.new" "$1"; exec sleep 60'
+    subprocess.run(["sh", "-c", 'setsid sh -c "$2" sh "$1" &', "sh", file, script], check=True)
+    time.sleep(60)
+    return ""
 
 
 @tool

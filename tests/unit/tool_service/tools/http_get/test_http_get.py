@@ -150,7 +150,7 @@ async def test_a_host_that_only_looks_complete_is_neither_looked_up_nor_connecte
     [
         ("ftp:", "does not begin with http"),
         ("http://localhost/", "is not a public address"),
-        ("http://127.0.0.1/", "http_get.allow_private would allow it"),
+        ("http://127.0.0.1/", "CONVEYOR_TOOLS_HTTP_GET_ALLOW_PRIVATE=true"),
         ("http://127.1/", "is not a public address"),
         ("http://0x7f000001/", "is not a public address"),
         ("http://[::ffff:127.0.0.1]/", "is not a public address"),
@@ -167,6 +167,16 @@ async def test_what_can_be_no_page_stops_the_turn_before_the_rest_is_written(sta
         await runner.end_turn("veto")
         assert reason in log.failure().message
         assert log.failure().code == "REJECTED"
+
+
+@pytest.mark.parametrize("url", ["", "htt", "example.org"])
+async def test_what_does_not_begin_as_a_url_does_is_rejected(url: str) -> None:
+    async with calling(web()) as (runner, log):
+        runner.text(f"{OPEN}{url}{CLOSE}")
+        await runner.end_turn("stop")
+        assert log.failure().code == "REJECTED"
+        assert "begin with http:// or https://." in log.failure().message
+        assert not log.failure().message.startswith(" ")
 
 
 async def test_a_cancelled_call_closes_its_connection() -> None:
@@ -503,7 +513,7 @@ async def test_every_mode_gives_the_same(mode: Mode) -> None:
 )
 async def test_an_answer_that_is_no_page_is_an_error(status: str, said: str) -> None:
     async with serving({"/": page(b"no", status=status)}) as server:
-        assert await failure(web(), f"{server.origin}/") == f"CannotFetch: {server.origin}/ was answered with {said}."
+        assert await failure(web(), f"{server.origin}/") == f"{server.origin}/ was answered with {said}."
 
 
 async def test_html_that_would_take_minutes_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:

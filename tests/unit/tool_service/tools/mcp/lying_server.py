@@ -10,8 +10,20 @@ KIND = sys.argv[1]
 PLAIN = {"name": "plain", "description": "Plain.", "inputSchema": {"type": "object", "properties": {"x": {}}}}
 
 
+DEEP = '{"items":' * 5_000 + '{"it\\"s": "]}"}' + "}" * 5_000  # more than `json` would write
+
+
+class Raw:
+    """JSON that is written as it is."""
+
+    def __init__(self, text: str) -> None:
+        self.text = text
+
+
 def say(message: object) -> None:
-    sys.stdout.write(json.dumps({"jsonrpc": "2.0", **message}) + "\n")
+    raw = []
+    text = json.dumps({"jsonrpc": "2.0", **message}, default=lambda value: raw.append(value.text) or "RAW")
+    sys.stdout.write((text.replace('"RAW"', raw[0]) if raw else text) + "\n")
     sys.stdout.flush()
 
 
@@ -62,6 +74,8 @@ def listing(cursor: object) -> dict:
             return {"tools": ODD}
         case "listing_shape":
             return {"tools": {"plain": 1}}
+        case "deep_schema":
+            return {"tools": [PLAIN, tool("deep", properties={"x": Raw(DEEP)}), tool("after")]}
         case "output_schema":
             schema = {"type": "object", "properties": {"x": {"type": "string", "pattern": "^(a+)+$"}}}
             return {"tools": [PLAIN | {"outputSchema": schema}]}
@@ -90,6 +104,8 @@ def answer(id_: object, params: dict) -> None:
             say({"id": id_, "result": {"content": [{"type": "image", "data": "%%%", "mimeType": "../x"}]}})
         case "output_schema":
             say({"id": id_, "result": {"content": [], "structuredContent": {"x": "a" * 40 + "b"}}})
+        case "deep_result":
+            say({"id": id_, "result": {"content": [], "structuredContent": {"x": Raw(DEEP)}}})
         case "needs_input":
             say({"id": 99, "method": "elicitation/create", "params": {"message": "?", "requestedSchema": {}}})
             say({"id": id_, "result": text})
@@ -122,6 +138,8 @@ def main() -> None:
                 info = {"name": "liar", "version": "1"}
                 result = {"protocolVersion": "2025-06-18", "capabilities": {"tools": {}}, "serverInfo": info}
                 say({"id": message["id"], "result": result})
+            case "tools/list" if KIND == "listing_mute":
+                pass
             case "tools/list":
                 say({"id": message["id"], "result": listing(message.get("params", {}).get("cursor"))})
                 if KIND == "deaf":

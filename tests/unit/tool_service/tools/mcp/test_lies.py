@@ -11,7 +11,7 @@ from structlog.testing import capture_logs
 
 from tests.unit.tool_service.tools.mcp.running import BOUND, Offered, lying, serving
 from tool_service.execution import events as ev
-from tool_service.tools.mcp import child, link, listing, progress
+from tool_service.tools.mcp import child, link, listing, nesting, progress
 from tool_service.tools.mcp.server import McpError
 from tool_service.tools.mcp.tool import mcp_tools
 
@@ -63,6 +63,7 @@ async def failure(offered: Offered, name: str = "liar_plain") -> str:
         ("huge", "the MCP server 'liar' ended while the call ran; what the call did is not known"),
         ("no_newline", "the MCP server 'liar' ended while the call ran; what the call did is not known"),
         ("refuse", "no way"),
+        ("deep_result", "the answer is nested more than 150 deep"),
     ],
 )
 @pytest.mark.usefixtures("attentive")
@@ -95,6 +96,7 @@ async def test_a_server_that_reads_nothing_is_given_up(monkeypatch: pytest.Monke
     [
         ("garbage", "it writes what is no MCP to its standard output"),
         ("mute", "it did not start within 0.5 s"),
+        ("listing_mute", "it did not start within 0.5 s"),
         ("listing_shape", "it answered with what is no MCP"),
     ],
 )
@@ -170,6 +172,24 @@ async def test_tools_that_cannot_be_offered_are_left_out_with_the_reason() -> No
         "deep": "the schema is nested more than 32 deep",
         "odd parameter": "'a b' is no name for a parameter",
     }
+
+
+@pytest.mark.usefixtures("attentive")
+async def test_a_tool_that_is_nested_too_deep_to_be_read_is_left_out_alone() -> None:
+    with capture_logs() as logs:
+        async with serving(liar=lying("deep_schema")) as offered:
+            assert list(offered.tools) == ["liar_plain", "liar_after"]
+            assert await offered.use("liar_plain") == ["fine"]
+    assert told(logs, "mcp tool left out") == [
+        {"server": "liar", "tool": "deep", "reason": "the schema is nested more than 32 deep"}
+    ]
+
+
+@pytest.mark.usefixtures("attentive")
+def test_the_longest_message_that_is_looked_through_holds_nobody_up() -> None:
+    for text in (b"[" * nesting.MAX_CUT_BYTES, b'"' * nesting.MAX_CUT_BYTES, b"[]" * (nesting.MAX_CUT_BYTES // 2)):
+        with pytest.raises(ValueError, match="JSON"):
+            nesting.read_deep(text)
 
 
 @pytest.mark.usefixtures("attentive")

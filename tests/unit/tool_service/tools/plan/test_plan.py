@@ -2,6 +2,7 @@
 
 import asyncio
 import re
+import resource
 from collections.abc import Iterator
 
 import pytest
@@ -14,8 +15,8 @@ from tool_service.execution import events as ev
 from tool_service.execution.host import FormatMismatchError, Start, ToolHost, by_name
 from tool_service.execution.runner import Limits, Mode, Runner
 from tool_service.interface import Arg, Call, Effect, Reject, Tool, tool
-from tool_service.tools.plan.line import MAX_LINE_CHARS, LineError, parse_line
-from tool_service.tools.plan.plan import Lines
+from tool_service.tools.plan.line import MAX_LINE_CHARS, LineError, fill, filled_size, parse_line
+from tool_service.tools.plan.plan import MAX_PLAN_CHARS, Lines
 from tool_service.tools.plan.tool import plan
 
 
@@ -55,15 +56,18 @@ class Acts:
 
     def __init__(self) -> None:
         self.acts: list[str] = []
-        self.asks = asyncio.Event()
+        self.running = self.most = 0
 
         @tool(effect=Effect.WRITE)
         async def act(what: Arg[str], call: Call) -> str:
             """Do something."""
+            self.running += 1
+            self.most = max(self.most, self.running)
             said = await what
-            self.asks.set()
             await call.sealed()
+            await asyncio.sleep(0)
             self.acts.append(said)
+            self.running -= 1
             return "done"
 
         self.tool = act
@@ -225,9 +229,10 @@ async def test_a_line_that_writes_waits_for_the_plans_end_and_never_acts_when_it
     acts, log = Acts(), Log()
     runner = start(log, acts.tool, name=("plan", "act"))
     runner.text(">>>\n$1 = act(now)\n")
-    async with asyncio.timeout(BOUND):
-        await acts.asks.wait()
-    assert acts.acts == []
+    await log.until(lambda event: isinstance(event, ev.CallOpened) and event.call_id == "call_1.1")
+    for _ in range(10):
+        await asyncio.sleep(0)
+    assert (acts.acts, acts.most) == ([], 0)
     runner.text("<<<\n")
     await end(runner)
     assert acts.acts == ["now"]
@@ -235,6 +240,59 @@ async def test_a_line_that_writes_waits_for_the_plans_end_and_never_acts_when_it
     await end(runner, "length")
     assert acts.acts == ["now"]
     await runner.aclose()
+
+
+@pytest.mark.parametrize("mode", list(Mode))
+async def test_lines_that_write_with_one_tool_run_one_after_the_other_in_their_order(mode):
+    acts, log = Acts(), Log()
+    runner = start(log, acts.tool, number, name=("plan", "act", "number"), mode=mode)
+    runner.text(written("$1 = number(b)", "$2 = act($1)", "$3 = act(a)", "$4 = act(c)", "$5 = number($4)"))
+    await end(runner)
+    assert (acts.acts, acts.most) == (["b", "a", "c"], 1)
+    await runner.aclose()
+
+
+LONG = "x" * 16_000
+
+
+@tool
+async def long() -> str:
+    """Say much."""
+    return LONG
+
+
+async def test_a_line_that_results_make_too_long_is_not_run_nor_even_put_together():
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    log = await result(
+        "$1 = long()",
+        f"$2 = number('{'$1' * 4000}')",
+        f"$3 = number({'$1 ' * 2700})",
+        f"$4 = number([{'$1,' * 2700}])",
+        "$5 = number('$2')",
+        "$6 = number('$1$1')",
+        tools=(long, number),
+    )
+    told = str(own(log).outcome)
+    assert "$2: error: not run, for with the results in it the line has 64000000 characters; at most 65536" in told
+    assert told.count("; at most 65536 may be") == 3
+    assert "$5: error: not run, for $2 has no result" in told
+    assert f"$6: {LONG}"[:20] in told
+    assert max(len(event.arguments_json) for event in log.of(ev.CallFinished)) < 64_000
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 50_000  # KiB
+
+
+async def test_results_make_a_whole_plan_only_so_long():
+    lines = [f"${line} = number('{'$1' * 4}')" for line in range(2, 30)]
+    log = await result("$1 = long()", *lines, tools=(long, number))
+    fitting = MAX_PLAN_CHARS // (4 * len(LONG))
+    failures = [event for event in log.of(ev.CallFinished) if isinstance(event.outcome, ev.Failure)]
+    assert len(failures) == len(lines) - fitting
+    assert "the plan's lines have more than 1048576 characters" in failures[0].outcome.message  # type: ignore[union-attr]
+
+
+@given(st.text(alphabet="$12ab", max_size=30), st.dictionaries(st.integers(1, 22), st.text(max_size=5)))
+def test_a_filled_text_is_as_long_as_was_counted(text, results):
+    assert filled_size(text, results) == len(fill(text, results))
 
 
 async def test_alone_a_plan_may_call_what_does_no_harm():

@@ -3,8 +3,10 @@
 import asyncio
 import random
 from dataclasses import dataclass
+from pathlib import Path
 
 from tests.unit.tool_service.tools.sql.completions import Completion, written
+from tool_service.execution import events as ev
 from tool_service.tools.sql.settings import SqlSettings
 
 TABLES = """
@@ -47,15 +49,26 @@ class CutRun:
         pauses[-1] = rng.uniform(0, LONGEST_COMMIT)
         return cls(number, way, steps, tuple(pieces), decoded, tuple(pauses), rng.uniform(0, LONGEST_LIFE))
 
-    async def run(self, settings: SqlSettings) -> bool:
+    async def run(self, settings: SqlSettings, journal: Path) -> bool:
         """Runs it; whether the call succeeded."""
-        completion = Completion(settings)
+        completion = Completion(settings, id_=f"run {self.number}", journal=journal)
         for piece, pause in zip(self.pieces[: self.decoded], self.pauses, strict=False):
             completion.runner.text(piece)
             await asyncio.sleep(pause)
         if self.way == "cancelled":
-            await completion.runner.aclose()
+            await completion.aclose()
         else:
             await completion.runner.end_turn("stop" if self.way == "killed" else "length")
-            await completion.runner.aclose()
+            await completion.aclose()
         return isinstance(completion.outcome, str)
+
+    async def try_again(self, settings: SqlSettings, journal: Path) -> str | ev.Failure:
+        """What the call comes to when the same completion is tried again and not cut; all its text comes at once."""
+        completion = Completion(settings, id_=f"run {self.number}", journal=journal)
+        completion.runner.text("".join(self.pieces))
+        return await completion.end()
+
+    @property
+    def result(self) -> str:
+        """What it gives when it succeeds."""
+        return "[1 row changed]\n" * (self.steps + 1) + "[committed]\n"
