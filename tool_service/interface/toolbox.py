@@ -48,7 +48,8 @@ class Toolbox:
     """Handed to a tool that asks for it with a parameter annotated `Toolbox`.
 
     `tools` are those that may be called: the completion's others, or where it has none, all that do no harm. An inner
-    call is held to its own tool's limits. One that changes the world acts only when the call that makes it is sealed.
+    call is held to its own tool's limits. One that changes the world starts only when the call that makes it is
+    sealed, and when those of the same tool that were opened before it have ended.
     """
 
     def __init__(self, tools: Mapping[str, Tool], caller: Caller) -> None:
