@@ -10,7 +10,7 @@ from protos.rpc.settings import Address, HttpAddress, ServiceSettings
 
 
 class DecoderSettings(ServiceSettings):
-    """Settings of the decoder; see protos/rpc/settings.py for where they come from."""
+    """Settings of `python -m decoder_service`: flags, `CONVEYOR_DECODER_KEY`, or `[decoder]` in the `--config` file."""
 
     model_config = SettingsConfigDict(env_prefix="CONVEYOR_DECODER_")
     section: ClassVar[str] = "decoder"

@@ -9,7 +9,7 @@ from protos.rpc.settings import Address, HttpAddress, ServiceSettings
 
 
 class GatewaySettings(ServiceSettings):
-    """Settings of `python -m gateway`, section `[gateway]`."""
+    """Settings of `python -m gateway`: flags, `CONVEYOR_GATEWAY_KEY`, or `[gateway]` in the `--config` file."""
 
     model_config = SettingsConfigDict(env_prefix="CONVEYOR_GATEWAY_")
     section: ClassVar[str] = "gateway"

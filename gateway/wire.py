@@ -1,26 +1,19 @@
-"""Turns our own types and the messages of other services' contracts into those of the gateway's, and back.
+"""Turns our own types into the messages of the gateway's contract and the decoder's, and back.
 
-The contracts repeat each other on purpose, so that none imports another. Where two messages are alike in numbers, types
-and names of their fields, `copy` reads the bytes of the one as the other; a test walks the descriptors and proves that
-they are. Only `Finished` differs, and is not copied.
+Events that are alike in both are copied (`protos/rpc/translation.py`). Only `Finished` differs, and is not.
 """
 
-from typing import TypeVar, cast
+from typing import cast
 
 from google.protobuf.duration_pb2 import Duration
-from google.protobuf.message import Message
 
 from gateway import ledger
 from gateway.request import Completion
 from protos.conveyor.decoder.v1 import decoder_pb2
 from protos.conveyor.gateway.v1 import gateway_pb2
+from protos.rpc.translation import copy
 
-Target = TypeVar("Target", bound=Message)
-
-
-def copy(source: Message, target: type[Target]) -> Target:
-    """`source` as a message of the type `target`, which must be alike."""
-    return target.FromString(source.SerializeToString())
+__all__ = ["copy", "duration", "seconds", "to_finished", "to_ledger", "to_start", "to_timeline"]
 
 
 def to_start(completion: Completion) -> decoder_pb2.Start:

@@ -8,6 +8,7 @@ from protos.rpc.errors import Reason, reject
 from tool_service.execution import events
 from tool_service.execution.host import Opened, Start
 from tool_service.execution.runner import Limits, Mode
+from tool_service.execution.shared import MAX_CALLS_PER_TURN
 from tool_service.formats.format import EndReason, Format
 from tool_service.interface.effect import Effect
 from tool_service.interface.tool import Tool
@@ -31,7 +32,6 @@ _EFFECTS = {
     Effect.IDEMPOTENT: tool_pb2.EFFECT_IDEMPOTENT,
     Effect.WRITE: tool_pb2.EFFECT_WRITE,
 }
-MAX_CALLS_PER_TURN = 64
 
 
 def parse_start(start: tool_pb2.Start, settings: ToolSettings) -> Start:

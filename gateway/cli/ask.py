@@ -29,13 +29,6 @@ from gateway.cli.run import plain_console, run, say
 from gateway.cli.show import JsonLines, Panes, Show, Silent, follow, show_on
 from protos.conveyor.gateway.v1 import gateway_pb2 as pb
 
-_MODES = {
-    Mode.SERIAL: pb.MODE_SERIAL,
-    Mode.PARALLEL: pb.MODE_PARALLEL,
-    Mode.ON_SEAL: pb.MODE_ON_SEAL,
-    Mode.PARTIAL: pb.MODE_PARTIAL,
-}
-
 
 def ask(
     prompt: Annotated[
@@ -130,7 +123,7 @@ def tool_use(tools: tuple[str, ...], call_format: str | None, mode: Mode, choice
             raise typer.BadParameter("--format and --choice need --tools")
         return None
     chosen = call_format or ("code_block" if tools == ("python",) else "json")
-    return pb.ToolUse(format=chosen, tools=tools, mode=_MODES[mode], choice=choice)
+    return pb.ToolUse(format=chosen, tools=tools, mode=mode.on_the_wire, choice=choice)
 
 
 async def _ask(

@@ -101,7 +101,11 @@ def demo(
     verbose: VerboseOption = False,
     debug: DebugOption = False,
 ) -> None:
-    """Start the services, and compare running tools after each turn with running them while the model writes."""
+    """Compare two ways of running tools.
+
+    Starts the services, has the model answer three prompts, and replays each answer with tools that run after the turn
+    and with tools that run while the model writes.
+    """
     flags = dict(zip(_LISTENING, free_addresses(len(_LISTENING)), strict=True))
     plan = Plan({**flags, **({("decoder", "model"): model} if model else {})}, str(config or ""))
     services = services_of(plan, "demo", verbose=verbose)

@@ -22,12 +22,6 @@ from protos.conveyor.gateway.v1 import gateway_pb2
 from protos.conveyor.tool.v1 import tool_pb2 as pb
 from protos.rpc.context import new_request_id
 
-_MODES = {
-    Mode.SERIAL: pb.MODE_SERIAL,
-    Mode.PARALLEL: pb.MODE_PARALLEL,
-    Mode.ON_SEAL: pb.MODE_ON_SEAL,
-    Mode.PARTIAL: pb.MODE_PARTIAL,
-}
 _CLOCK = LoopClock()
 _CORRECT = "Correct --arguments; `conveyor tools list --json` shows the schema."
 _REMEDIES = {
@@ -53,7 +47,7 @@ class HandCall:
 
     def start(self) -> pb.ExecuteRequest:
         """The command that opens its turn."""
-        start = pb.Start(format=self.call_format, tools=[self.name], mode=_MODES[self.mode])
+        start = pb.Start(format=self.call_format, tools=[self.name], mode=self.mode.on_the_wire)
         return pb.ExecuteRequest(start=start)
 
 

@@ -88,6 +88,11 @@ class Mode(enum.StrEnum):
     ON_SEAL = "on_seal"
     PARTIAL = "partial"
 
+    @property
+    def on_the_wire(self) -> str:
+        """Its name in the contracts."""
+        return f"MODE_{self.name}"
+
 
 def reachable(address: str) -> str:
     """The address to call where a service listens on `address`; where that is every interface, the loopback one."""

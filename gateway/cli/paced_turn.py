@@ -12,10 +12,10 @@ from collections.abc import AsyncGenerator, Callable, Sequence
 from typing import Any, Protocol
 
 from gateway import ledger
-from gateway.cli.tool_events import of_completion
 from gateway.wire import duration, seconds, to_ledger
 from protos.conveyor.gateway.v1 import gateway_pb2
 from protos.conveyor.tool.v1 import tool_pb2
+from protos.rpc.translation import tool_event
 
 Tell = Callable[[gateway_pb2.CompleteResponse], None]
 
@@ -106,7 +106,7 @@ class PacedTurn:
                 self._timeline.add(ledger.TurnFinished(at))
                 self._completion = at
                 self._say(turn_finished=gateway_pb2.TurnFinished(call_count=response.turn_finished.call_count))
-        if event := of_completion(response):
+        if event := tool_event(response, gateway_pb2):
             self._say(**event)
 
     def finish(self, request_id: str) -> gateway_pb2.Finished:

@@ -49,8 +49,8 @@ def call_command(
         typer.Option(
             metavar="RATE",
             callback=rate,
-            help="write the call piece by piece at this rate, as a model would, and show what runs meanwhile; a piece "
-            "is a word of up to 8 letters, up to 3 digits or up to 4 other marks, with the space before it",
+            help="write the call at this rate, as a model would, in pieces that are about as long as tokens, and show "
+            "what runs meanwhile",
         ),
     ] = None,
     mode: Annotated[
@@ -71,7 +71,10 @@ def call_command(
     as_json: JsonOption = False,
     debug: DebugOption = False,
 ) -> None:
-    """Call a tool as a model would: its output on standard error as it comes, its result on standard output."""
+    """Call a tool as a model would, without a model.
+
+    Output goes to standard error as it comes, the result to standard output.
+    """
     if compare and (tokens_per_second is None or mode is not None):
         raise typer.BadParameter("it needs --tokens-per-second, and no --mode", param_hint="--compare")
     chosen = mode or (Mode.SERIAL if tokens_per_second is None else Mode.PARTIAL)

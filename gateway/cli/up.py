@@ -58,7 +58,7 @@ def up(
     as_json: JsonOption = False,
     debug: DebugOption = False,
 ) -> None:
-    """Start gateway, decoder and tool service, and run them until Ctrl-C.
+    """Run the three services until Ctrl-C.
 
     Settings of one service are passed on to it: --gateway.KEY VALUE, --decoder.KEY VALUE, --tools.KEY VALUE.
     """

@@ -15,23 +15,24 @@ import os
 import re
 import sys
 import tomllib
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Self
 
-from pydantic import AfterValidator, BaseModel, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, BeforeValidator, Field, ValidationError
 from pydantic_core import PydanticCustomError
 from pydantic_settings import (
     BaseSettings,
     CliSettingsSource,
+    NoDecode,
     PydanticBaseSettingsSource,
     SettingsConfigDict,
     SettingsError,
 )
 
 SECTIONS = ("gateway", "decoder", "tools")
-SHARED_ENVIRONMENT = ("CONVEYOR_CONFIG", "CONVEYOR_CACHE")
-# Short names of settings that people type by hand: section and path of each.
-SHORT_NAMES = {"CONVEYOR_TOOLS": ("tools", "modules"), "CONVEYOR_PYTHON_SANDBOX": ("tools", "python.sandbox")}
+# Variables that are not of one section's prefix: for all services, or a short name of a setting of one (`short_names`).
+OTHER_VARIABLES = ("CONVEYOR_CONFIG", "CONVEYOR_CACHE", "CONVEYOR_TOOLS", "CONVEYOR_PYTHON_SANDBOX")
 
 _HOST_PORT = re.compile(r"(?:\[[^\s\[\]]+\]|[^\s:\[\]]*):(\d{1,5})", re.ASCII)
 _PORT = "must be host:port with a port from 0 to 65535"
@@ -56,15 +57,25 @@ def _is_host_port(text: str) -> bool:
     return found is not None and int(found[1]) <= 65535
 
 
+def _split(value: Any) -> Any:
+    return [part.strip() for part in value.split(",") if part.strip()] if isinstance(value, str) else value
+
+
 Address = Annotated[str, AfterValidator(check_address)]
 HttpAddress = Annotated[str, AfterValidator(check_http_address)]
+# With commas between them wherever they are text; pydantic-settings would want JSON in the environment.
+Names = Annotated[list[str], NoDecode, BeforeValidator(_split)]
 
 
 class ServiceSettings(BaseSettings):
-    """What every service can be told. Subclasses set `section` and `env_prefix`, and add their own keys."""
+    """What every service can be told. Subclasses set `section` and `env_prefix`, and add their own keys.
+
+    `short_names`: variables that people type by hand, and the path of the setting that each stands for.
+    """
 
     model_config = SettingsConfigDict(frozen=True, extra="forbid", cli_kebab_case=True, cli_hide_none_type=True)
     section: ClassVar[str]
+    short_names: ClassVar[Mapping[str, str]] = {}
 
     log_level: str = Field(
         "info", pattern="^(debug|info|warning|error)$", description="least severe event that is logged"
@@ -94,7 +105,7 @@ class ServiceSettings(BaseSettings):
                 cls, cli_prog_name=f"python -m {cls.__module__.partition('.')[0]}", root_parser=None
             )
             values = _read_file(config, cls.section)
-            _set_short_names(values, cls.section)
+            _set_short_names(values, cls.short_names)
             return cls(_cli_settings_source=flags(args=arguments), **values)
         except ValidationError as error:
             problems = [f"{'.'.join(map(str, p['loc']))} = {p['input']!r}: {p['msg']}" for p in error.errors()]
@@ -130,10 +141,10 @@ def _read_file(path: str, section: str) -> dict[str, Any]:
     return dict(tables.get(section, {}))
 
 
-def _set_short_names(values: dict[str, Any], section: str) -> None:
+def _set_short_names(values: dict[str, Any], short_names: Mapping[str, str]) -> None:
     """Sets what the environment says under short names; the long names still win."""
-    for variable, (owner, path) in SHORT_NAMES.items():
-        if owner == section and variable in os.environ:
+    for variable, path in short_names.items():
+        if variable in os.environ:
             *parents, key = path.split(".")
             table = values
             for parent in parents:
@@ -146,7 +157,7 @@ def _refuse_unknown_environment(cls: type[ServiceSettings]) -> None:
     own = f"CONVEYOR_{cls.section.upper()}_"
     others = tuple(f"CONVEYOR_{section.upper()}_" for section in SECTIONS if section != cls.section)
     for name in os.environ:
-        known = name in SHARED_ENVIRONMENT or name in SHORT_NAMES or name.startswith(others)
+        known = name in OTHER_VARIABLES or name.startswith(others)
         if not name.startswith("CONVEYOR_") or known:
             continue
         if not name.startswith(own) or not _is_setting(cls, name.removeprefix(own).lower()):

@@ -25,6 +25,7 @@ from typing import Any
 
 import pytest
 import typer.main
+import yaml
 from pydantic import BaseModel
 
 import decoder_service.metrics
@@ -272,10 +273,49 @@ def test_every_module_that_is_to_be_run_exists() -> None:
 @pytest.mark.parametrize("path", DOCUMENTS, ids=lambda path: path.name)
 def test_every_relative_link_leads_somewhere(path: Path) -> None:
     links = [link for link in _LINK.findall(_FENCED.sub("", path.read_text("utf-8"))) if "://" not in link]
-    assert [link for link in links if not (path.parent / link.partition("#")[0]).exists()] == []
+    for link in links:
+        file, _, anchor = link.partition("#")
+        target = path.parent / file if file else path
+        assert target.exists(), link
+        assert not anchor or anchor in anchors(target), link
+
+
+def anchors(path: Path) -> set[str]:
+    """What links can name in a document: its headings, in lower case, with hyphens for spaces and no other marks."""
+    headings = re.findall(r"^#+ (.+)$", _FENCED.sub("", path.read_text("utf-8")), re.MULTILINE)
+    return {re.sub(r"[^\w -]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+@pytest.mark.parametrize("path", DOCUMENTS, ids=lambda path: path.name)
+def test_a_line_of_prose_is_no_longer_than_a_line_of_code(path: Path) -> None:
+    prose = re.sub(r"^(`{3,})\w*\n.*?^\1$", "", path.read_text("utf-8"), flags=re.DOTALL | re.MULTILINE)
+    assert [line for line in prose.splitlines() if len(line) > 120 and not line.startswith("|")] == []
+
+
+def test_the_override_of_the_containers_names_what_is_there_and_gives_a_way_out() -> None:
+    compose = yaml.safe_load((ROOT / "docker-compose.yml").read_text("utf-8"))
+    text = (DOCS / "operations.md").read_text("utf-8")
+    (override,) = [yaml.safe_load(block) for kind, block in _FENCED.findall(text) if kind == "yaml"]
+    (name, service), *others = override["services"].items()
+    assert not others
+    assert set(service["networks"]) > set(compose["services"][name]["networks"])
+    assert [network for network in service["networks"] if not compose["networks"][network].get("internal")]
+    with pytest.MonkeyPatch.context() as patch:
+        for variable, value in service["environment"].items():
+            patch.setenv(variable, value)
+        SETTINGS[name].load([])  # an unknown variable is an error
 
 
 # --- tables ---------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("path", DOCUMENTS, ids=lambda path: path.name)
+def test_no_table_has_two_rows_for_one_thing(path: Path) -> None:
+    """Paths of places above all: a row that was written twice is two that say different things sooner or later."""
+    for lines in re.findall(r"(?:^\|.*\n)+", _FENCED.sub("", path.read_text("utf-8")), re.MULTILINE):
+        cells = [row.strip("|").split(" | ")[0].strip() for row in lines.splitlines()[2:]]
+        things = [thing for cell in cells for thing in (_LINK.findall(cell) or [cell])]
+        assert sorted(set(things)) == sorted(things)
 
 
 def shown_default(value: object) -> str:
@@ -389,3 +429,9 @@ def test_the_readme_says_where_each_folder_is() -> None:
     }
     missing = [str(folder.relative_to(ROOT)) for folder in sorted(folders)]
     assert [folder for folder in missing if f"]({folder})" not in text] == []
+
+
+def test_the_page_of_faults_names_tests_that_are_there() -> None:
+    named = set(re.findall(r"`(test_\w+)`", (DOCS / "faults.md").read_text()))
+    sources = "\n".join(path.read_text("utf-8") for path in (ROOT / "tests").rglob("test_*.py"))
+    assert named - set(re.findall(r"^(?:async )?def (test_\w+)\(", sources, re.MULTILINE)) == set()

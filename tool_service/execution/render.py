@@ -23,6 +23,11 @@ def cut(text: str, limit: int, room: int | None = None) -> str:
     return text if len(text) <= room else f"{text[:room]}\n[cut at {limit} characters]"
 
 
+def shortened(text: str, limit: int) -> str:
+    """At most `limit` characters; an ellipsis stands for what is left out."""
+    return text if len(text) <= limit else f"{text[: limit - 1]}…"
+
+
 def described(error: BaseException) -> str:
     """An exception's type and text, also where the exception has trouble telling it."""
     try:

@@ -10,6 +10,9 @@ from tool_service.execution.journal import EffectJournal
 from tool_service.execution.workers import WorkerPool
 from tool_service.interface.session import SessionState
 
+MAX_CALLS_PER_TURN = 64
+MAX_RESULT_CHARS = 16_384
+
 
 class Mode(enum.Enum):
     """When a call is launched."""
@@ -24,8 +27,8 @@ class Mode(enum.Enum):
 class Limits:
     """Caps of one completion. `call_timeout`: seconds, on top of each tool's own."""
 
-    max_calls_per_turn: int = 64
-    max_result_chars: int = 16_384
+    max_calls_per_turn: int = MAX_CALLS_PER_TURN
+    max_result_chars: int = MAX_RESULT_CHARS
     call_timeout: float = 3600.0
 
 

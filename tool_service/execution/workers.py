@@ -15,7 +15,6 @@ import asyncio
 import base64
 import contextlib
 import inspect
-import json
 import os
 import signal
 import socket
@@ -27,7 +26,10 @@ from typing import Any, Protocol, TypeVar
 
 import structlog
 
+from tool_service.execution.endings import how_it_ended
+from tool_service.execution.json_lines import JsonLines
 from tool_service.execution.printed import Printed
+from tool_service.execution.to_the_end import to_the_end
 from tool_service.interface.artifact import Artifact
 from tool_service.interface.reject import Reject
 from tool_service.interface.tool import Tool
@@ -37,7 +39,6 @@ DEFAULT_MEMORY_BYTES = 4 << 30
 START_SECONDS = 60.0  # for a process to start, and for a source to load: some import half the world
 DEATH_SECONDS = 5.0
 DYING_SECONDS = 0.1  # between the end of a process's socket and its exit
-LINE_BYTES = 32 << 20  # more than the longest result, escaped
 
 # Modules are found where the service finds them; the environment, which a function may hand on, stays as it is.
 _PROGRAM = """
@@ -118,7 +119,7 @@ class WorkerPool:
                 await self._keep(worker)
                 raise
             except BaseException:
-                await _to_the_end(worker.kill())
+                await to_the_end(worker.kill())
                 raise
             else:
                 await self._keep(worker)
@@ -145,17 +146,17 @@ class WorkerPool:
             worker = self._idle.pop()  # the one that worked last, whose memory is the warmest
             if worker.is_alive:
                 return worker
-            await _to_the_end(worker.kill())  # what it had started may live
+            await to_the_end(worker.kill())  # what it had started may live
         worker = await Worker.start(self._memory_bytes)
         if self._closed:
-            await _to_the_end(worker.kill())
+            await to_the_end(worker.kill())
             raise WorkerDied("the tools are being shut down")
         return worker
 
     async def _keep(self, worker: "Worker") -> None:
         worker.rest()
         if self._closed:
-            await _to_the_end(worker.kill())
+            await to_the_end(worker.kill())
         else:
             self._idle.append(worker)
 
@@ -167,8 +168,7 @@ class Worker:
         self._process = process
         self._leash = leash
         self._printed = printed
-        self._reader: asyncio.StreamReader | None = None
-        self._writer: asyncio.StreamWriter | None = None
+        self._lines: JsonLines | None = None
         self._loaded: set[str] = set()
         self._killed = False
 
@@ -179,21 +179,11 @@ class Worker:
         held, leash = os.pipe()  # its end is the end of the worker and its group, which the kernel sees to
         printed, said = os.pipe()
         try:
-            process = await asyncio.create_subprocess_exec(
-                *(sys.executable, "-c", _PROGRAM, os.pathsep.join(map(os.path.abspath, sys.path))),
-                *map(str, (theirs.fileno(), held, memory_bytes)),
-                stdin=subprocess.DEVNULL,
-                stdout=said,
-                stderr=said,
-                pass_fds=(theirs.fileno(), held),
-                start_new_session=True,
-            )
-        except BaseException as error:
+            process = await _start(theirs.fileno(), held, said, memory_bytes)
+        except BaseException:
             ours.close()
             os.close(leash)
             os.close(printed)
-            if isinstance(error, OSError):
-                raise WorkerDied(f"no process can be started: {error}") from error
             raise
         finally:
             theirs.close()
@@ -204,14 +194,14 @@ class Worker:
             await worker._open(ours)
         except BaseException:
             ours.close()
-            await _to_the_end(worker.kill())
+            await to_the_end(worker.kill())
             raise
         return worker
 
     @property
     def is_alive(self) -> bool:
         """Whether it can take a task, as far as is known."""
-        return self._process.returncode is None and self._reader is not None and not self._reader.at_eof()
+        return self._process.returncode is None and self._lines is not None and not self._lines.is_at_end
 
     async def load(self, source: str) -> None:
         """Has it load a source, unless it has. Raises ToolRaised or WorkerDied."""
@@ -242,8 +232,8 @@ class Worker:
                 os.killpg(self._process.pid, signal.SIGKILL)
             os.close(self._leash)
             self._printed.close()
-            if self._writer is not None:
-                self._writer.close()
+            if self._lines is not None:
+                self._lines.close()
         try:
             return await asyncio.wait_for(self._process.wait(), DEATH_SECONDS)
         except TimeoutError:
@@ -251,7 +241,7 @@ class Worker:
             return None
 
     async def _open(self, ours: socket.socket) -> None:
-        self._reader, self._writer = await asyncio.open_connection(sock=ours, limit=LINE_BYTES)
+        self._lines = await JsonLines.over(ours)
         self._printed.begin("worker")
         try:
             async with asyncio.timeout(START_SECONDS):
@@ -260,22 +250,22 @@ class Worker:
             raise WorkerDied(f"the worker did not start within {START_SECONDS:g} s") from None
 
     async def _ask(self, question: dict[str, Any], who: str) -> dict[str, Any]:
-        if self._writer is None:
+        if self._lines is None:
             raise WorkerDied(f"{who}'s process was not started")
-        with contextlib.suppress(ConnectionError):  # reading tells why
-            self._writer.write(json.dumps(question).encode() + b"\n")
-            await self._writer.drain()
+        await self._lines.send(question)
         return await self._answer(who)
 
     async def _answer(self, who: str) -> dict[str, Any]:
-        if self._reader is None:
+        if self._lines is None:
             raise WorkerDied(f"{who}'s process was not started")
         try:
-            answer: dict[str, Any] = json.loads(await self._reader.readuntil(b"\n"))
-        except (asyncio.LimitOverrunError, ValueError):
+            answer: dict[str, Any] = await self._lines.receive()
+        except ValueError:
             raise WorkerDied(f"{who}'s process gave an answer that makes no sense") from None
-        except (asyncio.IncompleteReadError, ConnectionError):
-            raise WorkerDied(f"{who}'s process {_how(await _to_the_end(self._end()))}") from None
+        except EOFError:
+            status = await to_the_end(self._end())
+            how = "does not answer" if status is None else how_it_ended(status)
+            raise WorkerDied(f"{who}'s process {how}") from None
         return answer
 
     async def _end(self) -> int | None:
@@ -285,13 +275,24 @@ class Worker:
         return await self.kill()
 
 
+async def _start(channel: int, leash: int, printed: int, memory_bytes: int) -> asyncio.subprocess.Process:
+    """The process, with its ends of the three connections. Raises WorkerDied."""
+    try:
+        return await asyncio.create_subprocess_exec(
+            *(sys.executable, "-c", _PROGRAM, os.pathsep.join(map(os.path.abspath, sys.path))),
+            *map(str, (channel, leash, memory_bytes)),
+            stdin=subprocess.DEVNULL,
+            stdout=printed,
+            stderr=printed,
+            pass_fds=(channel, leash),
+            start_new_session=True,
+        )
+    except OSError as error:
+        raise WorkerDied(f"no process can be started: {error}") from error
+
+
 async def _at_once(place: Awaitable[T]) -> T:
     return await place
-
-
-async def _to_the_end(work: Awaitable[T]) -> T:
-    """Awaits what must be done to its end, even when it is cancelled meanwhile."""
-    return await asyncio.shield(asyncio.ensure_future(work))
 
 
 def _outcome(answer: dict[str, Any]) -> str | Artifact:
@@ -304,15 +305,3 @@ def _outcome(answer: dict[str, Any]) -> str | Artifact:
         return Artifact(name, media_type, base64.b64decode(data))
     result: str = answer.get("result", "")
     return result
-
-
-def _how(status: int | None) -> str:
-    """How a process ended, for the model."""
-    if status is None:
-        return "does not answer"
-    if status >= 0:
-        return f"ended with status {status}"
-    try:
-        return f"was ended by {signal.Signals(-status).name}"
-    except ValueError:
-        return f"was ended by signal {-status}"

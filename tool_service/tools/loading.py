@@ -17,7 +17,7 @@ from tool_service.execution.host import ToolHost, by_name
 from tool_service.execution.journal import EffectJournal
 from tool_service.execution.workers import WorkerPool
 from tool_service.interface.tool import Tool
-from tool_service.settings import ToolSettings
+from tool_service.settings import GIB, ToolSettings
 from tool_service.tools.http_get.tool import http_get_tools
 from tool_service.tools.local_news.tool import local_news_tools
 from tool_service.tools.mcp.tool import mcp_tools
@@ -42,7 +42,7 @@ async def open_host(settings: ToolSettings) -> AsyncIterator[ToolHost]:
         host = ToolHost(
             choice.of(await _open_tools(settings, stack)),
             EffectJournal(_state_folder(settings) / "effects.db"),
-            WorkerPool(settings.workers, int(settings.worker_memory_gib * (1 << 30))),
+            WorkerPool(settings.workers, int(settings.worker_memory_gib * GIB)),
             settings.approval_seconds,
         )
         stack.push_async_callback(host.aclose)
@@ -67,7 +67,8 @@ async def _open_tools(settings: ToolSettings, stack: AsyncExitStack) -> list[Too
         ]
     except SandboxUnavailable as error:
         raise ToolLoadError(
-            f"{error} Leave `python` out with tools.only, or set tools.python.sandbox to off."
+            f"{error} Leave `python` out with tools.only; or CONVEYOR_PYTHON_SANDBOX=off runs it all the same, with "
+            "limits and without network as far as the machine can, but with the service's files."
         ) from error
     except (SearchError, ValueError) as error:
         raise ToolLoadError(str(error)) from error

@@ -12,8 +12,11 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from tool_service.execution.render import shortened
+
 Number = int | float
 
+SHOWN_CHARS = 40
 MAX_CHARS = 1000
 MAX_NESTING = 50
 MAX_DIGITS = 10_000
@@ -111,7 +114,9 @@ class _Evaluation:
     def _call(self, name: str, arguments: list[Number]) -> Number:
         function = FUNCTIONS.get(name)
         if function is None:
-            raise CannotEvaluate(f"There is no function {_shown(name)}; there are {', '.join(FUNCTIONS)}.")
+            raise CannotEvaluate(
+                f"There is no function {shortened(name, SHOWN_CHARS)}; there are {', '.join(FUNCTIONS)}."
+            )
         if not function.fewest <= len(arguments) <= function.most:
             raise CannotEvaluate(f"{name} takes {function.arity}, not {len(arguments)}.")
         try:
@@ -158,7 +163,7 @@ def _named(name: str) -> Number:
         return CONSTANTS[name]
     if name in FUNCTIONS:
         raise CannotEvaluate(f"{name} is a function; write {name}(…).")
-    raise CannotEvaluate(f"There is no {_shown(name)} here; the constants are {', '.join(CONSTANTS)}.")
+    raise CannotEvaluate(f"There is no {shortened(name, SHOWN_CHARS)} here; the constants are {', '.join(CONSTANTS)}.")
 
 
 def _checked(value: Number) -> Number:
@@ -205,12 +210,8 @@ def _gcd(*numbers: Number) -> int:
     return math.gcd(*whole)
 
 
-def _shown(name: str) -> str:
-    return name if len(name) <= 40 else f"{name[:40]}…"
-
-
 def _shown_number(number: Number) -> str:
-    return _shown(as_text(number))
+    return shortened(as_text(number), SHOWN_CHARS)
 
 
 @dataclass(frozen=True, slots=True)

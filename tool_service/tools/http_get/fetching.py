@@ -80,10 +80,10 @@ class Visit:
         """The page of a URL, over the connection that is there if it leads to the same origin. Raises `CannotFetch`."""
         settings = self._web.settings
         try:
-            async with asyncio.timeout(settings.timeout):
+            async with asyncio.timeout(settings.timeout_seconds):
                 return await self._follow(url)
         except TimeoutError:
-            raise CannotFetch(f"{self._url or url} was not there within {settings.timeout:g} s.") from None
+            raise CannotFetch(f"{self._url or url} was not there within {settings.timeout_seconds:g} s.") from None
         except (httpcore.NetworkError, httpcore.TimeoutException, httpcore.ConnectionNotAvailable):
             raise CannotFetch("The connection broke off.") from None
         except (httpcore.ProtocolError, httpx.InvalidURL):

@@ -9,11 +9,13 @@ from dataclasses import dataclass
 
 import httpx
 
+from tool_service.execution.render import shortened
 from tool_service.tools.http_get.failure import CannotFetch
 
 SCHEMES = {"http": 80, "https": 443}
 MAX_ORIGIN_CHARS = 300
 MAX_URL_CHARS = 8_192
+SHOWN_CHARS = 100
 
 _ORIGIN = re.compile(
     r"(https?)://([^\x00-\x20\x7f/?#@\\%:\[\]<>\"^`{|}]+|\[[0-9a-fA-F:.]+\])(?::(\d{1,5}))?(?=[/?#]|\Z)", re.I
@@ -40,19 +42,19 @@ class Origin:
 def read_origin(url: str) -> Origin:
     """The origin at the start of a URL; the host must be complete. Raises `CannotFetch`."""
     if not url.lower().startswith(_SCHEMES):
-        raise CannotFetch(f"{_shown(url)} does not begin with http:// or https://.")
+        raise CannotFetch(f"{shortened(url, SHOWN_CHARS)} does not begin with http:// or https://.")
     if "@" in re.split(r"[/?#]", url, maxsplit=3)[2]:
         raise CannotFetch("A user name or password in a URL is not allowed.")
     found = _ORIGIN.match(url)
     if found is None or len(found[0]) > MAX_ORIGIN_CHARS:
-        raise CannotFetch(f"{_shown(url)} names no host.")
+        raise CannotFetch(f"{shortened(url, SHOWN_CHARS)} names no host.")
     scheme, port = found[1].lower(), int(found[3] or SCHEMES[found[1].lower()])
     if not 1 <= port <= 65_535:
         raise CannotFetch(f"{port} is no port.")
     try:
         return Origin(scheme, httpx.URL(f"{scheme}://{found[2]}/").raw_host.decode("ascii"), port)
     except httpx.InvalidURL:
-        raise CannotFetch(f"{_shown(found[2])} is no name of a host.") from None
+        raise CannotFetch(f"{shortened(found[2], SHOWN_CHARS)} is no name of a host.") from None
 
 
 def read_url(text: str) -> tuple[Origin, httpx.URL]:
@@ -61,7 +63,7 @@ def read_url(text: str) -> tuple[Origin, httpx.URL]:
     try:
         return origin, httpx.URL(text)
     except httpx.InvalidURL as error:
-        raise CannotFetch(f"{_shown(text)} is no URL: {error}.") from None
+        raise CannotFetch(f"{shortened(text, SHOWN_CHARS)} is no URL: {error}.") from None
 
 
 class OriginSplitter:
@@ -99,7 +101,3 @@ def _origin_end(text: str) -> int:
     if separator and found:
         return len(text) - len(rest) + found.end()
     return len(text) if len(text) > MAX_ORIGIN_CHARS else 0
-
-
-def _shown(text: str) -> str:
-    return text if len(text) <= 100 else f"{text[:100]}…"

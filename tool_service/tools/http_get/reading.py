@@ -6,8 +6,10 @@ import sys
 from pathlib import Path
 
 from tool_service.execution.threads import start_thread
+from tool_service.execution.to_the_end import to_the_end
 from tool_service.tools.http_get.failure import CannotFetch
 from tool_service.tools.http_get.page import Page, is_text
+from tool_service.tools.plain_text import plain
 
 CHILD = str(Path(__file__).with_name("html_child.py"))
 READ_SECONDS = 8.0
@@ -22,7 +24,6 @@ class Reader:
 
     def start(self) -> None:
         """Starts the process, without waiting for it."""
-        # Not by asyncio: uvloop forks, and gRPC's threads do not live through a fork. This is vfork and exec.
         self._process = self._process or subprocess.Popen(
             [sys.executable, "-I", CHILD],
             stdin=subprocess.PIPE,
@@ -36,14 +37,14 @@ class Reader:
         """What a model reads of a page: its text, or with `raw` its source. Raises `CannotFetch`."""
         if not is_text(page.media_type) and not page.is_html:
             return f"{page.media_type}, {page.size or 'an unknown number of'} bytes: this is no text."
-        text = page.characters if raw or not page.is_html else await self._html(page)
+        text = plain(page.characters if raw or not page.is_html else await self._html(page))
         return f"{text}\n[only the first {len(page.body)} bytes of the page were read]" if page.cut else text
 
     async def aclose(self) -> None:
         """Ends the process."""
         if self._process is not None:
             self._process.kill()
-            await asyncio.shield(self._talking(b""))
+            await to_the_end(self._talking(b""))
 
     async def _html(self, page: Page) -> str:
         self.start()

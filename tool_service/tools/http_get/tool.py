@@ -13,7 +13,7 @@ def http_get_tools(settings: HttpGetSettings, web: Web | None = None) -> list[To
     """The tool. `web`: by default what `settings` allow."""
     world = web or Web(settings)
 
-    @tool(effect=Effect.READ, timeout=settings.timeout + EXTRA_SECONDS, concurrency=CONCURRENCY)
+    @tool(effect=Effect.READ, timeout=settings.timeout_seconds + EXTRA_SECONDS, concurrency=CONCURRENCY)
     async def http_get(
         url: Stream[str],
         raw: Arg[bool] = False,  # type: ignore[assignment]  # a default is the value that the Arg resolves to

@@ -9,6 +9,7 @@ from email.utils import parsedate_to_datetime
 from typing import Any
 
 from tool_service.tools.local_news.place import read_place
+from tool_service.tools.plain_text import plain_line
 
 MAX_SUMMARY_CHARS = 500
 _ATOM = "{http://www.w3.org/2005/Atom}"
@@ -112,7 +113,7 @@ def _item(fields: dict[str, Any], topics: list[str], locations: list[str]) -> It
 
 
 def _text(value: object) -> str:
-    return " ".join(value.split()) if isinstance(value, str) else ""
+    return plain_line(value) if isinstance(value, str) else ""
 
 
 def _date(text: str) -> str:

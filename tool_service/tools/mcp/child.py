@@ -22,6 +22,7 @@ from anyio.streams.memory import MemoryObjectReceiveStream, MemoryObjectSendStre
 from mcp.shared.message import SessionMessage
 from mcp_types import jsonrpc_message_adapter
 
+from tool_service.execution.to_the_end import to_the_end
 from tool_service.tools.mcp.link import MAX_MESSAGE_BYTES, Link
 from tool_service.tools.mcp.pace import Pace
 from tool_service.tools.mcp.settings import McpServerSettings
@@ -106,7 +107,7 @@ class _Child:
                 await child._connect()
                 yield child
             finally:
-                await child._stop_whatever_comes()
+                await to_the_end(child._stop())
 
     async def _connect(self) -> None:
         assert self._process.stdin and self._process.stdout and self._process.stderr
@@ -215,17 +216,8 @@ class _Child:
                 while self._process.poll() is None:  # noqa: ASYNC110 - nothing tells
                     await asyncio.sleep(POLL_SECONDS)
 
-    async def _stop_whatever_comes(self) -> None:
-        """Ends the server. Takes a few seconds at most, and takes them even where it is cancelled meanwhile."""
-        stopping = asyncio.create_task(self._stop())
-        try:
-            await asyncio.shield(stopping)
-        except asyncio.CancelledError:
-            await asyncio.wait({stopping})
-            raise
-
     async def _stop(self) -> None:
-        """Closes its input, then asks it to end, then kills it and all that it started."""
+        """Closes its input, asks it to end, kills it and all that it started: a few seconds at most."""
         if self._pipes:
             self._pipes[0].close()
         if not await self._gone(GRACE_SECONDS):
@@ -256,7 +248,6 @@ class _Child:
 
 
 def _start(settings: McpServerSettings, lifeline: int) -> subprocess.Popen[bytes]:
-    """Not asyncio's or uvloop's way: those fork, which gRPC's threads do not like; this is a vfork."""
     return subprocess.Popen(
         [sys.executable, "-I", "-S", LAUNCHER, str(lifeline), *settings.command],
         bufsize=0,

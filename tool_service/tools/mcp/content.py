@@ -9,7 +9,7 @@ import mcp_types
 import pydantic_core
 
 from tool_service.interface.artifact import Artifact
-from tool_service.tools.mcp.text import plain
+from tool_service.tools.mcp.text import excerpt
 
 MAX_NAME_CHARS = 64
 MAX_LINK_CHARS = 500
@@ -59,7 +59,7 @@ def _pieces(block: mcp_types.ContentBlock, number: int) -> Iterator[str | Artifa
         case mcp_types.ImageContent() | mcp_types.AudioContent():
             yield _artifact(f"{block.type}-{number}", block.mime_type, block.data)
         case mcp_types.ResourceLink():
-            yield plain(f"[{block.name}: {block.uri}]", MAX_LINK_CHARS)
+            yield excerpt(f"[{block.name}: {block.uri}]", MAX_LINK_CHARS)
         case mcp_types.EmbeddedResource(resource=mcp_types.TextResourceContents() as resource):
             yield resource.text  # it is meant to be read; the client gets it as a file, too
             yield _file(_name(str(resource.uri), number), resource.mime_type or "text/plain", resource.text.encode())

@@ -17,7 +17,7 @@ READ_MARGIN_SECONDS = 10.0  # beyond a call's timeout, after which nobody waits 
 @contextlib.asynccontextmanager
 async def http_transport(settings: McpServerSettings) -> AsyncIterator[Any]:
     """The two streams of a session."""
-    timeout = httpx2.Timeout(CONNECT_SECONDS, read=settings.timeout + READ_MARGIN_SECONDS)
+    timeout = httpx2.Timeout(CONNECT_SECONDS, read=settings.timeout_seconds + READ_MARGIN_SECONDS)
     transport = _Bounded(httpx2.AsyncHTTPTransport())
     async with (
         httpx2.AsyncClient(headers=settings.headers, timeout=timeout, transport=transport) as client,

@@ -14,7 +14,7 @@ from tool_service.interface.given_schema import Function, tool_from_schema
 from tool_service.interface.schema import InvalidToolError
 from tool_service.interface.tool import Tool
 from tool_service.tools.mcp.settings import McpServerSettings
-from tool_service.tools.mcp.text import plain
+from tool_service.tools.mcp.text import excerpt
 
 MAX_TOOLS = 128
 MAX_PAGES = 64
@@ -71,7 +71,7 @@ class Catalogue:
         return [name for name in self._settings.only if name not in self._seen]
 
     def _take(self, listed: mcp_types.Tool) -> None:
-        description = plain(
+        description = excerpt(
             listed.description or listed.title or f"{listed.name} of {self._server}", MAX_DESCRIPTION_CHARS
         )
         tool = tool_from_schema(
@@ -80,7 +80,7 @@ class Catalogue:
             description=description,
             schema=_with_plain_texts(listed.input_schema),
             effect=effect_of(listed.annotations, self._settings.trusted),
-            timeout=self._settings.timeout,
+            timeout=self._settings.timeout_seconds,
             concurrency=self._settings.concurrency,
         )
         self._bytes += len(description) + len(str(tool.signature.json_schema))
@@ -89,7 +89,7 @@ class Catalogue:
         self.tools[tool.name] = tool
 
     def _leave_out(self, listed: mcp_types.Tool, reason: str) -> None:
-        log.warning("mcp tool left out", server=self._server, tool=plain(listed.name, MAX_NAME_CHARS), reason=reason)
+        log.warning("mcp tool left out", server=self._server, tool=excerpt(listed.name, MAX_NAME_CHARS), reason=reason)
 
 
 def offered_name(server: str, name: str, taken: Collection[str]) -> str:
@@ -118,7 +118,7 @@ def _with_plain_texts(schema: Any) -> Any:
     if not isinstance(schema, dict):
         return schema
     return {
-        key: plain(value, MAX_SCHEMA_TEXT_CHARS)
+        key: excerpt(value, MAX_SCHEMA_TEXT_CHARS)
         if key in ("description", "title") and isinstance(value, str)
         else _with_plain_texts(value)
         for key, value in schema.items()

@@ -4,7 +4,8 @@ import asyncio
 from collections.abc import AsyncIterator
 from typing import Any
 
-from tool_service.tools.mcp.text import plain
+from tool_service.execution.render import shortened
+from tool_service.tools.plain_text import plain_line
 
 MAX_LINES = 100
 MAX_LINE_CHARS = 200
@@ -34,5 +35,5 @@ class Progress:
 
 def _line(progress: float, total: float | None, message: str | None) -> str:
     of = f"/{total:g}" if total is not None else ""
-    said = " ".join(plain(message or "", MAX_LINE_CHARS).split())
+    said = shortened(plain_line(message or ""), MAX_LINE_CHARS)
     return f"[{progress:g}{of}] {said}".rstrip() + "\n"

@@ -32,7 +32,7 @@ from tool_service.tools.mcp.link import Inbound, Link
 from tool_service.tools.mcp.listing import MAX_TOOLS, Catalogue, listed
 from tool_service.tools.mcp.progress import Progress
 from tool_service.tools.mcp.settings import McpServerSettings
-from tool_service.tools.mcp.text import plain
+from tool_service.tools.mcp.text import excerpt
 
 OUTAGE_SECONDS = 3.0  # that a call waits for a server that is away
 STABLE_SECONDS = 60.0  # after which trouble is new trouble
@@ -105,7 +105,7 @@ class McpServer:
         finally:
             request.cancel()  # where it still runs, the SDK tells the server; nobody need wait for that
         if result.is_error:
-            raise McpError(plain(text_of(result), MAX_ERROR_CHARS) or "the tool failed and did not say why")
+            raise McpError(excerpt(text_of(result), MAX_ERROR_CHARS) or "the tool failed and did not say why")
         for piece in pieces(result):
             yield piece
 
@@ -126,7 +126,7 @@ class McpServer:
         if error.message == "Session terminated":  # the SDK's words for a server that has forgotten us
             self._link.end("it has forgotten the session")
             return f"the MCP server {self._name!r} was started anew and did not run the call; try again"
-        return plain(error.message, MAX_ERROR_CHARS) or f"error {error.code}"
+        return excerpt(error.message, MAX_ERROR_CHARS) or f"error {error.code}"
 
     async def _session_soon(self) -> ClientSession:
         if self._link.ended.is_set():
@@ -145,7 +145,7 @@ class McpServer:
         up_since = None
         try:
             async with contextlib.AsyncExitStack() as stack:
-                async with asyncio.timeout(self._settings.start_timeout):
+                async with asyncio.timeout(self._settings.start_seconds):
                     client = await stack.enter_async_context(self._client(link))
                     stack.callback(self._forget)
                     await self._list(client.session)
@@ -157,12 +157,12 @@ class McpServer:
                 await self._serve(client.session, link)
             cause = link.cause
         except TimeoutError:
-            cause = link.cause or f"it did not start within {self._settings.start_timeout:g} s"
+            cause = link.cause or f"it did not start within {self._settings.start_seconds:g} s"
         except Exception as error:
             cause = link.cause or _describe(error)
         if up_since is not None and loop.time() - up_since > STABLE_SECONDS:
             self._backoff.reset()
-        return plain(cause, MAX_CAUSE_CHARS) or "it closed the connection"
+        return excerpt(cause, MAX_CAUSE_CHARS) or "it closed the connection"
 
     def _forget(self) -> None:
         self._session = None
@@ -196,7 +196,7 @@ class McpServer:
 
     async def _list_again(self, session: ClientSession) -> None:
         try:
-            async with asyncio.timeout(self._settings.start_timeout):
+            async with asyncio.timeout(self._settings.start_seconds):
                 await self._list(session)
         except (TimeoutError, MCPError, ValidationError) as error:
             log.warning("mcp server does not list its tools anew", server=self._name, cause=_describe(error))

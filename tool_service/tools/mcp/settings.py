@@ -29,9 +29,9 @@ class McpServerSettings(BaseModel):
     url: str = Field("", validate_default=True, description="where the server speaks streamable HTTP")
     trusted: bool = Field(False, description="believe what the server says of its tools' effects")
     only: list[str] = Field([], description="names of its tools to offer, as it has them; empty: all")
-    timeout: float = Field(60.0, gt=0, le=3_600, description="seconds that a call may work")
+    timeout_seconds: float = Field(60.0, gt=0, le=3_600, description="seconds that a call may work")
     concurrency: int = Field(8, ge=1, le=1_000, description="calls of one tool at once; further ones wait")
-    start_timeout: float = Field(30.0, gt=0, le=600, description="seconds that the server may take to start and list")
+    start_seconds: float = Field(30.0, gt=0, le=600, description="seconds that the server may take to start and list")
 
     @field_validator("command")
     @classmethod

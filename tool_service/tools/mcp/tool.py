@@ -28,7 +28,7 @@ async def mcp_tools(
     """Starts the servers, all at once, and stops them at the end; between the two `offer` and `withdraw` hear of their
     tools.
 
-    Entered when each is up or could not be started, which its `start_timeout` bounds. The latter are tried again.
+    Entered when each is up or could not be started, which its `start_seconds` bounds. The latter are tried again.
     `offer` may refuse a tool with a ValueError.
     """
     for name in SDK_LOGGERS:  # their lines quote what servers send, and a server may send a lot

@@ -68,8 +68,8 @@ def parse_line(text: str) -> Line | None:
     stripped = text.strip()
     if not stripped or stripped.startswith("#"):
         return None
-    if len(stripped) > MAX_LINE_CHARS:
-        raise LineError(f"it has {len(stripped)} characters; at most {MAX_LINE_CHARS} are read")
+    if len(text.lstrip().removesuffix("\n")) > MAX_LINE_CHARS:
+        raise LineError(f"it is too long; at most {MAX_LINE_CHARS} characters are read")
     found = _LINE.fullmatch(stripped)
     if found is None:
         raise LineError("it is not written like $1 = tool(arguments)")

@@ -12,27 +12,31 @@ from typing import Any, Self
 
 from tool_service.formats.scanning.coercion import NoUsableValueError, kinds_of, read_value
 from tool_service.interface import InnerCall, InnerCallError, Reject, Tool, Toolbox
-from tool_service.tools.plan.line import Line, LineError, Reference, fill, parse_line
+from tool_service.tools.plan.line import MAX_LINE_CHARS, Line, LineError, Reference, fill, parse_line
 
 
 class Lines:
-    """Cuts text into lines."""
+    """Cuts text into lines. One that is too long comes out as soon as it is, for it will be refused."""
 
     def __init__(self) -> None:
-        self._parts: list[str] = []
+        self._rest = ""
 
     def feed(self, text: str) -> list[str]:
         """The lines that the new text completes."""
-        *complete, rest = text.split("\n")
-        if complete:
-            complete[0] = "".join((*self._parts, complete[0]))
-            self._parts.clear()
-        self._parts.append(rest)
-        return [f"{line}\n" for line in complete]
+        *complete, rest = f"{self._rest}{text}".split("\n")
+        lines = [f"{line}\n" for line in complete]
+        self._rest = rest if len(rest) <= MAX_LINE_CHARS else rest.lstrip()
+        if len(self._rest) > MAX_LINE_CHARS:
+            if self._rest.startswith("#"):
+                self._rest = "#"  # nobody reads a comment
+            else:
+                lines.append(self._rest)
+                self._rest = ""
+        return lines
 
     def close(self) -> list[str]:
         """The rest."""
-        return ["".join(self._parts)]
+        return [self._rest]
 
 
 class Plan:

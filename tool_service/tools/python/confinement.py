@@ -19,14 +19,14 @@ from pathlib import Path
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from tool_service.tools.python import landlock, privileges, reach, seccomp
+    from tool_service.tools.python import kernel, landlock, privileges, reach, seccomp
 else:  # plain files beside this one: see zygote.py
+    import kernel
     import landlock
     import privileges
     import reach
     import seccomp
 
-PR_SET_PDEATHSIG = 1
 FIRST_TO_BE_KILLED = "1000"
 
 
@@ -73,8 +73,10 @@ def confine(wanted: Confinement, parent: int, grants: list[landlock.Grant]) -> N
 
 def raise_fence(own: list[landlock.Grant], grants: list[landlock.Grant]) -> None:
     """Leaves the process with these files only, and tries it out. Raises `CannotConfine` or OSError."""
-    if landlock.abi() < 1 or not own:
-        raise seccomp.CannotConfine("the kernel has no Landlock, or it is switched off")
+    if missing := landlock.what_is_missing():
+        raise seccomp.CannotConfine(missing)
+    if not own:
+        raise seccomp.CannotConfine("the interpreter's own folder cannot be opened")
     landlock.fence([*own, *grants])
     with suppress(PermissionError):
         next(Path("/").iterdir())
@@ -83,8 +85,11 @@ def raise_fence(own: list[landlock.Grant], grants: list[landlock.Grant]) -> None
 
 def die_with_parent(parent: int, number: signal.Signals) -> None:
     """Has the kernel send a signal when the process that started this one ends; leaves at once if it already has."""
-    if landlock.libc.prctl(PR_SET_PDEATHSIG, int(number), 0, 0, 0) != 0 or os.getppid() != parent:
-        os._exit(1)
+    with suppress(OSError):
+        kernel.prctl(kernel.PR_SET_PDEATHSIG, number)
+        if os.getppid() == parent:
+            return
+    os._exit(1)
 
 
 def limit_resources(wanted: Confinement) -> None:

@@ -25,6 +25,7 @@ from concurrent.futures import Future
 from pathlib import Path
 from typing import Any, TypeVar
 
+from tool_service.execution.endings import how_it_ended
 from tool_service.tools.python.font_cache import default_font_cache
 
 ZYGOTE = Path(__file__).with_name("zygote.py")
@@ -36,7 +37,6 @@ LEAVE_SECONDS = 1.0  # for a zygote that has stopped talking to end
 MAX_FAILED_STARTS = 3
 PAUSE_SECONDS = 10.0  # after so many
 FULL_SECONDS = 0.01  # before another attempt to write to a zygote that does not read
-KILL_GROUP = 4  # PIDFD_SIGNAL_PROCESS_GROUP, Linux 6.9
 
 T = TypeVar("T")
 
@@ -178,7 +178,7 @@ class _Life:
             process.kill()  # what it may have started in the meantime
             if not process.exited.done():
                 process.exited.set_result(KILLED)
-        error = ForkServerDied(f"the fork server ended with status {status}")
+        error = ForkServerDied(f"the fork server {how_it_ended(status)}")
         for answer in pending:
             answer.set_exception(error)
         if not self.ready.done():

@@ -30,6 +30,8 @@ HEADER_BYTES = 4
 MAX_FIGURES = 8  # of one program
 MAX_FIGURE_BYTES = 2 << 20
 PNG_START = b"\x89PNG\r\n\x1a\n"
+BACKEND = "_conveyor_figures"  # the module that matplotlib draws with; see gallery.py
+MPLBACKEND = f"module://{BACKEND}"
 
 Frame = tuple[bytes, bytes]  # kind and payload
 

@@ -21,8 +21,6 @@ if TYPE_CHECKING:
 else:  # a plain file beside this one: see zygote.py
     import frames
 
-BACKEND = "_conveyor_figures"
-MPLBACKEND = f"module://{BACKEND}"
 PYPLOT = "matplotlib.pyplot"
 
 
@@ -74,7 +72,7 @@ class BackendFinder:
 
     def find_spec(self, name: str, path: Sequence[str] | None, target: ModuleType | None = None) -> ModuleSpec | None:
         """For importlib."""
-        return importlib.util.spec_from_loader(name, self) if name == BACKEND else None  # type: ignore[arg-type]
+        return importlib.util.spec_from_loader(name, self) if name == frames.BACKEND else None  # type: ignore[arg-type]
 
     def create_module(self, spec: ModuleSpec) -> ModuleType | None:
         """For importlib."""

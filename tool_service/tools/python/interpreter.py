@@ -23,6 +23,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
 
+from tool_service.execution.endings import how_it_ended, signal_name
 from tool_service.interface import Artifact
 from tool_service.tools.python import frames, landlock, seccomp
 from tool_service.tools.python.child_process import ChildProcess
@@ -273,7 +274,7 @@ class Interpreter:
             text += printed.feed(data) if isinstance(data, bytes) else ""
         if self._child.answer is None and not server.is_alive(forked):
             raise ForkServerDied("the fork server has ended")
-        reason = f"it ended with status {await self._child.ended()}. {text}" if self._child.answer is None else ""
+        reason = f"it {how_it_ended(await self._child.ended())}. {text}" if self._child.answer is None else ""
         kind, payload = self._child.answer or (b"", reason.strip().encode())
         if kind == frames.REFUSED:
             raise SandboxUnavailable(_unavailable(frames.text_of(payload)))
@@ -294,16 +295,12 @@ async def warm_up(server: ForkServer | None = None, font_cache: Path | None = No
 
 def require_boundary() -> None:
     """Raises `SandboxUnavailable` where this machine cannot hold an interpreter in."""
-    missing = seccomp.what_is_missing() if landlock.abi() else "the kernel has no Landlock, or it is switched off"
-    if missing:
+    if missing := landlock.what_is_missing() or seccomp.what_is_missing():
         raise SandboxUnavailable(_unavailable(missing))
 
 
 def _unavailable(why: str) -> str:
-    return (
-        f"Python code cannot be held in on this machine: {why}. CONVEYOR_PYTHON_SANDBOX=off runs it all the same, "
-        "with limits and without network as far as the machine can, but with the service's files."
-    )
+    return f"Python code cannot be held in on this machine: {why}."
 
 
 def _placed(limits: InterpreterLimits, font_cache: Path, has_boundary: bool) -> tuple[ChildProcess, Workplace]:
@@ -344,7 +341,7 @@ def _how_it_ended(status: int, limits: InterpreterLimits) -> str:
     """A sentence from an exit status, with the limit that is likely behind it."""
     if status >= 0:
         return f"The interpreter exited with status {status}."
-    name = _signal_name(-status)
+    name = signal_name(-status)
     memory = f"{limits.memory_bytes / (1 << 30):g} GiB"
     if -status == signal.SIGXCPU:
         return f"The interpreter was stopped by {name}: it has used its {limits.cpu_seconds} seconds of CPU time."
@@ -353,9 +350,3 @@ def _how_it_ended(status: int, limits: InterpreterLimits) -> str:
     if -status in CRASHES:
         return f"The interpreter crashed with {name}; too much memory (limit {memory}) or recursion is a likely cause."
     return f"The interpreter was ended by {name}."
-
-
-def _signal_name(number: int) -> str:
-    with contextlib.suppress(ValueError):
-        return signal.Signals(number).name
-    return f"signal {number}"

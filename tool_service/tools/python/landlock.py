@@ -18,6 +18,12 @@ from collections.abc import Iterable
 from contextlib import suppress
 from pathlib import Path
 
+TYPE_CHECKING = False
+if TYPE_CHECKING or __package__:
+    from tool_service.tools.python import kernel
+else:  # a plain file beside this one: see zygote.py
+    import kernel
+
 CREATE_RULESET, ADD_RULE, RESTRICT_SELF = 444, 445, 446  # the same on every machine
 VERSION = 1
 PATH_BENEATH = 1
@@ -34,8 +40,6 @@ SCOPES = 0b11  # abstract Unix sockets and signals
 RIGHTS = {1: (1 << 13) - 1, 2: (1 << 14) - 1, 3: (1 << 15) - 1, 4: (1 << 15) - 1, 5: (1 << 16) - 1}
 TRUNCATION_ABI, SIGNAL_ABI, NETWORK_ABI = 3, 6, 4
 
-libc = ctypes.CDLL(None, use_errno=True)
-
 Grant = tuple[int, int]  # an open descriptor of a file or folder, and the rights beneath it
 
 
@@ -43,6 +47,11 @@ Grant = tuple[int, int]  # an open descriptor of a file or folder, and the right
 def abi() -> int:
     """The kernel's version of Landlock; 0 if it has none or it is switched off."""
     return max(0, _syscall(CREATE_RULESET, None, 0, VERSION)) if sys.platform == "linux" else 0
+
+
+def what_is_missing() -> str:
+    """Why this machine has no fence; empty if it has."""
+    return "" if abi() else "the kernel has no Landlock, or it is switched off"
 
 
 def all_rights() -> int:
@@ -89,7 +98,7 @@ def _ruleset_attributes(version: int) -> tuple[bytes, int]:
 
 def _syscall(number: int, *arguments: object) -> int:
     converted = [ctypes.c_long(value) if isinstance(value, int) else value for value in arguments]
-    return int(libc.syscall(ctypes.c_long(number), *converted))
+    return int(kernel.libc.syscall(ctypes.c_long(number), *converted))
 
 
 def _checked(result: int) -> int:

@@ -10,12 +10,16 @@ import struct
 from contextlib import suppress
 from pathlib import Path
 
+TYPE_CHECKING = False
+if TYPE_CHECKING or __package__:
+    from tool_service.tools.python import kernel
+else:  # a plain file beside this one: see zygote.py
+    import kernel
+
 PR_SET_KEEPCAPS, PR_CAPBSET_DROP, PR_SET_NO_NEW_PRIVS, PR_CAP_AMBIENT = 8, 24, 38, 47
 PR_CAP_AMBIENT_RAISE, PR_CAP_AMBIENT_CLEAR_ALL = 2, 4
 CAPABILITY_VERSION = 0x2008_0522
 LAST_CAPABILITY = 63
-
-libc = ctypes.CDLL(None, use_errno=True)
 
 CAP_CHOWN, CAP_DAC_OVERRIDE, CAP_DAC_READ_SEARCH, CAP_FOWNER, CAP_KILL, CAP_SETGID, CAP_SETUID = 0, 1, 2, 3, 5, 6, 7
 NEEDED_TO_CHANGE_USER = (CAP_CHOWN, CAP_DAC_OVERRIDE, CAP_FOWNER, CAP_KILL, CAP_SETGID, CAP_SETUID)
@@ -36,18 +40,18 @@ def give_up(user: int | None, paths: list[Path]) -> None:
     with suppress(OSError):  # beyond the last that the kernel has, or without the right to
         for number in range(LAST_CAPABILITY + 1):
             if number != kept:
-                _prctl(PR_CAPBSET_DROP, number)
-    _prctl(PR_SET_KEEPCAPS, 1)
+                kernel.prctl(PR_CAPBSET_DROP, number)
+    kernel.prctl(PR_SET_KEEPCAPS, 1)
     if user is not None:
         os.setgroups([])
         os.setresgid(user, user, user)
         os.setresuid(user, user, user)
     _set_capabilities(0 if kept is None else 1 << kept)
     with suppress(OSError):  # a kernel before 4.3 has none
-        _prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL)
+        kernel.prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL)
     if kept is not None:
-        _prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_RAISE, kept)
-    _prctl(PR_SET_NO_NEW_PRIVS, 1)
+        kernel.prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_RAISE, kept)
+    kernel.prctl(PR_SET_NO_NEW_PRIVS, 1)
 
 
 def _open_to_others(paths: list[Path]) -> bool:
@@ -63,11 +67,8 @@ def _effective() -> int:
 def _set_capabilities(wanted: int) -> None:
     """Effective, permitted and inheritable ones, each in two words of 32 bits."""
     low, high = wanted & 0xFFFF_FFFF, wanted >> 32
-    if libc.capset(struct.pack("Ii", CAPABILITY_VERSION, 0), struct.pack("6I", low, low, low, high, high, high)) != 0:
+    if (
+        kernel.libc.capset(struct.pack("Ii", CAPABILITY_VERSION, 0), struct.pack("6I", low, low, low, high, high, high))
+        != 0
+    ):
         raise OSError(ctypes.get_errno(), "capset failed")
-
-
-def _prctl(option: int, first: int, second: int = 0) -> None:
-    if libc.prctl(option, ctypes.c_ulong(first), ctypes.c_ulong(second), 0, 0) != 0:
-        number = ctypes.get_errno()
-        raise OSError(number, f"prctl({option}) failed: {os.strerror(number)}")

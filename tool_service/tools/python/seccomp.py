@@ -24,6 +24,12 @@ import struct
 import sys
 from dataclasses import dataclass
 
+TYPE_CHECKING = False
+if TYPE_CHECKING or __package__:
+    from tool_service.tools.python import kernel
+else:  # a plain file beside this one: see zygote.py
+    import kernel
+
 PR_SET_SECCOMP = 22
 PR_GET_SECCOMP = 21
 SECCOMP_MODE_FILTER = 2
@@ -44,7 +50,7 @@ NUMBER_OFFSET, ARCHITECTURE_OFFSET, ARGUMENTS_OFFSET = 0, 4, 16
 
 HIGHEST_KNOWN = 469  # file_setattr, Linux 6.17: the tables below were made from all numbers up to it
 NEW_NAMESPACES = 0x7E02_0000  # CLONE_NEWNS, NEWCGROUP, NEWUTS, NEWIPC, NEWUSER, NEWPID, NEWNET
-PR_SET_PDEATHSIG, PR_SET_DUMPABLE = 1, 4
+PR_SET_DUMPABLE = 4
 F_SETOWN, F_SETSIG, F_SETOWN_EX = 8, 10, 15
 FIOSETOWN, SIOCSPGRP = 0x8901, 0x8902
 
@@ -113,9 +119,6 @@ ARGUMENTS: Numbers = {  # whose arguments decide
 }  # fmt: skip
 
 
-libc = ctypes.CDLL(None, use_errno=True)
-
-
 class CannotConfine(Exception):
     """The machine does not offer what is needed."""
 
@@ -136,25 +139,30 @@ def refuse_system_calls(circumstances: Circumstances, machine: str | None = None
     instructions = ctypes.create_string_buffer(program, len(program))
     header = struct.pack("HxxxxxxP", len(program) // 8, ctypes.addressof(instructions))
     kept_header = ctypes.create_string_buffer(header, len(header))
-    if libc.prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, ctypes.c_void_p(ctypes.addressof(kept_header)), 0, 0) != 0:
-        raise CannotConfine(f"the system call filter was not taken: {os.strerror(ctypes.get_errno())}")
-    if libc.socket(AF_INET, SOCK_STREAM, 0) != -1:
+    try:
+        kernel.prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, ctypes.addressof(kept_header))
+    except OSError as error:
+        raise CannotConfine(f"the system call filter was not taken: {error.strerror}") from None
+    if kernel.libc.socket(AF_INET, SOCK_STREAM, 0) != -1:
         raise CannotConfine("the system call filter was taken but does nothing")
 
 
 def what_is_missing(machine: str | None = None) -> str:
     """Why this machine cannot take the filter; empty if it can."""
-    machine = machine or os.uname().machine
-    if machine not in ARCHITECTURES or sys.maxsize < 2**32:
-        return f"no system call filter is known for a {machine} machine"
-    return "" if libc.prctl(PR_GET_SECCOMP, 0, 0, 0, 0) >= 0 else "the kernel has no system call filters (seccomp)"
+    if unknown := _what_is_unknown(machine or os.uname().machine):
+        return unknown
+    try:
+        kernel.prctl(PR_GET_SECCOMP)
+    except OSError:
+        return "the kernel has no system call filters (seccomp)"
+    return ""
 
 
 @functools.cache
 def filter_program(machine: str, circumstances: Circumstances) -> bytes:
     """The filter as BPF instructions. Raises `CannotConfine` for a machine whose system calls are not known here."""
-    if machine not in ARCHITECTURES or sys.maxsize < 2**32:
-        raise CannotConfine(f"no system call filter is known for a {machine} machine")
+    if unknown := _what_is_unknown(machine):
+        raise CannotConfine(unknown)
     architecture, column = ARCHITECTURES[machine]
     rules = {name: [_return(REFUSE)] for name in REFUSED}
     rules |= {name: [_return(NOT_SUPPORTED)] for name in ATTRIBUTES}
@@ -176,6 +184,11 @@ def filter_program(machine: str, circumstances: Circumstances) -> bytes:
     )
 
 
+def _what_is_unknown(machine: str) -> str:
+    known = machine in ARCHITECTURES and sys.maxsize >= 2**32
+    return "" if known else f"no system call filter is known for a {machine} machine"
+
+
 def argument_rules(circumstances: Circumstances) -> dict[str, list[bytes]]:
     """What is said of calls whose arguments decide, by their names."""
     only_itself = _allowed_if(0, 0)
@@ -184,7 +197,7 @@ def argument_rules(circumstances: Circumstances) -> dict[str, list[bytes]]:
         "sendto": [*_refused_unless_zero(_low(4)), *_refused_unless_zero(_low(4) + 4), _return(ALLOW)],  # no address
         "clone": [_load(0), _instruction(JUMP_IF_ANY_BIT, NEW_NAMESPACES, if_false=1), _return(REFUSE), _return(ALLOW)],
         "clone3": [_return(NO_SUCH_CALL)],
-        "prctl": _refused_if(0, PR_SET_PDEATHSIG, PR_SET_DUMPABLE),
+        "prctl": _refused_if(0, kernel.PR_SET_PDEATHSIG, PR_SET_DUMPABLE),
         "setpriority": [*_refused_unless_zero(_low(0)), *_refused_unless_zero(_low(1)), _return(ALLOW)],
     }
     for name in ("prlimit64", "sched_setparam", "sched_setscheduler", "sched_setaffinity", "sched_setattr"):

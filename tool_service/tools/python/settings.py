@@ -4,6 +4,7 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from protos.rpc.settings import Names
 from tool_service.tools.python.fork_server import PRELOAD
 
 
@@ -13,11 +14,4 @@ class PythonSettings(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     sandbox: Literal["on", "off"] = Field("on", description="`off`: offer `python` though nothing holds its code in")
-    preload: str = Field(
-        ",".join(PRELOAD), description="modules that every interpreter has imported already, with commas between them"
-    )
-
-    @property
-    def modules(self) -> list[str]:
-        """The names in `preload`."""
-        return [name.strip() for name in self.preload.split(",") if name.strip()]
+    preload: Names = Field(list(PRELOAD), description="modules that every interpreter has imported already")

@@ -45,7 +45,7 @@ async def python_tools(settings: PythonSettings) -> AsyncIterator[list[Tool]]:
         require_boundary()
     else:
         _log.warning("the sandbox of python is off: its code has the rights and the files of this service")
-    interpreters = Interpreters(ForkServer(settings.modules), has_boundary=settings.sandbox == "on")
+    interpreters = Interpreters(ForkServer(settings.preload), has_boundary=settings.sandbox == "on")
     warming = asyncio.create_task(interpreters.warm_up())
     try:
         yield [python_tool(interpreters)]

@@ -8,11 +8,11 @@ import shutil
 import tempfile
 from pathlib import Path
 
+from tool_service.tools.python import frames
 from tool_service.tools.python.font_cache import copy_font_cache
 from tool_service.tools.python.users import release_user, take_user
 
 PREFIX = "conveyor-python-"
-MPLBACKEND = "module://_conveyor_figures"  # see gallery.py
 
 
 class Workplace:
@@ -58,7 +58,7 @@ class Workplace:
             "HOME": str(self.home),
             "TMPDIR": str(self.temporary),
             "LANG": "C.UTF-8",
-            "MPLBACKEND": MPLBACKEND,
+            "MPLBACKEND": frames.MPLBACKEND,
             "MPLCONFIGDIR": str(self.matplotlib),
             "OPENBLAS_NUM_THREADS": "1",
             "OMP_NUM_THREADS": "1",

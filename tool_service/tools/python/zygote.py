@@ -47,7 +47,7 @@ else:  # -I keeps this folder off the path; the statements shall not find these 
     del sys.path[0]
     for _module in (child, confinement, frames, gallery, landlock, seccomp, semaphores):
         del sys.modules[_module.__name__]
-    for _name in ("privileges", "reach"):
+    for _name in ("kernel", "privileges", "reach"):
         del sys.modules[_name]
 
 MESSAGE_BYTES = 1 << 16
@@ -243,7 +243,7 @@ def preload(names: list[str]) -> list[str]:
 
 def draw_once(pyplot: Any) -> None:
     """Has fonts and the backend loaded, which a first figure would wait for."""
-    pyplot.switch_backend(gallery.MPLBACKEND)
+    pyplot.switch_backend(frames.MPLBACKEND)
     pyplot.plot([1, 2])
     pyplot.title("x")
     pyplot.savefig(io.BytesIO())

@@ -13,7 +13,8 @@ from pathlib import Path
 from tqdm import tqdm
 
 from protos.rpc.settings import cache_folder
-from tool_service.tools.search.clean import clean_line
+from tool_service.execution.render import shortened
+from tool_service.tools.plain_text import plain_line
 from tool_service.tools.search.engine import SearchError
 from tool_service.tools.search.indexing import ENGINES, write_index
 
@@ -63,7 +64,7 @@ def _progress(paths: Iterable[Path]) -> Iterator[Path]:
 
 def _fail(problem: str) -> int:
     first, *more = problem.split("\n")
-    print(f"error: {clean_line(first, 2_000)}", *more, sep="\n", file=sys.stderr)
+    print(f"error: {shortened(plain_line(first), 2_000)}", *more, sep="\n", file=sys.stderr)
     return 1
 
 

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from tool_service.tools.search.clean import clean
+from tool_service.tools.plain_text import plain
 
 SUFFIXES = (".md", ".txt", ".rst")
 MAX_FILE_BYTES = 2 << 20
@@ -58,7 +58,7 @@ def sections(folder: Path, paths: Iterable[Path]) -> Iterator[Section]:
 
 def split(path: str, text: str) -> Iterator[Section]:
     """The sections of one document, clean. Plain text has no headings; its title is its file's name."""
-    lines = _without_front_matter([clean(line) for line in text.splitlines()])
+    lines = _without_front_matter([plain(line) for line in text.splitlines()])
     headings = _NO_HEADINGS if path.endswith(".txt") else _headings(lines, path.endswith(".md"))
     trail: list[tuple[int, str]] = []
     start = 0
@@ -107,7 +107,7 @@ def _size_inside(path: Path, root: Path) -> int | None:
 
 def _name(path: Path, folder: Path) -> str:
     """A document's path below the folder, as text on one line."""
-    return clean(os.fsencode(path.relative_to(folder)).decode("utf-8", "replace")).replace("\n", " ")
+    return plain(os.fsencode(path.relative_to(folder)).decode("utf-8", "replace")).replace("\n", " ")
 
 
 def _content(path: Path) -> bytes:

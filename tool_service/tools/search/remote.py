@@ -16,7 +16,8 @@ from urllib.parse import urlsplit
 import httpx
 import pydantic_core
 
-from tool_service.tools.search.clean import clean_line
+from tool_service.execution.render import shortened
+from tool_service.tools.plain_text import plain_line
 from tool_service.tools.search.engine import WIDEST, Hit, SearchError
 
 MAX_ANSWER_BYTES = 2 << 20
@@ -140,12 +141,14 @@ def _hit(result: Any) -> Hit | None:
     if not isinstance(result, dict) or not _is_address(url := result.get("url")):
         return None
     title, content = (value if isinstance(value, str) else "" for value in (result.get("title"), result.get("content")))
-    return Hit(str(url), clean_line(title, MAX_TITLE_CHARS), clean_line(content, MAX_SNIPPET_CHARS))
+    return Hit(
+        str(url), shortened(plain_line(title), MAX_TITLE_CHARS), shortened(plain_line(content), MAX_SNIPPET_CHARS)
+    )
 
 
 def _is_address(url: Any) -> bool:
     """Whether it is a clean address on the web."""
-    if not isinstance(url, str) or len(url) > MAX_ADDRESS_CHARS or clean_line(url, MAX_ADDRESS_CHARS) != url:
+    if not isinstance(url, str) or len(url) > MAX_ADDRESS_CHARS or plain_line(url) != url:
         return False
     with contextlib.suppress(ValueError):
         parts = urlsplit(url)

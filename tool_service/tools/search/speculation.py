@@ -23,9 +23,8 @@ class Prefixes:
     def feed(self, text: str) -> list[str]:
         """The new piece, if it is to be searched for."""
         self._text += text
-        return (
-            self.close() if self._speculate.known(otherwise=False) else []
-        )  # what comes after the query comes too late
+        # Where the model says only after the query whether to speculate, it says so too late.
+        return self.close() if self._speculate.known(otherwise=False) else []
 
     def close(self) -> list[str]:
         """The rest."""

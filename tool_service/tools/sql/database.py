@@ -4,7 +4,9 @@ from collections.abc import AsyncIterator
 from contextlib import AbstractAsyncContextManager
 from typing import Protocol
 
+from tool_service.execution.render import shortened
 from tool_service.interface import Reject
+from tool_service.tools.plain_text import plain, plain_line
 from tool_service.tools.sql.settings import SqlSettings
 from tool_service.tools.sql.splitter import Dialect
 
@@ -39,14 +41,7 @@ class DatabaseSettingError(ValueError):
 
 def failed(reason: str, statement: str) -> Reject:
     """Why a statement failed, and which."""
-    text = " ".join(statement.split())
-    excerpt = text if len(text) <= EXCERPT_CHARS else f"{text[: EXCERPT_CHARS - 1]}…"
-    return Reject(f"{reason.strip()} (in: {excerpt})")
-
-
-def changed(count: int) -> str:
-    """What is said of a statement that gives no rows."""
-    return f"[{count} {'row' if count == 1 else 'rows'} changed]\n"
+    return Reject(f"{plain(reason).strip()} (in: {shortened(plain_line(statement), EXCERPT_CHARS)})")
 
 
 def committed(settings: SqlSettings) -> str:

@@ -24,11 +24,12 @@ from psycopg.conninfo import conninfo_to_dict
 from psycopg.pq.abc import PGresult
 
 from tool_service.interface import Reject
-from tool_service.tools.sql.database import DatabaseSettingError, changed, committed, failed
+from tool_service.tools.plain_text import plain
+from tool_service.tools.sql.database import DatabaseSettingError, committed, failed
 from tool_service.tools.sql.postgres_rules import is_change, is_plain_read, refusal
 from tool_service.tools.sql.settings import SqlSettings
 from tool_service.tools.sql.splitter import Dialect
-from tool_service.tools.sql.table import VALUE_CHARS, Room, Table, Verbatim
+from tool_service.tools.sql.table import VALUE_CHARS, Room, Table, Verbatim, changed
 
 T = TypeVar("T")
 Connection: TypeAlias = psycopg.AsyncConnection[Any]
@@ -88,7 +89,7 @@ class _Column:
     def shown(self, value: bytes | None) -> object:
         if value is None:
             return None
-        text = value.decode("utf-8", "replace")
+        text = plain(value.decode("utf-8", "replace"))
         if self.type in TEXTS:
             return text
         return Verbatim({"t": "true", "f": "false"}[text] if self.type == BOOL else text)
@@ -101,7 +102,7 @@ class PostgresTransaction:
         self._connection = connection
         self._pgconn = connection.pgconn
         self._settings = settings
-        self._room = Room(settings.byte_limit)
+        self._room = Room(settings.max_bytes)
         self._deadline = 0.0
 
     async def open(self) -> None:
@@ -169,7 +170,7 @@ class PostgresTransaction:
         self._pgconn.send_describe_prepared(b"")
         (described,) = await self._results()
         return [
-            _Column((described.fname(i) or b"").decode(), described.ftype(i), described.fsize(i) < 0)
+            _Column(plain((described.fname(i) or b"").decode()), described.ftype(i), described.fsize(i) < 0)
             for i in range(described.nfields)
         ]
 
@@ -183,7 +184,7 @@ class PostgresTransaction:
         table = self._table(columns)
         await self._one(f"DECLARE _conveyor NO SCROLL CURSOR FOR {_bounded(statement, columns)}")
         yield table.head
-        batch = min(max(1, BATCH_VALUES // len(columns)), self._settings.row_limit + 1)
+        batch = min(max(1, BATCH_VALUES // len(columns)), self._settings.max_rows + 1)
         while not table.is_full:
             result = await self._one(f"FETCH FORWARD {batch} FROM _conveyor")
             yield table.feed(_rows(result, columns))
@@ -197,7 +198,7 @@ class PostgresTransaction:
 
     async def _change(self, statement: str, columns: list[_Column]) -> AsyncIterator[str]:
         """A change is run to its end, however few of its rows are read."""
-        result = await self._one(f"{_bounded(statement, columns)} LIMIT {self._settings.row_limit + 1}")
+        result = await self._one(f"{_bounded(statement, columns)} LIMIT {self._settings.max_rows + 1}")
         table = self._table(columns)
         yield table.head
         yield table.feed(_rows(result, columns))
@@ -216,7 +217,7 @@ class PostgresTransaction:
         yield table.close()
 
     def _table(self, columns: list[_Column]) -> Table:
-        return Table([column.name for column in columns], self._settings.row_limit, self._room)
+        return Table([column.name for column in columns], self._settings.max_rows, self._room)
 
     async def _one(self, statement: str) -> PGresult:
         """Runs one statement that is prepared by being run."""

@@ -14,6 +14,9 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from urllib.parse import quote
 
+from tool_service.execution.endings import how_it_ended
+from tool_service.execution.json_lines import JsonLines
+from tool_service.execution.to_the_end import to_the_end
 from tool_service.interface import Reject
 from tool_service.tools.sql.database import DatabaseSettingError, committed, failed
 from tool_service.tools.sql.settings import SqlSettings
@@ -22,7 +25,6 @@ from tool_service.tools.sql.splitter import Dialect
 CHILD = Path(__file__).with_name("sqlite_child.py")
 OPEN_SECONDS = 10.0
 STOP_SECONDS = 0.1  # how long a process that is told to end may take to roll back
-CHUNK_BYTES = 1 << 16
 NO_ENVIRONMENT: dict[str, str] = {}
 
 
@@ -40,7 +42,7 @@ class SqliteDatabase:
         self._configuration = {
             "uri": f"file:{quote(str(path))}?mode={mode}",
             "cpu_seconds": math.ceil(settings.call_seconds),
-            **settings.model_dump(include={"writable", "row_limit", "byte_limit", "lock_seconds"}),
+            **settings.model_dump(include={"writable", "max_rows", "max_bytes", "lock_seconds"}),
         }
 
     @asynccontextmanager
@@ -48,20 +50,20 @@ class SqliteDatabase:
         """See `Database`. A process for each call, so nothing of one, temporary tables included, is seen by another."""
         child = SqliteProcess(json.dumps({**self._configuration, "parent": os.getpid()}))
         try:
+            await child.connect()
             transaction = SqliteTransaction(child, self._settings)
             await transaction.opened()
             yield transaction
         finally:
-            await asyncio.shield(asyncio.create_task(child.end()))
+            await to_the_end(child.end())
 
 
 class SqliteProcess:
-    """The process, and the socket that is its input and output. Whoever makes one ends it."""
+    """The process, and the socket that is its input and output. Whoever makes one connects and ends it."""
 
     def __init__(self, configuration: str) -> None:
         self._socket, theirs = socket.socketpair()
-        self._socket.setblocking(False)
-        self._received = bytearray()
+        self._lines: JsonLines | None = None
         try:
             self._popen = _start(configuration, theirs)
         except BaseException:
@@ -70,56 +72,44 @@ class SqliteProcess:
         finally:
             theirs.close()
 
+    async def connect(self) -> None:
+        """Makes it possible to talk with the process."""
+        self._lines = await JsonLines.over(self._socket)
+
     async def ask(self, kind: str, text: str) -> None:
         """Sends a request. A process that has ended takes it silently: `answer` tells."""
-        with contextlib.suppress(ConnectionError):
-            data = json.dumps([kind, text]).encode() + b"\n"
-            await asyncio.get_running_loop().sock_sendall(self._socket, data)
+        assert self._lines is not None
+        await self._lines.send([kind, text])
 
     async def answer(self) -> str | None:
         """More output, or None when all is done. Raises SqliteError."""
-        line = await self._line()
-        if not line:
-            status = await asyncio.to_thread(self._popen.wait)
-            raise SqliteLost(f"SQLite's process ended with status {status}; too much memory is a likely cause")
-        kind, text = json.loads(line)
+        assert self._lines is not None
+        try:
+            kind, text = await self._lines.receive()
+        except EOFError:
+            how = how_it_ended(await asyncio.to_thread(self._popen.wait))
+            raise SqliteLost(f"SQLite's process {how}; too much memory is a likely cause") from None
+        except ValueError:
+            raise SqliteLost("SQLite's process gave an answer that makes no sense") from None
         if kind == "error":
             raise SqliteError(text)
         return text if kind == "text" else None
 
     async def end(self) -> None:
         """Ends it, which rolls back; kills it where it does not listen."""
-        with contextlib.suppress(OSError):
-            self._socket.shutdown(socket.SHUT_WR)
         self._popen.send_signal(signal.SIGTERM)
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(STOP_SECONDS):
-                while await self._receive():  # its end closes the socket
-                    pass
+        if self._lines is None:
+            self._socket.close()
+        else:
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(STOP_SECONDS):
+                    await self._lines.hang_up()
+            self._lines.close()
         self._popen.kill()
-        self._socket.close()
         await asyncio.to_thread(self._popen.wait)
-
-    async def _line(self) -> bytes:
-        """The next line; empty when the process has ended."""
-        begin = 0
-        while (end := self._received.find(b"\n", begin)) < 0:
-            begin = len(self._received)
-            if not (data := await self._receive()):
-                return b""
-            self._received += data
-        line = bytes(self._received[:end])
-        del self._received[: end + 1]
-        return line
-
-    async def _receive(self) -> bytes:
-        with contextlib.suppress(ConnectionError):
-            return await asyncio.get_running_loop().sock_recv(self._socket, CHUNK_BYTES)
-        return b""
 
 
 def _start(configuration: str, channel: socket.socket) -> subprocess.Popen[bytes]:
-    """Starts the process. asyncio's own way would run gRPC's handlers of forks under uvloop; this one does not."""
     return subprocess.Popen(
         [sys.executable, "-I", "-S", str(CHILD), configuration],
         stdin=channel.fileno(),

@@ -2,8 +2,8 @@
 
 A statement can keep SQLite busy where nothing interrupts it: while it expands nested views, or inside of one long
 function. So a call's connection lives in a process, run as a file: `python -I -S sqlite_child.py CONFIGURATION`. It
-imports the standard library and two files beside it. Requests come on standard input, answers go to standard output,
-JSON lines:
+imports the standard library, and files of Conveyor that need no more. Requests come on standard input, answers go to
+standard output, JSON lines:
 
     ["run", statement]   ─▶ ["text", …]…, then ["done", ""] or ["error", why]
     ["commit", ""]       ─▶ ["done", ""] or ["error", why]
@@ -26,12 +26,14 @@ from typing import Any
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from tool_service.tools.plain_text import plain
     from tool_service.tools.sql.sqlite_rules import PRAGMAS, Authorizer
-    from tool_service.tools.sql.table import Room, Table
-else:  # -I keeps this folder off the path
-    sys.path.insert(0, os.path.dirname(__file__))  # noqa: PTH120  # pathlib takes as long to load as all the rest
+    from tool_service.tools.sql.table import Room, Table, changed
+else:  # -I keeps this folder off the path, and the one above; pathlib takes as long to load as all the rest
+    sys.path[:0] = [os.path.dirname(__file__), os.path.dirname(os.path.dirname(__file__))]  # noqa: PTH120
+    from plain_text import plain
     from sqlite_rules import PRAGMAS, Authorizer
-    from table import Room, Table
+    from table import Room, Table, changed
 
 MIB = 1 << 20
 MEMORY_BYTES = 1024 * MIB
@@ -66,8 +68,8 @@ class Script:
 
     def __init__(self, configuration: dict[str, Any]) -> None:
         self._writable = bool(configuration["writable"])
-        self._row_limit = int(configuration["row_limit"])
-        self._room = Room(int(configuration["byte_limit"]))
+        self._max_rows = int(configuration["max_rows"])
+        self._room = Room(int(configuration["max_bytes"]))
         self._connection = _connect(configuration["uri"], self._writable, float(configuration["lock_seconds"]))
         self._authorizer = Authorizer(self._writable)
         self._connection.set_progress_handler(Stop(), STEPS)
@@ -83,7 +85,7 @@ class Script:
             if cursor.description:
                 yield from self._rows(cursor)
             elif count := self._connection.total_changes - before:
-                yield f"[{count} {'row' if count == 1 else 'rows'} changed]\n"
+                yield changed(count)
         finally:
             cursor.close()
 
@@ -109,16 +111,20 @@ class Script:
             self._connection.set_authorizer(self._authorizer)
 
     def _rows(self, cursor: sqlite3.Cursor) -> Iterator[str]:
-        table = Table([column[0] for column in cursor.description], self._row_limit, self._room)
+        table = Table([plain(column[0]) for column in cursor.description], self._max_rows, self._room)
         text, since = table.head, time.monotonic()
         for row in cursor:  # one at a time: a row may be large
-            text += table.feed([row])
+            text += table.feed([[_readable(value) for value in row]])
             if table.is_full:
                 break
             if len(text) > PIECE_CHARS or time.monotonic() > since + PIECE_SECONDS:
                 yield text
                 text, since = "", time.monotonic()
         yield text + table.close()
+
+
+def _readable(value: object) -> object:
+    return plain(value) if isinstance(value, str) else value
 
 
 def _connect(uri: str, writable: bool, lock_seconds: float) -> sqlite3.Connection:

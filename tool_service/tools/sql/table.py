@@ -22,9 +22,9 @@ _TAKEN = re.compile(r"(?i)null|true|false|nan|inf|infinity|x'.*")
 class Room:
     """How many bytes of output are left for a call."""
 
-    def __init__(self, byte_limit: int) -> None:
-        self.limit = byte_limit
-        self.left = byte_limit
+    def __init__(self, max_bytes: int) -> None:
+        self.limit = max_bytes
+        self.left = max_bytes
 
     def take(self, text: str) -> bool:
         """Whether the text fits; then it is counted."""
@@ -38,8 +38,8 @@ class Room:
 class Table:
     """The rows of one statement. `is_full`: no more rows are of use."""
 
-    def __init__(self, columns: Sequence[str], row_limit: int, room: Room) -> None:
-        self._row_limit = row_limit
+    def __init__(self, columns: Sequence[str], max_rows: int, room: Room) -> None:
+        self._max_rows = max_rows
         self._rows = 0
         self._room = room
         self.is_full = False
@@ -51,8 +51,8 @@ class Table:
         for row in rows:
             if self.is_full:
                 break
-            if self._rows == self._row_limit:
-                lines.append(self._cut(f"[there are more than these {self._row_limit} rows; they are not shown]\n"))
+            if self._rows == self._max_rows:
+                lines.append(self._cut(f"[there are more than these {self._max_rows} rows; they are not shown]\n"))
                 break
             self._rows += 1
             lines.append(self._line(row))
@@ -71,6 +71,11 @@ class Table:
     def _cut(self, notice: str) -> str:
         self.is_full = True
         return notice
+
+
+def changed(count: int) -> str:
+    """What is said of a statement that gives no rows."""
+    return f"[{count} {'row' if count == 1 else 'rows'} changed]\n"
 
 
 class Verbatim(str):

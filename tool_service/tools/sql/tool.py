@@ -59,6 +59,6 @@ def _description(database: Database, settings: SqlSettings) -> str:
     whole = " The script is one transaction: all of it happens, or nothing." if settings.writable else ""
     return (
         f"Run a script of {database.dialect.value} statements that {rights} the database.{whole}\n\n"
-        f"Rows come back as CSV, at most {settings.row_limit} of each statement.\n\n"
+        f"Rows come back as CSV, at most {settings.max_rows} of each statement.\n\n"
         "Args:\n    script: Statements, each ended by a semicolon.\n"
     )

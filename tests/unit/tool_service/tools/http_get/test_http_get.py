@@ -349,7 +349,7 @@ async def test_a_server_that_dribbles_is_given_up() -> None:
             await asyncio.sleep(0.02)
 
     async with serving({"/": dribble}) as server:
-        assert "was not there within 0.3 s" in await failure(web(timeout=0.3), f"{server.origin}/")
+        assert "was not there within 0.3 s" in await failure(web(timeout_seconds=0.3), f"{server.origin}/")
         await server.until("closed")
 
 

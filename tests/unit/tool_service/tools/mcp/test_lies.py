@@ -62,7 +62,7 @@ async def failure(offered: Offered, name: str = "liar_plain") -> str:
         ("shapes", "the MCP server 'liar' answered with what is no result of a tool"),
         ("huge", "the MCP server 'liar' ended while the call ran; what the call did is not known"),
         ("no_newline", "the MCP server 'liar' ended while the call ran; what the call did is not known"),
-        ("refuse", "no [31mway"),
+        ("refuse", "no way"),
     ],
 )
 @pytest.mark.usefixtures("attentive")
@@ -74,7 +74,7 @@ async def test_a_wrong_answer_is_an_error_of_its_call_alone(kind: str, message: 
 
 @pytest.mark.parametrize("kind", ["silent", "wrong_id"])
 async def test_a_call_that_is_never_answered_ends_with_its_timeout(kind: str) -> None:
-    async with serving(liar=lying(kind, timeout=0.2)) as offered:
+    async with serving(liar=lying(kind, timeout_seconds=0.2)) as offered:
         outcome = await offered.outcome("liar_plain")
         assert outcome == ev.Failure("TIMEOUT", "liar_plain was stopped: it worked for more than 0.2 s.")
 
@@ -101,7 +101,7 @@ async def test_a_server_that_reads_nothing_is_given_up(monkeypatch: pytest.Monke
 @pytest.mark.usefixtures("attentive")
 async def test_what_is_no_server_is_not_offered(kind: str, cause: str) -> None:
     with capture_logs() as logs:
-        async with serving(liar=lying(kind, start_timeout=0.5), other=lying("plain")) as offered:
+        async with serving(liar=lying(kind, start_seconds=0.5), other=lying("plain")) as offered:
             assert list(offered.tools) == ["other_plain"]
     assert told(logs, "mcp server away")[0]["cause"] == cause
 
@@ -158,7 +158,7 @@ async def test_tools_that_cannot_be_offered_are_left_out_with_the_reason() -> No
     assert isinstance(refused, ev.Failure)
     assert refused.code == "INVALID_ARGUMENTS"
     shown = tools["liar_look_around"]
-    assert shown.description == "Hidden [31mred."
+    assert shown.description == "Hidden red."
     assert shown.signature.json_schema["properties"] == {"text": {"type": "string", "description": "bell"}}
     assert len(tools["liar_wordy"].description) == listing.MAX_DESCRIPTION_CHARS
     reasons = {line["tool"]: line["reason"] for line in logs if line["event"] == "mcp tool left out"}
@@ -192,7 +192,7 @@ async def test_progress_is_plain_and_has_an_end() -> None:
     async with serving(liar=lying("progress_flood")) as offered:
         *lines, notice, result = await offered.use("liar_plain")
     assert len(lines) == progress.MAX_LINES
-    assert lines[1] == f"[1] [2J{'m' * (progress.MAX_LINE_CHARS - 4)}…\n"
+    assert lines[1] == f"[1] {'m' * (progress.MAX_LINE_CHARS - 1)}…\n"
     assert (notice, result) == ("[further progress is not shown]\n", "fine")
 
 

@@ -23,7 +23,7 @@ def test_a_server_is_a_table_of_the_file(tmp_path: Path) -> None:
         cwd = "{tmp_path}"
         trusted = true
         only = ["get_current_time"]
-        timeout = 5
+        timeout_seconds = 5
 
         [tools.mcp.far-away]
         url = "https://mcp.example/mcp"
@@ -38,7 +38,7 @@ def test_a_server_is_a_table_of_the_file(tmp_path: Path) -> None:
             cwd=str(tmp_path),
             trusted=True,
             only=["get_current_time"],
-            timeout=5.0,
+            timeout_seconds=5.0,
         ),
         "far-away": McpServerSettings(url="https://mcp.example/mcp", headers={"Authorization": "Bearer x"}),
     }
@@ -62,7 +62,7 @@ def test_servers_are_json_in_the_environment(monkeypatch: pytest.MonkeyPatch) ->
         ('url = "http://b"\nenv = {A = "secret"}', "tools: mcp.x.url = 'http://b': env and cwd go with a command"),
         ('command = ["a"]\nenv = {"A=B" = "secret"}', "tools: mcp.x.url = '': env: 'A=B' is no variable"),
         ('url = "http://b"\nheaders = {A = "secret\\n"}', "tools: mcp.x.url = 'http://b': headers: 'A' is no header"),
-        ('command = ["a"]\ntimeout = 0', "tools: mcp.x.timeout = 0: Input should be greater than 0"),
+        ('command = ["a"]\ntimeout_seconds = 0', "tools: mcp.x.timeout_seconds = 0: Input should be greater than 0"),
         ('command = ["a"]\nspeed = 1', "tools: mcp.x.speed = 1: Extra inputs are not permitted"),
     ],
 )

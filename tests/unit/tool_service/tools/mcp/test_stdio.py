@@ -159,7 +159,7 @@ def test_a_server_ends_with_a_service_that_is_killed() -> None:
         import uvloop
         from tests.unit.tool_service.tools.mcp.running import lying, serving
         async def main():
-            async with serving(liar=lying("mute", start_timeout=60)):
+            async with serving(liar=lying("mute", start_seconds=60)):
                 pass
         uvloop.run(main())
     """)

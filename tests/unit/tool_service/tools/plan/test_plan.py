@@ -14,6 +14,7 @@ from tool_service.execution import events as ev
 from tool_service.execution.host import FormatMismatchError, Start, ToolHost, by_name
 from tool_service.execution.runner import Limits, Mode, Runner
 from tool_service.interface import Arg, Call, Effect, Reject, Tool, tool
+from tool_service.tools.plan.line import MAX_LINE_CHARS, LineError, parse_line
 from tool_service.tools.plan.plan import Lines
 from tool_service.tools.plan.tool import plan
 
@@ -285,3 +286,22 @@ def test_lines_are_the_same_however_the_text_is_cut(text, cuts):
     cut = [line for piece in pieces(text, cuts) for line in lines.feed(piece)] + lines.close()
     assert "".join(cut) == text
     assert cut == [*(f"{line}\n" for line in text.split("\n")[:-1]), text.split("\n")[-1]]
+
+
+def test_a_line_that_is_too_long_comes_out_before_it_ends():
+    lines = Lines()
+    start = "$1 = find(" + "x" * (MAX_LINE_CHARS - 10)
+    assert lines.feed(start) == []
+    assert lines.feed("y") == [f"{start}y"]
+    with pytest.raises(LineError, match=f"at most {MAX_LINE_CHARS}"):
+        parse_line(f"{start}y")
+
+
+def test_comments_and_space_may_be_as_long_as_they_like_and_are_not_kept():
+    lines = Lines()
+    for text in ("#", " ", "\t"):
+        assert lines.feed(text * MAX_LINE_CHARS) == []
+        assert lines.feed(text * MAX_LINE_CHARS) == []
+        (line,) = lines.feed("\n")
+        assert parse_line(line) is None
+        assert len(line) <= MAX_LINE_CHARS

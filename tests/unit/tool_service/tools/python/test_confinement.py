@@ -64,7 +64,7 @@ async def test_worker_processes_work(interpreter):
 
 async def test_where_the_kernel_has_no_landlock_no_interpreter_opens_unless_told_to(monkeypatch):
     monkeypatch.setattr(landlock, "abi", lambda: 0)
-    with pytest.raises(SandboxUnavailable, match=r"no Landlock.*CONVEYOR_PYTHON_SANDBOX=off"):
+    with pytest.raises(SandboxUnavailable, match=r"no Landlock"):
         await Interpreter.open()
     async with aclosing(await Interpreter.open(has_boundary=False)) as interpreter:
         assert await printed(interpreter, "print(6 * 7)") == "42\n"

@@ -65,7 +65,7 @@ async def test_modules_written_by_a_statement_can_be_imported(interpreter):
 
 
 async def test_our_own_modules_are_out_of_the_way(interpreter):
-    for name in ("frames", "confinement", "child", "zygote", "landlock"):
+    for name in ("frames", "confinement", "child", "zygote", "landlock", "kernel"):
         assert "ModuleNotFoundError" in await failure(interpreter, f"import {name}")
     for name in ("tool_service", "protos"):  # where they are installed so as to be found, they cannot be read
         text = await failure(interpreter, f"import {name}")
