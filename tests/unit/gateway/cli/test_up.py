@@ -1,3 +1,5 @@
+import tempfile
+
 from gateway.cli.processes import State
 from gateway.cli.up import example, log_folder, waiting_for
 
@@ -20,4 +22,6 @@ def test_logs_go_to_the_cache_or_where_that_cannot_be_written_to_a_temporary_fol
     assert log_folder("up").parent == tmp_path / "logs"
     (tmp_path / "file").touch()
     monkeypatch.setenv("CONVEYOR_CACHE", str(tmp_path / "file"))
-    assert log_folder("up").name.startswith("conveyor-logs-")
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    folder = log_folder("up")
+    assert (folder.parent, folder.name[:14]) == (tmp_path, "conveyor-logs-")
