@@ -2,6 +2,8 @@
 
 import json
 
+from google.protobuf.duration_pb2 import Duration
+
 from protos.conveyor.tool.v1 import tool_pb2
 from protos.rpc import context
 from protos.rpc.errors import Reason, reject
@@ -88,16 +90,15 @@ def started(opened: Opened) -> tool_pb2.ExecuteResponse:
 
 def tool_message(tool: Tool) -> tool_pb2.Tool:
     """A tool, for `ListTools` and `Started`."""
-    message = tool_pb2.Tool(
+    return tool_pb2.Tool(
         name=tool.name,
         description=tool.description,
         parameters_json_schema=json.dumps(tool.signature.json_schema, ensure_ascii=False),
         effect=_EFFECTS[tool.effect],
         partial=tool.starts_early,
         needs_approval=tool.asks,
+        timeout=_duration(tool.timeout),
     )
-    message.timeout.FromNanoseconds(int(tool.timeout * 1e9))
-    return message
 
 
 def format_message(format_: Format, calls_others: bool) -> tool_pb2.Format:
@@ -112,54 +113,79 @@ def format_message(format_: Format, calls_others: bool) -> tool_pb2.Format:
 
 def event_message(event: events.Event) -> tool_pb2.ExecuteResponse:
     """An event of the execution, for the wire."""
-    response = tool_pb2.ExecuteResponse()
     match event:
         case events.CallOpened():
-            response.call_opened.call_id, response.call_opened.name = event.call_id, event.name
-            response.call_opened.text_offset, response.call_opened.parent_id = event.offset, event.parent_id
+            return tool_pb2.ExecuteResponse(call_opened=_opened(event))
         case events.ArgumentsDelta():
-            delta = tool_pb2.ArgumentsDelta(
-                call_id=event.call_id, argument=event.argument, text=event.text, value_json=event.value_json
-            )
-            response.arguments_delta.CopyFrom(delta)
+            return tool_pb2.ExecuteResponse(arguments_delta=_delta(event))
         case events.CallStarted():
-            response.call_started.call_id = event.call_id
-            response.call_started.after.extend(event.after)
+            started = tool_pb2.CallStarted(call_id=event.call_id, after=event.after)
+            return tool_pb2.ExecuteResponse(call_started=started)
         case events.UnitFinished():
-            unit = response.unit_finished.unit
-            response.unit_finished.call_id, unit.label, unit.text_offset = (
-                event.call_id,
-                event.unit.label,
-                event.unit.offset,
-            )
-            unit.busy.FromNanoseconds(int(event.unit.busy * 1e9))
+            return tool_pb2.ExecuteResponse(unit_finished=_unit(event))
         case events.CallOutput():
-            response.call_output.call_id, response.call_output.text = event.call_id, event.text
+            return tool_pb2.ExecuteResponse(call_output=tool_pb2.CallOutput(call_id=event.call_id, text=event.text))
         case events.CallArtifact():
-            artifact = event.artifact
-            message = tool_pb2.CallArtifact(
-                call_id=event.call_id, name=artifact.name, media_type=artifact.media_type, data=artifact.data
-            )
-            response.call_artifact.CopyFrom(message)
+            return tool_pb2.ExecuteResponse(call_artifact=_artifact(event))
         case events.ApprovalAwaited():
-            awaited = response.approval_awaited
-            awaited.call_id, awaited.request_id = event.call_id, event.request_id
-            awaited.arguments_json = event.arguments_json
-            awaited.timeout.FromNanoseconds(int(event.timeout * 1e9))
+            return tool_pb2.ExecuteResponse(approval_awaited=_awaited(event))
         case events.CallFinished():
-            _fill_finished(response.call_finished, event)
+            return tool_pb2.ExecuteResponse(call_finished=_finished(event))
         case events.TurnVetoed():
-            response.turn_vetoed.call_id, response.turn_vetoed.reason = event.call_id, event.reason
+            return tool_pb2.ExecuteResponse(turn_vetoed=tool_pb2.TurnVetoed(call_id=event.call_id, reason=event.reason))
         case events.TurnFinished():
-            response.turn_finished.call_count = event.call_count
-    return response
+            return tool_pb2.ExecuteResponse(turn_finished=tool_pb2.TurnFinished(call_count=event.call_count))
 
 
-def _fill_finished(message: tool_pb2.CallFinished, event: events.CallFinished) -> None:
-    message.call_id, message.arguments_json = event.call_id, event.arguments_json
-    if isinstance(event.outcome, events.Failure):
-        message.error.code, message.error.message = event.outcome.code, event.outcome.message
-    else:
-        message.result = event.outcome
-    for field, seconds in (("busy", event.busy), ("waiting", event.waiting), ("queued", event.queued)):
-        getattr(message.timing, field).FromNanoseconds(int(seconds * 1e9))
+def _opened(event: events.CallOpened) -> tool_pb2.CallOpened:
+    return tool_pb2.CallOpened(
+        call_id=event.call_id, name=event.name, text_offset=event.offset, parent_id=event.parent_id
+    )
+
+
+def _delta(event: events.ArgumentsDelta) -> tool_pb2.ArgumentsDelta:
+    return tool_pb2.ArgumentsDelta(
+        call_id=event.call_id, argument=event.argument, text=event.text, value_json=event.value_json
+    )
+
+
+def _unit(event: events.UnitFinished) -> tool_pb2.UnitFinished:
+    unit = event.unit
+    told = tool_pb2.Unit(label=unit.label, text_offset=unit.offset, busy=_duration(unit.busy))
+    return tool_pb2.UnitFinished(call_id=event.call_id, unit=told)
+
+
+def _artifact(event: events.CallArtifact) -> tool_pb2.CallArtifact:
+    artifact = event.artifact
+    return tool_pb2.CallArtifact(
+        call_id=event.call_id, name=artifact.name, media_type=artifact.media_type, data=artifact.data
+    )
+
+
+def _awaited(event: events.ApprovalAwaited) -> tool_pb2.ApprovalAwaited:
+    return tool_pb2.ApprovalAwaited(
+        call_id=event.call_id,
+        request_id=event.request_id,
+        arguments_json=event.arguments_json,
+        timeout=_duration(event.timeout),
+    )
+
+
+def _finished(event: events.CallFinished) -> tool_pb2.CallFinished:
+    outcome = event.outcome
+    failure = outcome if isinstance(outcome, events.Failure) else None
+    return tool_pb2.CallFinished(
+        call_id=event.call_id,
+        arguments_json=event.arguments_json,
+        error=None if failure is None else tool_pb2.ToolError(code=failure.code, message=failure.message),
+        result=outcome if isinstance(outcome, str) else None,
+        timing=tool_pb2.Timing(
+            busy=_duration(event.busy), waiting=_duration(event.waiting), queued=_duration(event.queued)
+        ),
+    )
+
+
+def _duration(seconds: float) -> Duration:
+    duration = Duration()
+    duration.FromNanoseconds(int(seconds * 1e9))
+    return duration

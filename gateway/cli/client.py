@@ -21,6 +21,7 @@ class _Progress:
     """How far a call has come."""
 
     begun: bool = False
+    ended: bool = False  # as it should
 
 
 _ExecuteCall = grpc.aio.StreamStreamCall[tool_pb2.ExecuteRequest, tool_pb2.ExecuteResponse]
@@ -31,16 +32,15 @@ async def complete(
 ) -> AsyncGenerator[gateway_pb2.CompleteResponse, None]:
     """Events of a completion, up to and including `finished`. Closing the iterator cancels the completion."""
     context = RequestContext(new_request_id())
-    finished = False
     async with open_channel(peer.address) as channel:
         stub = gateway_pb2_grpc.GatewayServiceStub(channel)
         call = stub.Complete(request, timeout=timeout_seconds, metadata=context.metadata())
         with _explained(call, peer, context.request_id) as progress:
             async for response in call:
                 progress.begun = True
-                finished = response.HasField("finished")
+                progress.ended = response.HasField("finished")
                 yield response
-    if not finished:
+    if not progress.ended:
         raise Failure(
             f"the {peer.name} ended the completion without a last event", REMEDIES[Reason.INTERNAL], context.request_id
         )
@@ -61,28 +61,36 @@ async def execute(
     is raised here.
     """
     context = RequestContext(request_id)
-    ended = False
     async with open_channel(peer.address) as channel:
         stub = tool_pb2_grpc.ToolServiceStub(channel)
         call = stub.Execute(timeout=timeout_seconds, metadata=context.metadata())
-        with _explained(call, peer, context.request_id) as progress:
-            writer = _Writer(call)
+        with _explained(call, peer, request_id) as progress:
             await call.write(start)
-            async with AsyncExitStack() as stack:
-                async for response in call:
-                    progress.begun = True
+            async with aclosing(_conversation(call, turn, progress, approve=approve)) as responses:
+                async for response in responses:
                     yield response
-                    match response.WhichOneof("event"):
-                        case "started":  # not before: a write to a refused call hides the reason
-                            await stack.enter_async_context(_written(writer, turn))
-                        case "approval_awaited":
-                            await writer.decide(response.approval_awaited.call_id, approve)
-                        case "turn_finished":
-                            ended = True
-                            await call.done_writing()
-    if not ended:
+    if not progress.ended:
         cause = f"the {peer.name} ended the stream before the turn's end"
-        raise Failure(cause, REMEDIES[Reason.INTERNAL], context.request_id)
+        raise Failure(cause, REMEDIES[Reason.INTERNAL], request_id)
+
+
+async def _conversation(
+    call: _ExecuteCall, turn: AsyncGenerator[tool_pb2.ExecuteRequest, None], progress: _Progress, *, approve: bool
+) -> AsyncGenerator[tool_pb2.ExecuteResponse, None]:
+    """Reads a call to its end, and writes what is due in between."""
+    writer = _Writer(call)
+    async with AsyncExitStack() as stack:
+        async for response in call:
+            progress.begun = True
+            yield response
+            match response.WhichOneof("event"):
+                case "started":  # not before: a write to a refused call hides the reason
+                    await stack.enter_async_context(_written(writer, turn))
+                case "approval_awaited":
+                    await writer.decide(response.approval_awaited.call_id, approve)
+                case "turn_finished":
+                    progress.ended = True
+                    await call.done_writing()
 
 
 async def list_tools(peer: Peer, timeout_seconds: float) -> tool_pb2.ListToolsResponse:

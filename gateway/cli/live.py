@@ -1,4 +1,4 @@
-"""What is known of a running completion: events go in, a view for the terminal or data for programs comes out.
+"""What is known of a running completion: events go in; data for programs comes out, and what `panes.py` draws.
 
 Text is kept twice: as the model wrote it, for JSON and for replaying it, and made harmless, for the terminal.
 """
@@ -11,12 +11,6 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from google.protobuf import duration_pb2
-from rich.console import Console, ConsoleOptions, Group, RenderableType, RenderResult
-from rich.panel import Panel
-from rich.rule import Rule
-from rich.segment import Segment
-from rich.table import Table
-from rich.text import Text
 
 from gateway.cli.artifacts import Keep, Kept, only_named
 from gateway.cli.message_json import seconds, to_data, word
@@ -32,14 +26,6 @@ from protos.conveyor.gateway.v1.gateway_pb2 import (
     UnitFinished,
 )
 
-_OUTPUT_LINES = 4
-_FRAME_LINES = 2
-_FRAME_COLUMNS = 4
-_ECHO_COLUMNS = 2  # left free beside the panes: a terminal's `^C` there must not begin a new line
-_LINE_WIDTH = 200
-_QUESTION_CHARS = 2_000
-_CALLS_SHARE = 0.4
-_CALLS_SHARE_WITH_UNITS = 0.6
 _LEAST_SHOWN_SECONDS = 0.005  # less is nothing where two decimals are shown
 _LEAST_TOOL_SECONDS = 0.01  # less is nothing to speak of
 _STOPPED = {pb.FINISH_REASON_LENGTH: "stopped: token limit", pb.FINISH_REASON_TURNS: "stopped: turn limit"}
@@ -53,15 +39,6 @@ class Phase(enum.StrEnum):
     AWAITING = "waits to be allowed"
     FINISHED = "finished"
     FAILED = "failed"
-
-
-_STYLES = {
-    Phase.OPENED: "yellow",
-    Phase.RUNNING: "cyan",
-    Phase.AWAITING: "yellow",
-    Phase.FINISHED: "green",
-    Phase.FAILED: "red",
-}
 
 
 @dataclass(slots=True)
@@ -272,21 +249,6 @@ class Live:
             "finish_reason": word(finished, "finish_reason"),
         }
 
-    def view(
-        self, now: float, height: int | None = None, title: str = "text", *, units: bool = False
-    ) -> RenderableType:
-        """Two panes, the text and the calls, with their `units`. With a `height` in lines each shows only its end."""
-        calls = [part for call in self.calls.values() for part in _call_view(call, now, units)]
-        share = _CALLS_SHARE_WITH_UNITS if units else _CALLS_SHARE
-        return _Panes(Group(*self._text_view(height)), Group(*calls), title, height, share)
-
-    def _text_view(self, height: int | None) -> Iterator[RenderableType]:
-        limit = 0 if height is None else height * _LINE_WIDTH  # [-0:] is all
-        for number, turn in enumerate(self.turns):
-            if number:
-                yield Rule(style="dim")
-            yield Text(turn.text.shown[-limit:])
-
     def _turn(self) -> Turn:
         if not self.turns:
             self.turns.append(Turn())
@@ -372,81 +334,5 @@ def _short(duration: duration_pb2.Duration) -> str:
     return f"{value:.{2 if value < 9.995 else 1 if value < 99.95 else 0}f} s"
 
 
-def _call_view(call: Call, now: float, units: bool) -> Iterator[RenderableType]:
-    yield Text.assemble(
-        (call.label, "bold"),
-        " ",
-        (f"{call.phase} {call.error_code()}".strip(), _STYLES[call.phase]),
-        (f" {call.elapsed(now):.{1 if call.outcome is None else 2}f} s", "dim"),
-        " left" if call.phase is Phase.AWAITING else "",
-        no_wrap=True,
-    )
-    if call.phase is Phase.AWAITING:
-        yield Text(f"  {call.to_allow[:_QUESTION_CHARS]}", overflow="fold")
-        yield Text(f"  {call.question}".rstrip(), style="bold yellow")
-        return
-    yield from map(_unit_view, call.units if units else ())
-    for kept in call.artifacts:
-        yield Text(f"  {kept}", overflow="fold")  # all of a path is needed
-    for line in call.last_words().rstrip().split("\n")[-_OUTPUT_LINES:]:
-        yield Text(f"  {line[:_LINE_WIDTH]}", style="dim", no_wrap=True, overflow="ellipsis")
-
-
-def _unit_view(unit: Unit) -> RenderableType:
-    style = "green" if unit.how_hidden() == "hidden" else "yellow"
-    text = f"  at {unit.text_at:5.2f} +{unit.busy:.2f} s "
-    return Text.assemble(
-        text, (unit.how_hidden(), style), f" · {one_line(unit.label)}", no_wrap=True, overflow="ellipsis"
-    )
-
-
 def _parsed(arguments_json: str) -> Any:
     return json.loads(arguments_json) if arguments_json else None
-
-
-@dataclass(frozen=True, slots=True)
-class _Panes:
-    """Two panes side by side, as high as the higher one needs but within `height`; then they show their ends."""
-
-    text: RenderableType
-    calls: RenderableType
-    title: str
-    height: int | None
-    calls_share: float
-
-    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
-        room = options.max_width - _ECHO_COLUMNS
-        calls_width = int(room * self.calls_share)
-        widths = (room - calls_width, calls_width)
-        sides = [
-            console.render_lines(side, options.update(width=max(1, width - _FRAME_COLUMNS), height=None), pad=False)
-            for side, width in zip((self.text, self.calls), widths, strict=True)
-        ]
-        needed = max(1, *map(len, sides))
-        height = needed if self.height is None else min(needed, max(1, self.height - _FRAME_LINES))
-        panes = Table.grid()
-        panes.add_row(
-            *(
-                Panel(
-                    _Drawn(lines[-height:]),
-                    title=Text(title),
-                    title_align="left",
-                    width=width,
-                    height=height + _FRAME_LINES,
-                )
-                for lines, title, width in zip(sides, (self.title, "calls"), widths, strict=True)
-            )
-        )
-        yield panes
-
-
-@dataclass(frozen=True, slots=True)
-class _Drawn:
-    """Lines that are drawn already."""
-
-    lines: list[list[Segment]]
-
-    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
-        for line in self.lines:
-            yield from line
-            yield Segment.line()

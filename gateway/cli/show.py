@@ -13,6 +13,7 @@ from rich.console import Console
 from gateway.cli.artifacts import Keep, handed_over, only_named
 from gateway.cli.live import Call, Live, Phase, Unit
 from gateway.cli.message_json import seconds, to_data
+from gateway.cli.panes import panes
 from gateway.cli.sanitise import gist, one_line
 from protos.conveyor.gateway.v1.gateway_pb2 import FINISH_REASON_VETO, CompleteResponse
 
@@ -184,7 +185,7 @@ class Panes(Silent):
         self._drawing.cancel()
         with suppress(asyncio.CancelledError):
             await self._drawing
-        self._screen.update(self._live.view(self._live.at, title=self._title, units=self._units))
+        self._screen.update(panes(self._live, self._live.at, title=self._title, units=self._units))
         self._screen.stop()  # draws it, the part above the terminal included
 
     def event(self, live: Live, response: CompleteResponse) -> None:
@@ -195,7 +196,7 @@ class Panes(Silent):
         while True:
             now = self._live.at + time.monotonic() - self._received
             height = max(5, self._console.height - _SHOWN_LINES)
-            self._screen.update(self._live.view(now, height, self._title, units=self._units), refresh=True)
+            self._screen.update(panes(self._live, now, height, self._title, units=self._units), refresh=True)
             await asyncio.sleep(_FRAME_SECONDS)
 
 

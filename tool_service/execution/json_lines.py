@@ -24,7 +24,7 @@ class JsonLines:
     @property
     def is_at_end(self) -> bool:
         """Whether all is read, and no more can come."""
-        return self._reader.at_eof()
+        return self._reader.at_eof() or self._reader.exception() is not None
 
     async def send(self, message: Any) -> None:
         """Sends a message. A process that has ended takes it silently: `receive` tells."""

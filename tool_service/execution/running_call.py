@@ -14,48 +14,32 @@ cannot start early begins.
 
 import asyncio
 import contextlib
-import inspect
 import json
-import time
-from collections.abc import Callable, Mapping
-from typing import Any, Protocol
+from collections.abc import Callable
 
 import structlog
 
 from tool_service.execution.arguments import Arguments
 from tool_service.execution.clearance import Clearance
 from tool_service.execution.events import CallFinished, CallStarted, Failure, TurnVetoed, UnitFinished
+from tool_service.execution.invocation import InnerCaller, Invocation
 from tool_service.execution.journal import JournalError
 from tool_service.execution.output import Output
-from tool_service.execution.render import described, render, whole
+from tool_service.execution.render import described, whole
 from tool_service.execution.shared import Shared
-from tool_service.execution.threads import start_thread
-from tool_service.execution.workers import NoPlaceError, Task, ToolRaised, WorkerDied, runs_in_worker
+from tool_service.execution.workers import NoPlaceError, ToolRaised, WorkerDied
 from tool_service.formats.events import JsonValue
-from tool_service.interface.artifact import Artifact
 from tool_service.interface.call import Call
 from tool_service.interface.meter import Meter, Unit
 from tool_service.interface.reject import Reject
 from tool_service.interface.schema import InvalidArgumentError
-from tool_service.interface.session import Session
 from tool_service.interface.tool import Tool
-from tool_service.interface.toolbox import Caller, Toolbox
 
 log = structlog.get_logger()
 
 VETOING = ("REJECTED", "INVALID_ARGUMENTS")
 VETO_CHARS = 500
 CANCEL_SECONDS = 0.5  # how long a tool may take to stop
-
-
-class InnerCaller(Caller, Protocol):
-    """The calls that a tool makes."""
-
-    tools: Mapping[str, Tool]
-
-    async def aclose(self) -> None:
-        """Ends those that still run."""
-        ...
 
 
 class RunningCall:
@@ -79,9 +63,6 @@ class RunningCall:
         self.tool = tool
         self.after: tuple[str, ...] = ()
         self._offset = offset
-        self._shared = shared
-        self._make_inner_calls = inner_calls
-        self._inner_calls: InnerCaller | None = None
         self._vetoes = vetoes
         self._emit = shared.emit
         self._timeout = min(tool.timeout, shared.limits.call_timeout)
@@ -92,15 +73,16 @@ class RunningCall:
         self.call = Call(call_id, key, self.meter)
         self._arguments = Arguments(tool.signature, self.meter)
         self._arguments_json = ""
+        make_inner_calls = None if inner_calls is None else lambda: inner_calls(self)
+        self._invocation = Invocation(
+            tool, self.call, self._arguments, self._output, self.meter, shared, make_inner_calls
+        )
         self._clearance = Clearance(call_id, key, tool, shared)
         self._clearing: asyncio.Task[None] | None = None
         self._verdict: str | Failure | None = None  # the outcome, whatever the tool may still do
         self._task: asyncio.Task[None] | None = None
-        self._thread: asyncio.Future[Any] | None = None
         self._launched = False
         self._complete: int | None = None  # where in the text
-        self._begun = False  # whether the tool has run at all
-        self._queued = 0.0
 
     @property
     def refused(self) -> bool:
@@ -260,88 +242,13 @@ class RunningCall:
     async def _work(self) -> str:
         if not self.tool.starts_early:
             await self.call.until_sealed()
-        await self._take_slot()
-        try:
+        async with self._invocation.place(self._timeout):
             self._emit(CallStarted(self.id, self.after))
             self.meter.begin("start", self._offset)
-            return await self._invoke()
-        finally:
-            self.meter.end()
-            if self._inner_calls is not None:
-                await self._inner_calls.aclose()
-            self._release_slot()
-
-    async def _take_slot(self) -> None:
-        began = time.monotonic()
-        try:
-            async with asyncio.timeout(self._timeout):
-                await self._shared.slots[self.tool.name].acquire()
-        except TimeoutError:
-            raise NoPlaceError from None
-        self._queued = time.monotonic() - began
-
-    def _release_slot(self) -> None:
-        """Gives the place back; where a thread is still in it, only when that ends."""
-        slots = self._shared.slots[self.tool.name]
-        if self._thread is None or self._thread.done():
-            slots.release()
-        else:
-            self._thread.add_done_callback(lambda _: slots.release())
-
-    async def _invoke(self) -> str:
-        function = self.tool.function
-        if runs_in_worker(self.tool):
-            return await self._invoke_in_worker()
-        self._begun = True
-        if inspect.isasyncgenfunction(function):
-            async with contextlib.aclosing(function(**self._given())) as pieces:
-                async for piece in pieces:
-                    self._say(piece)
-                    await asyncio.sleep(0)  # a tool that yields without waiting lets others run all the same
-            return self._output.text
-        if inspect.iscoroutinefunction(function):
-            return self._result(await function(**self._given()))
-        self._thread = start_thread(function, self._given())
-        return self._result(await asyncio.shield(self._thread))
-
-    async def _invoke_in_worker(self) -> str:
-        async with self._shared.workers.place(self.meter.queue, self._timeout) as worker:
-            await self.meter.queue(worker.load(self.tool.source))
-            self._begun = True
-            most = self._shared.limits.max_result_chars
-            return self._result(await worker.run(Task(self.tool.source, self.tool.name, self._arguments_json, most)))
-
-    def _say(self, piece: Any) -> None:
-        if isinstance(piece, Artifact):
-            self._output.attach(piece)
-        else:
-            self._output.write(render(piece))
-
-    def _result(self, value: Any) -> str:
-        if isinstance(value, Artifact):
-            self._output.attach(value)
-            return self._output.text
-        return self._output.cut(render(value))
-
-    def _given(self) -> dict[str, Any]:
-        return {
-            **self._arguments.values,
-            **self._arguments.inputs,
-            **{name: self._injected(kind) for name, kind in self.tool.signature.injected.items()},
-        }
-
-    def _injected(self, kind: type) -> Any:
-        if kind is Session:
-            return Session(self._shared.session, self.meter)
-        if kind is Toolbox:
-            if self._make_inner_calls is None:
-                raise RuntimeError(f"{self.tool.name} was called by a tool, and cannot call others itself")
-            self._inner_calls = self._make_inner_calls(self)
-            return Toolbox(self._inner_calls.tools, self._inner_calls)
-        return self.call
+            return await self._invocation.run(self._arguments_json, self._timeout)
 
     async def _withdraw_unless_begun(self) -> None:
-        if not self._begun:
+        if not self._invocation.begun:
             with contextlib.suppress(JournalError):  # it then counts as one that may have acted
                 await self._clearance.withdraw()
 
@@ -361,6 +268,6 @@ class RunningCall:
             # The model reads what led up to it.
             outcome = Failure(outcome.code, f"{self._output.text}{self._output.cut(message)}")
         self._verdict = outcome
-        timing = (self.meter.busy, self.meter.waiting, self._queued + self.meter.queued)
+        timing = (self.meter.busy, self.meter.waiting, self._invocation.queued + self.meter.queued)
         self._emit(CallFinished(self.id, outcome, self._arguments_json, *timing))
         self._finished.set()

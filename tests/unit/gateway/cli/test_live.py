@@ -6,6 +6,7 @@ from rich.console import Console
 
 from gateway.cli.artifacts import only_named
 from gateway.cli.live import Live, Phase, ledger_line, share
+from gateway.cli.panes import panes
 from gateway.cli.show import JsonLines, Lines, Panes, UnitLines, show_units_on
 from protos.conveyor.gateway.v1 import gateway_pb2 as pb
 
@@ -74,7 +75,7 @@ def after(*events: pb.CompleteResponse) -> Live:
 
 def drawn(live: Live, now: float = 0.0, height: int | None = None, width: int = 80) -> str:
     console = Console(file=io.StringIO(), width=width, force_terminal=False)
-    console.print(live.view(now, height, "code"))
+    console.print(panes(live, now, height, "code"))
     return console.file.getvalue()  # type: ignore[attr-defined, no-any-return]
 
 
@@ -316,7 +317,7 @@ def test_work_too_short_to_show_is_hidden_only_while_the_turn_is_decoded():
 
 def test_the_panes_show_units_where_they_are_asked_for():
     console = Console(file=io.StringIO(), width=80, force_terminal=False)
-    console.print(after(*WITH_UNITS).view(2, title="code", units=True))
+    console.print(panes(after(*WITH_UNITS), 2, title="code", units=True))
     shown = console.file.getvalue()  # type: ignore[attr-defined]
     assert "0.40 +0.40 s 0.20 s hidden · x = [" in shown
     assert "\x1b" not in shown

@@ -386,14 +386,14 @@ async def test_an_endless_body_is_cut_with_a_notice() -> None:
         await server.until("closed")
 
 
-BOMB = gzip.compress(b"\0" * (64 << 20), 9)
+BOMB = gzip.compress(b"x" * (64 << 20), 9)
 
 
 @pytest.mark.parametrize("kind", ["gzip", "deflate"])
 async def test_a_packed_bomb_is_cut_with_a_notice(kind: str) -> None:
     async with serving({"/": page(BOMB, "text/plain", f"Content-Encoding: {kind}")}) as server:
         text = await fetch(web(max_bytes=1000), f"{server.origin}/")
-        assert text == "\0" * 1000 + "\n[only the first 1000 bytes of the page were read]"
+        assert text == "x" * 1000 + "\n[only the first 1000 bytes of the page were read]"
 
 
 async def test_what_unpacks_to_nothing_is_no_more_than_the_limit_either() -> None:
