@@ -68,6 +68,14 @@ def generate(model: LoadedModel, prompt: list[int], count: int) -> list[int]:
     return output[0, len(prompt) :].tolist()
 
 
+def is_greedy(model: LoadedModel, prompt: list[int], tokens: list[int], count: int) -> bool:
+    """Whether `generate` would give these tokens, found in one step: each is the likeliest after all before it."""
+    with torch.inference_mode():
+        logits = model.model(torch.tensor([[*prompt, *tokens]])).logits[0, len(prompt) - 1 : -1]
+    ends = [place for place, token in enumerate(tokens, 1) if token in model.end_tokens]
+    return logits.argmax(-1).tolist() == tokens and [*ends, count][0] == len(tokens)
+
+
 async def test_greedy_equals_transformers_for_prompts_that_join_and_leave(
     model: LoadedModel, engine: EngineThread
 ) -> None:
@@ -80,7 +88,10 @@ async def test_greedy_equals_transformers_for_prompts_that_join_and_leave(
 
     answers = await asyncio.gather(*map(complete, range(20)))
     for number, tokens in enumerate(answers):
-        assert tokens == generate(model, prompt_of(model, QUESTIONS[number]), 4 + 2 * number), QUESTIONS[number]
+        prompt, count = prompt_of(model, QUESTIONS[number]), 4 + 2 * number
+        assert is_greedy(model, prompt, tokens, count), QUESTIONS[number]
+        if number < 4:
+            assert tokens == generate(model, prompt, count)
 
 
 async def test_a_second_turn_computes_only_the_new_tokens(model: LoadedModel, engine: EngineThread) -> None:

@@ -7,11 +7,12 @@ import signal
 import subprocess
 import sys
 import textwrap
-from collections.abc import Callable, Coroutine
+from collections.abc import AsyncIterator, Callable, Coroutine
 from pathlib import Path
 from typing import Any
 
 import pytest
+import pytest_asyncio
 import uvloop
 from structlog.testing import capture_logs
 
@@ -24,37 +25,50 @@ from tool_service.tools.mcp.child import LineSplitter
 from tool_service.tools.mcp.server import McpError
 
 ROOT = Path(__file__).parents[5]
+on_the_shared_loop = pytest.mark.asyncio(loop_scope="module")
 
 
-async def test_tools_are_offered_with_the_servers_schemas_and_called_when_sealed(tmp_path: Path) -> None:
-    async with serving(honest=honest(env={"GREETING": "hello"}, cwd=str(tmp_path))) as offered:
-        tool = offered.tools["honest_add"]
-        assert tool.description == "Add two numbers."
-        assert tool.signature.json_schema["properties"]["a"] == {"title": "A", "type": "integer"}
-        assert not any(tool.starts_early for tool in offered.tools.values())
-        assert await offered.outcome("honest_add", a=1, b=2) == "3"
-        assert await offered.outcome("honest_add", a=1) == "2", "what the model leaves out is not sent"
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("honest")
 
-        wrong = await offered.outcome("honest_add", a="1")
-        assert wrong == ev.Failure("INVALID_ARGUMENTS", 'argument \'a\': "1" is not of type "integer".')
-        unknown = await offered.outcome("honest_add", c=1)
-        assert unknown == ev.Failure("INVALID_ARGUMENTS", "unknown argument 'c'; the arguments are: a, b.")
 
-        folder, variables, greeting = str(await offered.outcome("honest_where")).splitlines()
-        assert folder == str(tmp_path)
-        assert greeting == "hello"
-        assert "PATH" in variables
-        assert "PYTEST_CURRENT_TEST" in os.environ
-        assert "PYTEST" not in variables
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def shared(folder: Path) -> AsyncIterator[Offered]:
+    """What a server offers that takes a while to start, and is there for every test that leaves it alive."""
+    async with serving(honest=honest(env={"GREETING": "hello"}, cwd=str(folder))) as offered:
+        yield offered
 
-        failed = await offered.outcome("honest_fail")
-        assert isinstance(failed, ev.Failure)
-        assert failed.code == "RAISED"
-        assert "McpError" not in failed.message
-        assert "no luck today" in failed.message
 
-        assert await offered.outcome("honest_count", steps=2) == "[1/2] step 1\n[2/2] step 2\ndone"
-        await until_learnt(offered)
+@on_the_shared_loop
+async def test_tools_are_offered_with_the_servers_schemas_and_called_when_sealed(shared: Offered, folder: Path) -> None:
+    tool = shared.tools["honest_add"]
+    assert tool.description == "Add two numbers."
+    assert tool.signature.json_schema["properties"]["a"] == {"title": "A", "type": "integer"}
+    assert not any(tool.starts_early for tool in shared.tools.values())
+    assert await shared.outcome("honest_add", a=1, b=2) == "3"
+    assert await shared.outcome("honest_add", a=1) == "2", "what the model leaves out is not sent"
+
+    wrong = await shared.outcome("honest_add", a="1")
+    assert wrong == ev.Failure("INVALID_ARGUMENTS", 'argument \'a\': "1" is not of type "integer".')
+    unknown = await shared.outcome("honest_add", c=1)
+    assert unknown == ev.Failure("INVALID_ARGUMENTS", "unknown argument 'c'; the arguments are: a, b.")
+
+    where, variables, greeting = str(await shared.outcome("honest_where")).splitlines()
+    assert where == str(folder)
+    assert greeting == "hello"
+    assert "PATH" in variables
+    assert "PYTEST_CURRENT_TEST" in os.environ
+    assert "PYTEST" not in variables
+
+    failed = await shared.outcome("honest_fail")
+    assert isinstance(failed, ev.Failure)
+    assert failed.code == "RAISED"
+    assert "McpError" not in failed.message
+    assert "no luck today" in failed.message
+
+    assert await shared.outcome("honest_count", steps=2) == "[1/2] step 1\n[2/2] step 2\ndone"
+    await until_learnt(shared)
 
 
 async def until_learnt(offered: Offered) -> None:
@@ -64,10 +78,10 @@ async def until_learnt(offered: Offered) -> None:
     assert "honest_fail" not in offered.tools
 
 
-async def test_content_becomes_text_and_artifacts() -> None:
-    async with serving(honest=honest(only=["show"])) as offered:
-        pieces = await offered.use("honest_show")
-        told = str(await offered.outcome("honest_show"))
+@on_the_shared_loop
+async def test_content_becomes_text_and_artifacts(shared: Offered) -> None:
+    pieces = await shared.use("honest_show")
+    told = str(await shared.outcome("honest_show"))
     assert pieces == [
         "a pixel\n",
         Artifact("image-2.png", "image/png", PIXEL),
@@ -94,34 +108,39 @@ async def test_the_idempotency_key_goes_along() -> None:
     assert sent["conveyor/idempotency-key"] == "c1/call_1"
 
 
-@pytest.mark.parametrize(
-    ("trusted", "effects"),
-    [
-        (False, {Effect.WRITE}),
-        (True, {Effect.READ, Effect.IDEMPOTENT, Effect.WRITE}),
-    ],
-)
-async def test_hints_are_believed_of_trusted_servers_only(trusted: bool, effects: set[Effect]) -> None:
-    async with serving(honest=honest(trusted=trusted, only=["add", "where", "wait"])) as offered:
-        assert list(offered.tools) == ["honest_add", "honest_where", "honest_wait"]
-        assert {tool.effect for tool in offered.tools.values()} == effects
+HINTED = ["honest_add", "honest_where", "honest_wait"]
 
 
-async def test_a_cancelled_call_is_cancelled_in_the_server(tmp_path: Path) -> None:
-    async with serving(honest=honest()) as offered:
-        runner, log = offered.start("honest_wait", folder=str(tmp_path))
-        await until(lambda: ev.CallOutput("call_1", "[0/1] waiting\n") in log.events)
-        await runner.aclose()
-        await until((tmp_path / "cancelled").exists)
-        assert await offered.outcome("honest_add", a=1) == "2", "the server goes on"
+@on_the_shared_loop
+async def test_hints_are_not_believed(shared: Offered) -> None:
+    assert {shared.tools[name].effect for name in HINTED} == {Effect.WRITE}
 
 
-async def test_a_dying_server_fails_its_calls_at_once_and_comes_back(tmp_path: Path) -> None:
+async def test_hints_are_believed_of_trusted_servers() -> None:
+    async with serving(honest=honest(trusted=True, only=["add", "where", "wait"])) as offered:
+        assert list(offered.tools) == HINTED
+        assert {tool.effect for tool in offered.tools.values()} == {Effect.READ, Effect.IDEMPOTENT, Effect.WRITE}
+
+
+@on_the_shared_loop
+async def test_a_cancelled_call_is_cancelled_in_the_server(shared: Offered, tmp_path: Path) -> None:
+    runner, log = shared.start("honest_wait", folder=str(tmp_path))
+    await until(lambda: ev.CallOutput("call_1", "[0/1] waiting\n") in log.events)
+    await runner.aclose()
+    await until((tmp_path / "cancelled").exists)
+    assert await shared.outcome("honest_add", a=1) == "2", "the server goes on"
+
+
+async def test_a_dying_server_fails_its_calls_at_once_and_comes_back_without_what_it_started(
+    tmp_path: Path,
+) -> None:
     async with serving(honest=honest()) as offered:
         waiting = asyncio.create_task(offered.use("honest_wait", folder=str(tmp_path)))
         await until((tmp_path / "began").exists)
+        (pid,) = await offered.use("honest_spawn")
         with pytest.raises(McpError, match="ended while the call ran; what the call did is not known"):
             await offered.use("honest_die", status=3)
+        await ended([int(str(pid))])  # it takes along what it started
         with pytest.raises(McpError, match="ended while the call ran"):
             await waiting
         assert "honest_add" in offered.tools, "its tools stay offered"
@@ -133,14 +152,6 @@ async def test_a_server_ends_with_all_that_it_started() -> None:
         (pid,) = await offered.use("honest_spawn")
         assert is_running(int(str(pid)))
     await ended([int(str(pid))])
-
-
-async def test_a_server_that_dies_takes_along_what_it_started() -> None:
-    async with serving(honest=honest()) as offered:
-        (pid,) = await offered.use("honest_spawn")
-        with pytest.raises(McpError):
-            await offered.use("honest_die", status=0)
-        await ended([int(str(pid))])
 
 
 def test_a_server_ends_with_a_service_that_is_killed() -> None:

@@ -5,6 +5,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -202,15 +203,17 @@ def test_a_place_that_cannot_be_written_to_is_an_error_with_a_remedy(folder, tmp
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_signal_ends_it_and_nothing_stays(folder, tmp_path, number):
+    (tmp_path / "long.md").write_text("walrus " * 20_000)
     for parent in range(40):
         (folder / str(parent)).mkdir()
         for each in range(25):
-            (folder / str(parent) / f"{each}.md").write_text("walrus " * 20_000)
+            (folder / str(parent) / f"{each}.md").hardlink_to(tmp_path / "long.md")
     into = tmp_path / "index"
     command = [sys.executable, "-m", "tool_service.tools.search", str(folder), "--into", str(into)]
     with subprocess.Popen(command, stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
-        while not into.exists():  # then it is at work
+        while not list(into.glob("sections-*")):  # then it is at work
             assert process.poll() is None
+            time.sleep(0.001)
         process.send_signal(number)
         out, err = process.communicate(timeout=30)
     assert process.returncode == 128 + number
