@@ -34,7 +34,7 @@ from tool_service.tools.python.workplace import Workplace
 CHUNK_BYTES = 1 << 16
 SMALL_BYTES = 4096  # after so little output the next is waited for so long, that many little pieces may become one
 GATHERING_SECONDS = 0.005
-FRAME_SECONDS = 10.0  # from the first byte of a frame to its last
+FRAME_SECONDS = 5.0  # from the first byte of a frame to its last
 DEATH_SECONDS = 5.0  # from SIGKILL to the process's end, before its folder is removed regardless
 
 _log = logging.getLogger(__name__)

@@ -18,7 +18,7 @@ Errors:
 import asyncio
 import contextlib
 import signal
-from collections.abc import AsyncGenerator, Iterator
+from collections.abc import AsyncGenerator, Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
@@ -76,10 +76,10 @@ class InterpreterLimits:
     """What one interpreter may use.
 
     Address space and CPU time hold for each of its processes over its whole life, the file size for each file, and
-    characters for each statement: output past them is dropped, and past `output_bytes` it is the interpreter's end. What
-    begins with `group_` or `folder_` holds for all of its processes together, and
-    for its folder. `spare_process_count` is how many processes and threads its user may have: exactly, where each
-    interpreter has a user of its own; elsewhere on top of all that the machine runs when it opens.
+    characters for each statement: output past them is dropped, and past `output_bytes` it is the interpreter's end.
+    What begins with `group_` or `folder_` holds for all of its processes together, and for its folder.
+    `spare_process_count` is how many processes and threads its user may have: exactly, where each interpreter has a
+    user of its own; elsewhere on top of all that the machine runs when it opens.
     """
 
     memory_bytes: int = 2 << 30
@@ -114,6 +114,7 @@ class Interpreter:
         self._gone = ""  # how the process was lost; empty while it serves
         self._is_busy = False
         self._disposal: asyncio.Task[None] | None = None
+        self._when_closed: list[Callable[[], None]] = []
         self._watched: Watched | None = None
 
     @classmethod
@@ -161,6 +162,10 @@ class Interpreter:
     def is_alive(self) -> bool:
         """Whether the next statement can be run, as far as is known."""
         return not self._gone
+
+    def when_closed(self, call: Callable[[], None]) -> None:
+        """Has something called once nothing is left of it. To be called before `aclose`."""
+        self._when_closed.append(call)
 
     def start_program(self) -> None:
         """The next statement begins another program: its lines count from 1 again. Variables stay."""
@@ -210,6 +215,8 @@ class Interpreter:
             the_watch.remove(self._watched)
         if self._disposal is None:
             self._disposal = asyncio.create_task(self._child.dispose())
+            for call in self._when_closed:
+                self._disposal.add_done_callback(lambda _, call=call: call())  # type: ignore[misc]
         await asyncio.shield(self._disposal)
 
     async def _asked(self, kind: bytes, text: str) -> AsyncGenerator[str | Artifact, None]:

@@ -7,8 +7,8 @@ The filter cannot be taken off again and is inherited by every process that the 
     "no such call"    ENOSYS: numbers above the highest that was read for this file, so the x32 ones too, and clone3,
                       whose flags a filter cannot see (glibc then takes clone)
     refused           EPERM: see `REFUSED` and `argument_rules`
-    not supported     EOPNOTSUPP: extended attributes, which need no right to read the file, and fallocate, which fills a
-                      disk faster than anyone can watch (glibc then writes)
+    not supported     EOPNOTSUPP: extended attributes, which need no right to read the file, and fallocate, which fills
+                      a disk faster than anyone can watch (glibc then writes)
     pretended         0 without doing anything: modes, owners and times of files, where other processes of the service
                       run as the same user. Landlock does not hold these calls back
     allowed           the rest
@@ -83,8 +83,8 @@ SHARED: Numbers = {  # memory, queues and semaphores that interpreters would sha
     "semctl": (66, 191), "semop": (65, 193), "semtimedop": (220, 192), "msgget": (68, 186), "msgctl": (71, 187),
     "msgrcv": (70, 188), "msgsnd": (69, 189), "mq_open": (240, 180), "mq_unlink": (241, 181),
     "mq_timedsend": (242, 182), "mq_timedreceive": (243, 183), "mq_notify": (244, 184), "mq_getsetattr": (245, 185),
-    "vmsplice": (278, 75), "memfd_create": (319, 279), "memfd_secret": (447, 447), "add_key": (248, 217), "request_key": (249, 218),
-    "keyctl": (250, 219),
+    "vmsplice": (278, 75), "memfd_create": (319, 279), "memfd_secret": (447, 447), "add_key": (248, 217),
+    "request_key": (249, 218), "keyctl": (250, 219),
 }  # fmt: skip
 FILES: Numbers = {  # the tree of files, and what sees or reaches files without opening them by their paths
     "mount": (165, 40), "umount2": (166, 39), "pivot_root": (155, 41), "chroot": (161, 51), "open_tree": (428, 428),
@@ -209,7 +209,12 @@ def argument_rules(circumstances: Circumstances) -> dict[str, list[bytes]]:
         "prctl": _refused_if(0, kernel.PR_SET_PDEATHSIG, PR_SET_DUMPABLE),
         "mmap": _mmap_rule(),
         "setsockopt": _refused_if(2, SO_SNDBUF, SO_RCVBUF, SO_SNDBUFFORCE, SO_RCVBUFFORCE),
-        "close_range": [_load(2), _instruction(JUMP_IF_ANY_BIT, CLOSE_RANGE_UNSHARE, if_false=1), _return(REFUSE), _return(ALLOW)],
+        "close_range": [
+            _load(2),
+            _instruction(JUMP_IF_ANY_BIT, CLOSE_RANGE_UNSHARE, if_false=1),
+            _return(REFUSE),
+            _return(ALLOW),
+        ],
         "fcntl": _refused_if(1, F_SETOWN, F_SETSIG, F_SETOWN_EX, F_SETLEASE, F_NOTIFY, F_SETPIPE_SZ),
         "ioctl": _refused_if(1, FIOSETOWN, SIOCSPGRP),
         "setpriority": [*_refused_unless_zero(_low(0)), *_refused_unless_zero(_low(1)), _return(ALLOW)],
