@@ -66,14 +66,17 @@ class Notebook:
             self._program_count += 1
             self._program = Program(self._program_count)
         self._flags = 0
+        self._value = None
 
     def run(self, source: str) -> None:
         """Runs a piece of the program; its last expression's value is kept. Raises what the statements raise."""
-        self._value = None
         text = self._program.append(source)
         flags = ast.PyCF_ONLY_AST | self._flags
         tree: ast.Module = compile(text, self._program.name, "exec", flags, dont_inherit=True)
-        last = tree.body.pop() if tree.body and isinstance(tree.body[-1], ast.Expr) else None
+        if not tree.body:  # empty lines and comments: the value of what came before them stays
+            return
+        self._value = None
+        last = tree.body.pop() if isinstance(tree.body[-1], ast.Expr) else None
         exec(self._compiled(tree, "exec"), self._module.__dict__)
         if isinstance(last, ast.Expr):
             self._value = eval(self._compiled(ast.Expression(last.value), "eval"), self._module.__dict__)
@@ -153,11 +156,11 @@ class Server:
 
     def _answer(self, kind: bytes, text: str) -> tuple[bytes, str]:
         try:
-            return frames.DONE, cut(self._do(kind, text), self._value_limit, "value")
+            return frames.DONE, frames.cut(self._do(kind, text), self._value_limit, "value")
         except SystemExit:
             raise
         except BaseException as error:
-            return frames.FAILED, cut(shown_error(error), self._traceback_limit, "traceback")
+            return frames.FAILED, frames.cut(shown_error(error), self._traceback_limit, "traceback")
 
     def _do(self, kind: bytes, text: str) -> str:
         if kind == frames.SHOW_VALUE:
@@ -199,13 +202,6 @@ def without_own_frames(frame: types.TracebackType | None) -> types.TracebackType
             first, last = first or frame, frame
         frame = frame.tb_next
     return first
-
-
-def cut(text: str, limit: int, what: str) -> str:
-    """The text without its middle if it is too long."""
-    if len(text) <= limit:
-        return text
-    return f"{text[: limit // 2]}\n[… {what} cut: {len(text)} characters …]\n{text[-(limit // 2) :]}"
 
 
 def _flush() -> None:

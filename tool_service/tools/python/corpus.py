@@ -280,6 +280,17 @@ escaped_if(libc.prctl(1, 0, 0, 0, 0) == 0)
 ## raise the own limits
 for kind in (resource.RLIMIT_AS, resource.RLIMIT_CPU, resource.RLIMIT_FSIZE, resource.RLIMIT_NOFILE, resource.RLIMIT_NPROC):
     with suppress(OSError, ValueError): resource.setrlimit(kind, (resource.RLIM_INFINITY,) * 2); print("ESCAPED")
+## children of the fork server
+for n in range(50):
+    pid = call(56, 220, 0x8000 | 17, 0, 0, 0, 0)
+    if pid == 0: os._exit(0)
+    escaped_if(pid > 0)
+## keep others from opening a file
+import fcntl
+fd = os.open(os.__file__, os.O_RDONLY)
+for kind in (fcntl.F_RDLCK, fcntl.F_WRLCK):
+    with suppress(OSError): fcntl.fcntl(fd, fcntl.F_SETLEASE, kind); print("ESCAPED")
+with suppress(OSError): fcntl.fcntl(os.open(".", os.O_RDONLY), fcntl.F_NOTIFY, 0x8000001F); print("ESCAPED")
 ## compare processes
 escaped_if(call(312, 272, SERVICE, ZYGOTE, 1, 0, 0) >= 0)
 ## another user
@@ -558,6 +569,77 @@ f()
 for number in range(1, 65):
     with suppress(OSError, ValueError): signal.signal(number, signal.SIG_IGN)
 while True: pass
+## memory that is shared and let go
+def hog():
+    m = mmap.mmap(-1, 1 << 30)
+    for at in range(0, 1 << 30, 8 << 20): m[at:at + (8 << 20)] = b"x" * (8 << 20); m.madvise(mmap.MADV_DONTNEED, at, 8 << 20)
+    return m
+ms = [hog() for _ in range(3)]; time.sleep(2); print("ESCAPED")
+## memory that is shared and let go, in pieces
+ms = []
+for n in range(120):
+    ms.append(mmap.mmap(-1, 16 << 20)); ms[-1][:] = bytes(b"x") * (16 << 20); ms[-1].madvise(mmap.MADV_DONTNEED)
+time.sleep(3); print("ESCAPED")
+## memory mapped from a device
+fd = os.open("/dev/zero", os.O_RDWR); m = mmap.mmap(fd, 64 << 20); print("ESCAPED")
+## memory in the buffers of sockets
+for n in range(40):
+    if os.fork() == 0:
+        pairs = []
+        with suppress(OSError):
+            while True: pairs.append(socket.socketpair())
+        for each in [end for pair in pairs for end in pair]:
+            each.setblocking(False)
+            with suppress(OSError):
+                while True: each.send(bytes(65536))
+        time.sleep(600)
+time.sleep(5); print("ESCAPED")
+## larger buffers for sockets
+a, b = socket.socketpair()
+for option in (7, 8, 32, 33):
+    with suppress(OSError): a.setsockopt(socket.SOL_SOCKET, option, 1 << 22); print("ESCAPED")
+## memory of a process whose first thread has ended
+for n in range(4):
+    if os.fork() == 0:
+        def hog(): time.sleep(0.3); x = bytearray(b"x") * (400 << 20); time.sleep(600)
+        threading.Thread(target=hog).start(); call(60, 93, 0)
+time.sleep(6); print("ESCAPED")
+## a full disk, reserved
+for n in range(40):
+    fd = os.open(str(n), os.O_RDWR | os.O_CREAT); escaped_if(call(285, 47, fd, 0, 0, 15 << 20) == 0)
+## a full disk in files of a process that hides itself
+for name in ("sh", "dd", "sleep"):
+    fd = os.open("x" + name, os.O_WRONLY | os.O_CREAT, 0o111); os.write(fd, open("/bin/" + name, "rb").read()); os.close(fd)
+for n in range(12):
+    fd = os.open("g", os.O_RDWR | os.O_CREAT); os.unlink("g")
+    if os.fork() == 0: os.dup2(fd, 1); os.execv("./xsh", ["xsh", "-c", "./xdd if=/dev/urandom bs=1M count=15; exec ./xsleep 60"])
+    os.close(fd)
+time.sleep(8); print("ESCAPED")
+## a thread with descriptors of its own
+escaped_if(call(56, 220, 0x10000 | 0x800 | 0x100, -1, 0, 0, 0) > 0 or ctypes.get_errno() != errno.EPERM)
+escaped_if(call(436, 436, 200, 210, 2) == 0)
+## mappings without an end, in many processes
+libc.mmap.restype = ctypes.c_void_p; libc.mmap.argtypes = [ctypes.c_void_p, ctypes.c_size_t] + [ctypes.c_int] * 3 + [ctypes.c_long]
+f = open("f", "w+b"); f.truncate(8192); os.unlink("f")
+for n in range(60000): libc.mmap(None, 4096, 1 + 2 * (n & 1), 1, f.fileno(), 0)
+for n in range(20):
+    if os.fork() == 0: time.sleep(600)
+time.sleep(6); print("ESCAPED")
+## a flood of figures
+import stat
+for n in range(3, 128):
+    with suppress(OSError):
+        if stat.S_ISSOCK(os.fstat(n).st_mode): control = n; break
+while True: os.write(control, b"\\0\\0\\0\\x01I" * 13000)
+## half a frame
+import stat
+for n in range(3, 128):
+    with suppress(OSError):
+        if stat.S_ISSOCK(os.fstat(n).st_mode): os.write(n, b"\\0\\0\\x10"); break
+time.sleep(7); print("ESCAPED")
+## a grandchild that keeps the channel
+if libc.fork() == 0: time.sleep(600)
+os._exit(3)
 ## a process that clears its name and waits
 libc.prctl(15, b"systemd", 0, 0, 0)
 if os.fork() == 0: time.sleep(600)

@@ -27,6 +27,7 @@ DONE = b"K"
 FAILED = b"F"
 
 HEADER_BYTES = 4
+NOTICE_CHARS = 100
 MAX_FIGURES = 8  # of one program
 MAX_FIGURE_BYTES = 2 << 20
 PNG_START = b"\x89PNG\r\n\x1a\n"
@@ -56,12 +57,24 @@ def text_of(payload: bytes) -> str:
     return payload.decode("utf-8", "replace")
 
 
+def cut(text: str, limit: int, what: str) -> str:
+    """The text without its middle if it is too long; at most `NOTICE_CHARS` more than the limit."""
+    if len(text) <= limit:
+        return text
+    return f"{text[: limit // 2]}\n[… {what} cut: {len(text)} characters …]\n{text[-(limit // 2) :]}"
+
+
 class FrameReader:
     """Puts frames together from pieces. Holds one frame of at most `max_bytes`, or a figure, and what came after."""
 
     def __init__(self, max_bytes: int) -> None:
         self._max_bytes = max_bytes
         self._buffer = bytearray()
+
+    @property
+    def is_between(self) -> bool:
+        """Whether no frame has begun that has not ended."""
+        return not self._buffer
 
     def feed(self, data: bytes) -> list[Frame]:
         """Takes bytes and returns the frames that they complete. Raises `FrameTooLong`."""

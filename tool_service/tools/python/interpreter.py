@@ -18,7 +18,7 @@ Errors:
 import asyncio
 import contextlib
 import signal
-from collections.abc import AsyncGenerator, Iterator
+from collections.abc import AsyncGenerator, Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
@@ -76,21 +76,24 @@ class InterpreterLimits:
     """What one interpreter may use.
 
     Address space and CPU time hold for each of its processes over its whole life, the file size for each file, and
-    characters for each statement. What begins with `group_` or `folder_` holds for all of its processes together, and
-    for its folder. `spare_process_count` is how many processes and threads its user may have: exactly, where each
-    interpreter has a user of its own; elsewhere on top of all that the machine runs when it opens.
+    characters for each statement: output past them is dropped, and past `output_bytes` it is the interpreter's end.
+    What begins with `group_` or `folder_` holds for all of its processes together, and for its folder.
+    `spare_process_count` is how many processes and threads its user may have: exactly, where each interpreter has a
+    user of its own; elsewhere on top of all that the machine runs when it opens.
     """
 
     memory_bytes: int = 2 << 30
     cpu_seconds: int = 60
     file_bytes: int = 64 << 20
-    open_file_count: int = 256
-    spare_process_count: int = 128
+    open_file_count: int = 128
+    spare_process_count: int = 64
     group_memory_bytes: int = 2 << 30
-    group_task_count: int = 128
+    group_task_count: int = 64
+    group_cpu_seconds: int = 120
     folder_bytes: int = 128 << 20
-    folder_files: int = 10_000
+    folder_files: int = 5_000
     output_chars: int = 64 << 10
+    output_bytes: int = 256 << 20
     traceback_chars: int = 16 << 10
     value_chars: int = 16 << 10
     open_seconds: float = 30.0
@@ -111,6 +114,7 @@ class Interpreter:
         self._gone = ""  # how the process was lost; empty while it serves
         self._is_busy = False
         self._disposal: asyncio.Task[None] | None = None
+        self._when_closed: list[Callable[[], None]] = []
         self._watched: Watched | None = None
 
     @classmethod
@@ -158,6 +162,10 @@ class Interpreter:
     def is_alive(self) -> bool:
         """Whether the next statement can be run, as far as is known."""
         return not self._gone
+
+    def when_closed(self, call: Callable[[], None]) -> None:
+        """Has something called once nothing is left of it. To be called before `aclose`."""
+        self._when_closed.append(call)
 
     def start_program(self) -> None:
         """The next statement begins another program: its lines count from 1 again. Variables stay."""
@@ -207,6 +215,8 @@ class Interpreter:
             the_watch.remove(self._watched)
         if self._disposal is None:
             self._disposal = asyncio.create_task(self._child.dispose())
+            for call in self._when_closed:
+                self._disposal.add_done_callback(lambda _, call=call: call())  # type: ignore[misc]
         await asyncio.shield(self._disposal)
 
     async def _asked(self, kind: bytes, text: str) -> AsyncGenerator[str | Artifact, None]:
@@ -255,19 +265,22 @@ class Interpreter:
             raise InterpreterDied(self._gone)
         kind, payload = self._child.answer
         if kind == frames.FAILED:
-            raise StatementFailed(frames.text_of(payload))
-        return frames.text_of(payload)
+            raise StatementFailed(_within(payload, self._limits.traceback_chars, "traceback"))
+        return _within(payload, self._limits.value_chars, "value")
 
     async def _how_it_ended(self) -> str:
         status = await self._child.ended()
         if self._watched is not None and self._watched.breach:
             return f"The interpreter was killed: {self._watched.breach}"
+        if self._child.fault:
+            return f"The interpreter was killed: {self._child.fault}"
         return _how_it_ended(status, self._limits)
 
     async def _started(self, server: ForkServer, has_boundary: bool) -> None:
         """Forks and waits for the child's first word."""
         forked = await self._child.start(server, _message(self._workplace, self._limits, has_boundary))
-        self._watched = Watched(forked.pid, self._workplace.folder, _group_limits(self._limits), forked.kill)
+        limits, user = _group_limits(self._limits), self._workplace.user
+        self._watched = Watched(forked.pid, self._workplace.folder, limits, forked.kill, user)
         printed = OutputText(self._limits.traceback_chars)
         text = ""
         while data := await self._child.output():
@@ -307,7 +320,7 @@ def _placed(limits: InterpreterLimits, font_cache: Path, has_boundary: bool) -> 
     kept_chars = max(limits.traceback_chars, limits.value_chars)
     workplace = Workplace(font_cache, has_own_user=has_boundary)
     try:
-        return ChildProcess(workplace, kept_chars * UTF8_BYTES + CUT_NOTICE_BYTES), workplace
+        return ChildProcess(workplace, kept_chars * UTF8_BYTES + CUT_NOTICE_BYTES, limits.output_bytes), workplace
     except BaseException:
         workplace.remove()
         raise
@@ -333,8 +346,20 @@ def _message(workplace: Workplace, limits: InterpreterLimits, has_boundary: bool
     }
 
 
+def _within(payload: bytes, limit: int, what: str) -> str:
+    """The child has cut its text already; but what it sends may be anything."""
+    return frames.cut(frames.text_of(payload), limit + frames.NOTICE_CHARS, what)
+
+
 def _group_limits(limits: InterpreterLimits) -> GroupLimits:
-    return GroupLimits(limits.group_task_count, limits.group_memory_bytes, limits.folder_bytes, limits.folder_files)
+    return GroupLimits(
+        limits.group_task_count,
+        limits.group_memory_bytes,
+        limits.folder_bytes,
+        limits.folder_files,
+        limits.group_cpu_seconds,
+        limits.file_bytes,
+    )
 
 
 def _how_it_ended(status: int, limits: InterpreterLimits) -> str:

@@ -1,29 +1,56 @@
 """Opens the interpreters of completions as the settings say, and says of a call what the model is to read."""
 
+import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import aclosing, asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from tool_service.interface import Artifact, Reject, Session
 from tool_service.tools.python.fork_server import ForkServer
-from tool_service.tools.python.interpreter import Interpreter, InterpreterDied, StatementFailed, warm_up
+from tool_service.tools.python.interpreter import (
+    DEFAULT_LIMITS,
+    Interpreter,
+    InterpreterDied,
+    InterpreterLimits,
+    StatementFailed,
+    warm_up,
+)
+from tool_service.tools.python.workplace import sweep
 
 Piece = str | Artifact
+MOST_OPEN = 16
 
 
 @dataclass(frozen=True)
 class Interpreters:
-    """One interpreter for each completion."""
+    """One interpreter for each completion, and only so many at a time: `places`."""
 
     server: ForkServer
     has_boundary: bool = True
+    limits: InterpreterLimits = DEFAULT_LIMITS
+    places: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(MOST_OPEN))
 
     async def open(self) -> Interpreter:
-        """Raises `SandboxUnavailable` or `InterpreterDied`."""
-        return await Interpreter.open(server=self.server, has_boundary=self.has_boundary)
+        """Raises `SandboxUnavailable` or `InterpreterDied`, which also says that there was no place for long."""
+        try:
+            async with asyncio.timeout(self.limits.open_seconds):
+                await self.places.acquire()
+        except TimeoutError:
+            raise InterpreterDied("Too many Python interpreters are in use now. Try again later.") from None
+        try:
+            interpreter = await Interpreter.open(self.limits, server=self.server, has_boundary=self.has_boundary)
+        except BaseException:
+            self.places.release()
+            raise
+        interpreter.when_closed(self.places.release)
+        return interpreter
 
     async def warm_up(self) -> None:
-        """Has everything imported, so that the first interpreter comes as fast as the others. Never raises for it."""
+        """Has everything imported, so that the first interpreter comes as fast as the others. Never raises for it.
+
+        Removes first what services that were killed have left.
+        """
+        await asyncio.to_thread(sweep)
         await warm_up(self.server)
 
     @asynccontextmanager

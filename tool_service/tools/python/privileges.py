@@ -5,9 +5,11 @@ counts of processes, signals and files of one cannot touch another's. As any oth
 """
 
 import ctypes
+import functools
 import os
 import struct
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 TYPE_CHECKING = False
@@ -22,12 +24,33 @@ CAPABILITY_VERSION = 0x2008_0522
 LAST_CAPABILITY = 63
 
 CAP_CHOWN, CAP_DAC_OVERRIDE, CAP_DAC_READ_SEARCH, CAP_FOWNER, CAP_KILL, CAP_SETGID, CAP_SETUID = 0, 1, 2, 3, 5, 6, 7
+CAP_SYS_PTRACE = 19
 NEEDED_TO_CHANGE_USER = (CAP_CHOWN, CAP_DAC_OVERRIDE, CAP_FOWNER, CAP_KILL, CAP_SETGID, CAP_SETUID)
 
 
 def can_change_user() -> bool:
     """Whether this process may start others as users of its choice, and look after their files."""
     return os.geteuid() == 0 and all(_effective() >> number & 1 for number in NEEDED_TO_CHANGE_USER)
+
+
+@contextmanager
+def looking_as(user: int | None) -> Iterator[None]:
+    """Has this thread look at that user's processes, which one without CAP_SYS_PTRACE may not do as it is."""
+    if user is None or _may_look_at_all():
+        yield
+        return
+    kernel.libc.setfsgid(user)
+    kernel.libc.setfsuid(user)
+    try:
+        yield
+    finally:
+        kernel.libc.setfsuid(os.geteuid())
+        kernel.libc.setfsgid(os.getegid())
+
+
+@functools.cache
+def _may_look_at_all() -> bool:
+    return bool(_effective() >> CAP_SYS_PTRACE & 1)
 
 
 def give_up(user: int | None, paths: list[Path]) -> None:

@@ -7,7 +7,8 @@ The filter cannot be taken off again and is inherited by every process that the 
     "no such call"    ENOSYS: numbers above the highest that was read for this file, so the x32 ones too, and clone3,
                       whose flags a filter cannot see (glibc then takes clone)
     refused           EPERM: see `REFUSED` and `argument_rules`
-    not supported     EOPNOTSUPP: extended attributes, which need no right to read the file
+    not supported     EOPNOTSUPP: extended attributes, which need no right to read the file, and fallocate, which fills
+                      a disk faster than anyone can watch (glibc then writes)
     pretended         0 without doing anything: modes, owners and times of files, where other processes of the service
                       run as the same user. Landlock does not hold these calls back
     allowed           the rest
@@ -37,11 +38,14 @@ AF_UNIX = 1
 AF_INET = 2
 SOCK_STREAM = 1
 
+LARGEST_SHARED_BYTES = 16 << 20  # of anonymous memory that processes share: the watch counts each piece as this
+
 KILL_PROCESS = 0x8000_0000
 ERRNO = 0x0005_0000
 ALLOW = 0x7FFF_0000
 REFUSE = ERRNO | errno.EPERM
 NO_SUCH_CALL = ERRNO | errno.ENOSYS
+NO_MEMORY = ERRNO | errno.ENOMEM
 NOT_SUPPORTED = ERRNO | errno.EOPNOTSUPP
 PRETEND = ERRNO
 
@@ -50,9 +54,14 @@ NUMBER_OFFSET, ARCHITECTURE_OFFSET, ARGUMENTS_OFFSET = 0, 4, 16
 
 HIGHEST_KNOWN = 469  # file_setattr, Linux 6.17: the tables below were made from all numbers up to it
 NEW_NAMESPACES = 0x7E02_0000  # CLONE_NEWNS, NEWCGROUP, NEWUTS, NEWIPC, NEWUSER, NEWPID, NEWNET
+CLONE_FILES, CLONE_PARENT, CLONE_THREAD = 0x400, 0x8000, 0x1_0000
+CLOSE_RANGE_UNSHARE = 2
+MAP_SHARED, MAP_ANONYMOUS = 0x01, 0x20
 PR_SET_DUMPABLE = 4
 F_SETOWN, F_SETSIG, F_SETOWN_EX = 8, 10, 15
+F_SETLEASE, F_NOTIFY, F_SETPIPE_SZ = 1024, 1026, 1031
 FIOSETOWN, SIOCSPGRP = 0x8901, 0x8902
+SO_SNDBUF, SO_RCVBUF, SO_SNDBUFFORCE, SO_RCVBUFFORCE = 7, 8, 32, 33
 
 # AUDIT_ARCH of each machine, and in which column of the tables its numbers are
 ARCHITECTURES = {"x86_64": (0xC000_003E, 0), "aarch64": (0xC000_00B7, 1)}
@@ -74,8 +83,8 @@ SHARED: Numbers = {  # memory, queues and semaphores that interpreters would sha
     "semctl": (66, 191), "semop": (65, 193), "semtimedop": (220, 192), "msgget": (68, 186), "msgctl": (71, 187),
     "msgrcv": (70, 188), "msgsnd": (69, 189), "mq_open": (240, 180), "mq_unlink": (241, 181),
     "mq_timedsend": (242, 182), "mq_timedreceive": (243, 183), "mq_notify": (244, 184), "mq_getsetattr": (245, 185),
-    "memfd_create": (319, 279), "memfd_secret": (447, 447), "add_key": (248, 217), "request_key": (249, 218),
-    "keyctl": (250, 219),
+    "vmsplice": (278, 75), "memfd_create": (319, 279), "memfd_secret": (447, 447), "add_key": (248, 217),
+    "request_key": (249, 218), "keyctl": (250, 219),
 }  # fmt: skip
 FILES: Numbers = {  # the tree of files, and what sees or reaches files without opening them by their paths
     "mount": (165, 40), "umount2": (166, 39), "pivot_root": (155, 41), "chroot": (161, 51), "open_tree": (428, 428),
@@ -102,7 +111,7 @@ ATTRIBUTES: Numbers = {
     "fgetxattr": (193, 10), "listxattr": (194, 11), "llistxattr": (195, 12), "flistxattr": (196, 13),
     "removexattr": (197, 14), "lremovexattr": (198, 15), "fremovexattr": (199, 16), "setxattrat": (463, 463),
     "getxattrat": (464, 464), "listxattrat": (465, 465), "removexattrat": (466, 466), "file_getattr": (468, 468),
-    "file_setattr": (469, 469),
+    "file_setattr": (469, 469), "fallocate": (285, 47),
 }  # fmt: skip
 METADATA: Numbers = {
     "chmod": (90, None), "fchmod": (91, 52), "fchmodat": (268, 53), "fchmodat2": (452, 452), "chown": (92, None),
@@ -115,7 +124,7 @@ ARGUMENTS: Numbers = {  # whose arguments decide
     "sched_setaffinity": (203, 122), "sched_setattr": (314, 274), "setpriority": (141, 140),
     "kill": (62, 129), "tkill": (200, 130), "tgkill": (234, 131), "rt_sigqueueinfo": (129, 138),
     "rt_tgsigqueueinfo": (297, 240), "pidfd_send_signal": (424, 424), "fcntl": (72, 25), "ioctl": (16, 29),
-    "truncate": (76, 45),
+    "truncate": (76, 45), "mmap": (9, 222), "setsockopt": (54, 208), "close_range": (436, 436),
 }  # fmt: skip
 
 
@@ -195,9 +204,19 @@ def argument_rules(circumstances: Circumstances) -> dict[str, list[bytes]]:
     rules = {
         "socketpair": _allowed_if(0, AF_UNIX),
         "sendto": [*_refused_unless_zero(_low(4)), *_refused_unless_zero(_low(4) + 4), _return(ALLOW)],  # no address
-        "clone": [_load(0), _instruction(JUMP_IF_ANY_BIT, NEW_NAMESPACES, if_false=1), _return(REFUSE), _return(ALLOW)],
+        "clone": _clone_rule(),
         "clone3": [_return(NO_SUCH_CALL)],
         "prctl": _refused_if(0, kernel.PR_SET_PDEATHSIG, PR_SET_DUMPABLE),
+        "mmap": _mmap_rule(),
+        "setsockopt": _refused_if(2, SO_SNDBUF, SO_RCVBUF, SO_SNDBUFFORCE, SO_RCVBUFFORCE),
+        "close_range": [
+            _load(2),
+            _instruction(JUMP_IF_ANY_BIT, CLOSE_RANGE_UNSHARE, if_false=1),
+            _return(REFUSE),
+            _return(ALLOW),
+        ],
+        "fcntl": _refused_if(1, F_SETOWN, F_SETSIG, F_SETOWN_EX, F_SETLEASE, F_NOTIFY, F_SETPIPE_SZ),
+        "ioctl": _refused_if(1, FIOSETOWN, SIOCSPGRP),
         "setpriority": [*_refused_unless_zero(_low(0)), *_refused_unless_zero(_low(1)), _return(ALLOW)],
     }
     for name in ("prlimit64", "sched_setparam", "sched_setscheduler", "sched_setaffinity", "sched_setattr"):
@@ -218,9 +237,36 @@ def _signal_rules(pid: int) -> dict[str, list[bytes]]:
         "rt_sigqueueinfo": own,
         "rt_tgsigqueueinfo": own,
         "pidfd_send_signal": [_return(REFUSE)],
-        "fcntl": _refused_if(1, F_SETOWN, F_SETSIG, F_SETOWN_EX),
-        "ioctl": _refused_if(1, FIOSETOWN, SIOCSPGRP),
     }
+
+
+def _clone_rule() -> list[bytes]:
+    """No namespaces, no child of our parent's, and no thread with descriptors of its own, which nobody would see."""
+    return [
+        _load(0),
+        _instruction(JUMP_IF_ANY_BIT, NEW_NAMESPACES | CLONE_PARENT, if_false=1),
+        _return(REFUSE),
+        _instruction(JUMP_IF_ANY_BIT, CLONE_THREAD, if_false=2),
+        _instruction(JUMP_IF_ANY_BIT, CLONE_FILES, if_true=1),
+        _return(REFUSE),
+        _return(ALLOW),
+    ]
+
+
+def _mmap_rule() -> list[bytes]:
+    """Shared anonymous memory, which no count of a process shows any more once it was let go, only in small pieces."""
+    return [
+        _load(3),
+        _instruction(JUMP_IF_ANY_BIT, MAP_ANONYMOUS, if_false=7),
+        _instruction(JUMP_IF_ANY_BIT, MAP_SHARED, if_false=6),
+        _instruction(LOAD_WORD, _low(1) + 4),
+        _instruction(JUMP_IF_EQUAL, 0, if_true=1),
+        _return(NO_MEMORY),
+        _load(1),
+        _instruction(JUMP_IF_AT_LEAST, LARGEST_SHARED_BYTES + 1, if_false=1),
+        _return(NO_MEMORY),
+        _return(ALLOW),
+    ]
 
 
 def _rule(number: int, body: list[bytes]) -> bytes:

@@ -33,6 +33,7 @@ LIMITS = InterpreterLimits(
     group_task_count=64,
     folder_bytes=100 << 20,
     folder_files=2000,
+    group_cpu_seconds=8,
 )
 AT_A_TIME = 4
 ATTEMPT_SECONDS = 10.0  # no more than this is anyone's to run: then it is closed, as a tool's timeout would

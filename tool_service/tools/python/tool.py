@@ -4,11 +4,12 @@ import asyncio
 import logging
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import replace
 
 from tool_service.interface import Artifact, Effect, Session, Stream, Tool, tool
 from tool_service.statements import StatementSplitter
 from tool_service.tools.python.fork_server import ForkServer, shared_fork_server
-from tool_service.tools.python.interpreter import require_boundary
+from tool_service.tools.python.interpreter import DEFAULT_LIMITS, require_boundary
 from tool_service.tools.python.interpreters import Interpreters
 from tool_service.tools.python.settings import PythonSettings
 
@@ -45,7 +46,16 @@ async def python_tools(settings: PythonSettings) -> AsyncIterator[list[Tool]]:
         require_boundary()
     else:
         _log.warning("the sandbox of python is off: its code has the rights and the files of this service")
-    interpreters = Interpreters(ForkServer(settings.preload), has_boundary=settings.sandbox == "on")
+    interpreters = Interpreters(
+        ForkServer(settings.preload),
+        has_boundary=settings.sandbox == "on",
+        limits=replace(
+            DEFAULT_LIMITS,
+            group_memory_bytes=settings.memory_mib << 20,
+            folder_bytes=settings.folder_mib << 20,
+        ),
+        places=asyncio.Semaphore(settings.interpreters),
+    )
     warming = asyncio.create_task(interpreters.warm_up())
     try:
         yield [python_tool(interpreters)]

@@ -36,6 +36,11 @@ def release_user(number: int | None) -> None:
         _taken.discard(number or 0)
 
 
+def may_hand_out(number: int) -> bool:
+    """Whether it is among those that interpreters get here."""
+    return number in _numbers()
+
+
 @functools.cache
 def _numbers() -> range:
     if not can_change_user():

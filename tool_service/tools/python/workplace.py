@@ -1,6 +1,11 @@
-"""The folder of one interpreter: its home, its working directory, its temporary files. Made empty, removed whole."""
+"""The folder of one interpreter: its home, its working directory, its temporary files. Made empty, removed whole.
+
+Whoever made a folder holds a lock on it, which goes with the process: a folder that nobody has locked was left behind
+by a service that was killed, and `sweep` removes it.
+"""
 
 import contextlib
+import fcntl
 import itertools
 import os
 import secrets
@@ -10,7 +15,7 @@ from pathlib import Path
 
 from tool_service.tools.python import frames
 from tool_service.tools.python.font_cache import copy_font_cache
-from tool_service.tools.python.users import release_user, take_user
+from tool_service.tools.python.users import may_hand_out, release_user, take_user
 
 PREFIX = "conveyor-python-"
 
@@ -22,7 +27,7 @@ class Workplace:
     """
 
     def __init__(self, font_cache: Path, has_own_user: bool = True) -> None:
-        self.folder = Path(tempfile.mkdtemp(prefix=PREFIX)).resolve()
+        self.folder, self._lock = _locked_folder()
         for part in (self.home, self.work, self.temporary, self.matplotlib):
             part.mkdir(mode=0o700)
         copy_font_cache(font_cache, self.matplotlib)
@@ -70,7 +75,58 @@ class Workplace:
             shutil.rmtree(self.folder, ignore_errors=True)
         if self.folder.exists():
             remove_tree(self.folder)
+        if self._lock >= 0:
+            os.close(self._lock)
+            self._lock = -1
         release_user(self.user)
+
+
+def sweep() -> list[Path]:
+    """Removes the folders that killed services have left; returns them. Blocks as long as there are files."""
+    swept = []
+    for folder in Path(tempfile.gettempdir()).resolve().glob(f"{PREFIX}*"):
+        lock = _lock(folder) if is_ours(folder) else -1
+        if lock >= 0:
+            with contextlib.suppress(RecursionError):
+                shutil.rmtree(folder, ignore_errors=True)
+            if folder.exists():
+                remove_tree(folder)
+            os.close(lock)
+            swept.append(folder)
+    return swept
+
+
+def is_ours(folder: Path) -> bool:
+    """Whether a folder is of this user, or of one that it hands out."""
+    with contextlib.suppress(OSError):
+        owner = folder.lstat().st_uid
+        return owner == os.geteuid() or may_hand_out(owner)
+    return False
+
+
+def _locked_folder() -> tuple[Path, int]:
+    """A new folder, and the lock on it; another service that sweeps just now may have taken the first for left."""
+    while True:
+        folder = Path(tempfile.mkdtemp(prefix=PREFIX)).resolve()
+        lock = _lock(folder)
+        if lock >= 0 and folder.exists():
+            return folder, lock
+        if lock >= 0:
+            os.close(lock)
+
+
+def _lock(folder: Path) -> int:
+    """A descriptor that holds the lock; -1 if another has it, or there is no such folder."""
+    try:
+        descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
+    except OSError:
+        return -1
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        os.close(descriptor)
+        return -1
+    return descriptor
 
 
 def remove_tree(folder: Path) -> None:

@@ -52,6 +52,7 @@ else:  # -I keeps this folder off the path; the statements shall not find these 
 
 MESSAGE_BYTES = 1 << 16
 DESCRIPTORS_OF_A_JOB = 2
+CHILDREN = Path("/proc/thread-self/children")  # not every kernel has it
 MATPLOTLIB, PYPLOT, NUMPY_RANDOM = "matplotlib", "matplotlib.pyplot", "numpy.random"
 
 
@@ -99,6 +100,7 @@ class Zygote:
             self._leave()
         for pid in tuple(self._doomed):
             self._reap(pid)
+        self._reap_strangers()
         for pid in self._folders.keys() - self._told:
             if result := os.waitid(os.P_PID, pid, os.WEXITED | os.WNOHANG | os.WNOWAIT):
                 self._told.add(pid)
@@ -152,6 +154,13 @@ class Zygote:
             del self._folders[pid]
             self._doomed.discard(pid)
             self._told.discard(pid)
+
+    def _reap_strangers(self) -> None:
+        """Children that nobody asked for; the filter lets no interpreter make any."""
+        with suppress(OSError):
+            for pid in map(int, CHILDREN.read_text().split()):
+                if pid not in self._folders:
+                    os.waitpid(pid, os.WNOHANG)
 
     def _tell(self, **message: Any) -> None:
         try:

@@ -103,7 +103,7 @@ def test_another_architecture_is_killed_and_unknown_numbers_do_not_exist(machine
         ("setpriority", (0, 9), REFUSE),
         ("setpriority", (2, 0), REFUSE),
         ("kill", (9, 9), ALLOW),
-        ("fcntl", (3, 8, 9), ALLOW),
+        ("fcntl", (3, 8, 9), REFUSE),
         ("truncate", (99, 0), ALLOW),
     ],
 )

@@ -80,8 +80,8 @@ async def test_our_own_modules_are_out_of_the_way(interpreter):
         ("a = 1", ""),
         ("None", ""),
         ("print('x')", ""),
-        ("", ""),
-        ("# comment", ""),
+        ("", "'before'"),
+        ("# comment", "'before'"),
         ("if True:\n    1\n", ""),
     ],
 )
