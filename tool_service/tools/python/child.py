@@ -25,6 +25,7 @@ else:  # plain files beside this one: see zygote.py
     from gallery import Gallery
 
 OWN_FILES = {str(Path(__file__).with_name(name)) for name in ("zygote.py", "child.py", "gallery.py", "figures.py")}
+NICENESS = 5  # programs stand back behind the services
 FUTURE_FLAGS = __future__.annotations.compiler_flag | __future__.barry_as_FLUFL.compiler_flag
 
 
@@ -146,6 +147,7 @@ class Server:
     def serve(self) -> None:
         """Runs until the service closes the channel."""
         self._control.send(frames.READY)
+        os.nice(NICENESS)
         with suppress(EOFError):
             while True:
                 kind, text = self._control.receive()

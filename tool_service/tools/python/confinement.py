@@ -6,7 +6,7 @@ In this order, because each step needs what a later one takes away:
 2. limits: address space, CPU time, size and number of files, processes;
 3. capabilities, and where it can be, the user: `privileges.py`;
 4. dies with the fork server (a change of user would undo that), adopts what its children leave behind, so that their
-   CPU time is counted, and stands back behind the services;
+   CPU time is counted;
 5. files: `landlock.py`, with `reach.py` for what can be read;
 6. system calls: `seccomp.py`.
 """
@@ -30,7 +30,6 @@ else:  # plain files beside this one: see zygote.py
 
 FIRST_TO_BE_KILLED = "1000"
 PR_SET_CHILD_SUBREAPER = 36
-NICENESS = 5
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +68,6 @@ def confine(wanted: Confinement, parent: int, grants: list[landlock.Grant]) -> N
     with suppress(OSError):
         kernel.prctl(PR_SET_CHILD_SUBREAPER, 1)
         kernel.prctl(seccomp.PR_SET_DUMPABLE, 1)  # a change of user took it: whoever is that user may look at us
-    os.nice(NICENESS)
     if wanted.has_boundary:
         raise_fence(own, grants)
         seccomp.refuse_system_calls(_circumstances(wanted.user is None, landlock.abi()))
