@@ -22,10 +22,11 @@ ONLY_IN_DECODER = {"torch", "transformers", "accelerate", "safetensors", "gguf"}
 def imports(package: str) -> Iterator[tuple[str, str]]:
     """Each (place, top-level module) that a file of `package` imports anywhere, in functions too.
 
-    A file that is also run as a script imports its neighbours by their bare names; those are left out.
+    A file that is also run as a script imports its neighbours, and those one folder up, by their bare names; those are
+    left out.
     """
     for path in sorted((ROOT / package).rglob("*.py")):
-        neighbours = {neighbour.stem for neighbour in path.parent.glob("*.py")}
+        neighbours = {neighbour.stem for folder in path.parents[:2] for neighbour in folder.glob("*.py")}
         for node in ast.walk(ast.parse(path.read_text("utf-8"), path)):
             place = f"{path.relative_to(ROOT)}:{getattr(node, 'lineno', 0)}"
             yield from (
