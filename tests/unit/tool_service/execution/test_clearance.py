@@ -633,6 +633,8 @@ async def main():
     if moment.isdigit():
         asyncio.get_running_loop().call_later(int(moment) / 1e6, at, moment)
     for character in text:
+        if moment == "CallStarted" and character == "}":
+            await asyncio.sleep(30)  # started before the call is whole, it is killed meanwhile
         runner.text(character)
         await asyncio.sleep(0)
     await runner.end_turn("stop")
