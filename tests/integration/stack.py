@@ -20,6 +20,7 @@ from protos.conveyor.gateway.v1 import gateway_pb2_grpc
 from protos.conveyor.tool.v1 import tool_pb2_grpc
 from protos.rpc.channel import open_channel
 from protos.rpc.server import Server
+from tests.interpreters import fork_server
 from tests.processes import children
 from tool_service.execution.host import ToolHost, by_name
 from tool_service.interface import Tool
@@ -27,8 +28,8 @@ from tool_service.servicer import ToolServicer
 from tool_service.settings import ToolSettings
 from tool_service.tools.calculator.tool import calculator
 from tool_service.tools.plan.tool import plan
-from tool_service.tools.python.fork_server import shared_fork_server
-from tool_service.tools.python.tool import python
+from tool_service.tools.python.interpreters import Interpreters
+from tool_service.tools.python.tool import python_tool
 
 
 class QuietMetrics:
@@ -82,7 +83,8 @@ async def running_stack(
 ) -> AsyncIterator[Stack]:
     """Starts the services and stops them again. `tools` are added to python, plan and calculator."""
     async with contextlib.AsyncExitStack() as stack:
-        tools_port = await stack.enter_async_context(tool_service([python, plan, calculator, *tools]))
+        every = [python_tool(Interpreters(fork_server())), plan, calculator, *tools]
+        tools_port = await stack.enter_async_context(tool_service(every))
         # A cache that holds what a test needs: stacks of earlier tests may not be collected yet, nor those next door.
         fields = {"prefill_chunk": 64, "kv_cache_gib": 0.25, **decoder_settings}
         settings = DecoderSettings(**fields)  # type: ignore[arg-type]
@@ -134,4 +136,4 @@ async def serving(register: object) -> AsyncIterator[int]:
 
 def interpreters() -> set[int]:
     """The interpreters of the tool `python`: what its fork server has forked."""
-    return children(shared_fork_server().pid)
+    return children(fork_server().pid)

@@ -8,7 +8,6 @@ The zygote dies with the thread that started it, as well as with the service.
 """
 
 import asyncio
-import atexit
 import contextlib
 import json
 import logging
@@ -273,14 +272,6 @@ class ForkServer:
             _log.warning("python.preload: %s", problem)
 
 
-_shared: dict[tuple[str, ...], ForkServer] = {}
-
-
-def shared_fork_server(preload: Sequence[str] = PRELOAD) -> ForkServer:
-    """The one server of this process that imports these modules."""
-    return _shared.setdefault(tuple(preload), ForkServer(preload))
-
-
 def _start(program: Path, preload: Sequence[str], descriptor: int) -> subprocess.Popen[bytes]:
     command = [sys.executable, "-I", "-u", "-X", "utf8", str(program), str(descriptor), str(os.getpid())]
     return subprocess.Popen(
@@ -312,12 +303,6 @@ def _unstoppable(future: Future[T]) -> Future[T]:
     """Whoever is cancelled while waiting for it does not cancel it for others."""
     future.set_running_or_notify_cancel()
     return future
-
-
-@atexit.register
-def _end_all() -> None:
-    for server in _shared.values():
-        server.close()
 
 
 def _bury_result(answer: Future[Forked]) -> None:

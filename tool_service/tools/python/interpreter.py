@@ -1,6 +1,6 @@
 """A Python interpreter that keeps its variables from statement to statement and streams what they print.
 
-    async with aclosing(await Interpreter.open()) as interpreter:
+    async with aclosing(await Interpreter.open(server)) as interpreter:
         async for piece in interpreter.run("print(6 * 7)"):  # text, or a figure as an `Artifact`
             ...
 
@@ -29,7 +29,7 @@ from tool_service.tools.python import frames, landlock, seccomp
 from tool_service.tools.python.child_process import ChildProcess
 from tool_service.tools.python.font_cache import default_font_cache
 from tool_service.tools.python.font_cache import warm_up as font_cache_made
-from tool_service.tools.python.fork_server import ForkServer, ForkServerDied, shared_fork_server
+from tool_service.tools.python.fork_server import ForkServer, ForkServerDied
 from tool_service.tools.python.output import OutputText
 from tool_service.tools.python.watch import GroupLimits, Watched, the_watch
 from tool_service.tools.python.workplace import Workplace
@@ -120,9 +120,10 @@ class Interpreter:
     @classmethod
     async def open(
         cls,
+        server: ForkServer,
         limits: InterpreterLimits = DEFAULT_LIMITS,
+        *,
         font_cache: Path | None = None,
-        server: ForkServer | None = None,
         has_boundary: bool = True,
     ) -> Self:
         """Has an interpreter forked and waits until it is confined. Raises `SandboxUnavailable` or `InterpreterDied`.
@@ -131,7 +132,6 @@ class Interpreter:
         """
         if has_boundary:
             require_boundary()
-        server = server or shared_fork_server()
         for attempt in range(1, OPEN_ATTEMPTS + 1):
             try:
                 return await cls._open_once(limits, font_cache or default_font_cache(), server, has_boundary)
@@ -296,14 +296,14 @@ class Interpreter:
         the_watch.add(self._watched)
 
 
-async def warm_up(server: ForkServer | None = None, font_cache: Path | None = None) -> None:
+async def warm_up(server: ForkServer, font_cache: Path | None = None) -> None:
     """Has the fork server import everything, and matplotlib's list of fonts made before where there is none.
 
     To be called once in the background when the service starts. Never raises for what does not work; the log says it.
     """
     await font_cache_made(font_cache)
     with contextlib.suppress(ForkServerDied):
-        await (server or shared_fork_server()).ready()
+        await server.ready()
 
 
 def require_boundary() -> None:

@@ -38,7 +38,7 @@ class Interpreters:
         except TimeoutError:
             raise InterpreterDied("Too many Python interpreters are in use now. Try again later.") from None
         try:
-            interpreter = await Interpreter.open(self.limits, server=self.server, has_boundary=self.has_boundary)
+            interpreter = await Interpreter.open(self.server, self.limits, has_boundary=self.has_boundary)
         except BaseException:
             self.places.release()
             raise

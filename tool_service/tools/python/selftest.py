@@ -119,7 +119,7 @@ class World:
 async def a_world(server: ForkServer) -> AsyncIterator[World]:
     """A world, with the neighbour in it."""
     os.environ[SECRET_VARIABLE] = secrets.token_hex(16)
-    async with aclosing(await Interpreter.open(server=server)) as neighbour:
+    async with aclosing(await Interpreter.open(server)) as neighbour:
         secret = os.environ[SECRET_VARIABLE]
         where = await _output(
             neighbour, f"neighbours_secret = {secret!r}; open('secret', 'w').write(neighbours_secret)"
@@ -137,7 +137,7 @@ async def attempted(attempt: Attempt, world: World, server: ForkServer) -> Outco
     """Runs one, to its end or to its time's."""
     started = time.monotonic()
     output: list[str] = []
-    async with aclosing(await Interpreter.open(LIMITS, server=server)) as interpreter:
+    async with aclosing(await Interpreter.open(server, LIMITS)) as interpreter:
         await tried(interpreter, attempt, world, output)
     text = "".join(output)
     return Outcome(attempt, await world.harm(text), text, time.monotonic() - started)

@@ -8,7 +8,7 @@ from dataclasses import replace
 
 from tool_service.interface import Artifact, Effect, Session, Stream, Tool, tool
 from tool_service.statements import StatementSplitter
-from tool_service.tools.python.fork_server import ForkServer, shared_fork_server
+from tool_service.tools.python.fork_server import ForkServer
 from tool_service.tools.python.interpreter import DEFAULT_LIMITS, require_boundary
 from tool_service.tools.python.interpreters import Interpreters
 from tool_service.tools.python.settings import PythonSettings
@@ -62,6 +62,3 @@ async def python_tools(settings: PythonSettings) -> AsyncIterator[list[Tool]]:
     finally:
         warming.cancel()
         interpreters.server.close()
-
-
-python = python_tool(Interpreters(shared_fork_server()))

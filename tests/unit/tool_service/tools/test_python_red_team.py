@@ -14,12 +14,12 @@ from pathlib import Path
 import pytest
 
 from examples.plain.python import python_tool as plain_tool
+from tests.interpreters import fork_server, opened
 from tests.unit.tool_service.tools.python.interpreting import failure, printed
 from tests.unit.tool_service.tools.python.test_tool import INTERPRETERS, Completion
 from tool_service.interface import Session
 from tool_service.tools.python import child_process, usage, watch, workplace
-from tool_service.tools.python.fork_server import shared_fork_server
-from tool_service.tools.python.interpreter import DEFAULT_LIMITS, Interpreter, InterpreterDied
+from tool_service.tools.python.interpreter import DEFAULT_LIMITS, InterpreterDied
 from tool_service.tools.python.interpreters import Interpreters
 from tool_service.tools.python.leash import Leash
 from tool_service.tools.python.usage import Budget, Unseen
@@ -36,14 +36,14 @@ for control in range(3, 128):
 
 
 async def death(statement: str, **limits: int) -> str:
-    async with aclosing(await Interpreter.open(replace(DEFAULT_LIMITS, **limits))) as interpreter:
+    async with aclosing(await opened(replace(DEFAULT_LIMITS, **limits))) as interpreter:
         async with asyncio.timeout(30):
             return await failure(interpreter, statement)
 
 
 @pytest.fixture
 async def interpreter():
-    async with aclosing(await Interpreter.open()) as interpreter:
+    async with aclosing(await opened()) as interpreter:
         yield interpreter
 
 
@@ -261,7 +261,7 @@ def test_a_mapped_file_of_unknown_size_counts_as_the_largest(tmp_path, monkeypat
 
 async def test_only_so_many_are_open_at_a_time_and_a_place_is_given_back():
     interpreters = Interpreters(
-        shared_fork_server(), limits=replace(DEFAULT_LIMITS, open_seconds=5.0), places=asyncio.Semaphore(1)
+        fork_server(), limits=replace(DEFAULT_LIMITS, open_seconds=5.0), places=asyncio.Semaphore(1)
     )
     first = await interpreters.open()
     waiting = asyncio.create_task(interpreters.open())

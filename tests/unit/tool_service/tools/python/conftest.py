@@ -5,15 +5,13 @@ from pathlib import Path
 
 import pytest
 
+from tests.interpreters import opened
 from tool_service.tools.python.fork_server import ForkServer
-from tool_service.tools.python.interpreter import (
-    Interpreter,
-)
 
 
 @pytest.fixture
 async def interpreter():
-    async with aclosing(await Interpreter.open()) as interpreter:
+    async with aclosing(await opened()) as interpreter:
         yield interpreter
 
 

@@ -5,6 +5,7 @@ from contextlib import aclosing
 
 import pytest
 
+from tests.interpreters import opened
 from tests.unit.tool_service.tools.python.interpreting import (
     changed_copy,
     failure,
@@ -65,13 +66,13 @@ async def test_worker_processes_work(interpreter):
 async def test_where_the_kernel_has_no_landlock_no_interpreter_opens_unless_told_to(monkeypatch):
     monkeypatch.setattr(landlock, "abi", lambda: 0)
     with pytest.raises(SandboxUnavailable, match=r"no Landlock"):
-        await Interpreter.open()
-    async with aclosing(await Interpreter.open(has_boundary=False)) as interpreter:
+        await opened()
+    async with aclosing(await opened(has_boundary=False)) as interpreter:
         assert await printed(interpreter, "print(6 * 7)") == "42\n"
 
 
 async def test_without_a_sandbox_the_network_and_the_limits_hold_still():
-    async with aclosing(await Interpreter.open(InterpreterLimits(cpu_seconds=1), has_boundary=False)) as interpreter:
+    async with aclosing(await opened(InterpreterLimits(cpu_seconds=1), has_boundary=False)) as interpreter:
         assert await printed(interpreter, CONNECT) == "1 " * 6
         assert await printed(interpreter, "print(open('/etc/hostname').read() != '')") == "True\n"
         assert "has used its 1 seconds" in await failure(interpreter, "while True: pass")
@@ -87,14 +88,14 @@ async def test_without_a_sandbox_the_network_and_the_limits_hold_still():
 async def test_a_boundary_that_is_missing_in_the_child_is_told(tmp_path, server_of, name, old, new, reason):
     server = server_of(changed_copy(tmp_path, name, old, new))
     with pytest.raises(SandboxUnavailable, match=f"cannot be held in .*: {reason}|cannot be held in .*{reason}"):
-        await Interpreter.open(server=server)
+        await Interpreter.open(server)
 
 
 @pytest.mark.parametrize("abi", [1, 3, 5])
 async def test_older_kernels_hold_what_they_can(tmp_path, server_of, abi):
     there = "    return max(0, _syscall(CREATE_RULESET, None, 0, VERSION))"
     server = server_of(changed_copy(tmp_path, "landlock.py", there, f"    return {abi}  # {there}"))
-    async with aclosing(await Interpreter.open(server=server)) as interpreter:
+    async with aclosing(await Interpreter.open(server)) as interpreter:
         statement = "import os, subprocess; print(subprocess.run(['echo', 'x'], capture_output=True).stdout)"
         assert await printed(interpreter, statement) == "b'x\\n'\n"
         assert "PermissionError" in await failure(interpreter, "open('/etc/passwd')")

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 import uvloop
 
+from tests.interpreters import opened
 from tests.processes import ended, is_running
 from tests.unit.tool_service.tools.python.interpreting import (
     REPOSITORY,
@@ -18,7 +19,6 @@ from tests.unit.tool_service.tools.python.interpreting import (
 )
 from tool_service.tools.python import workplace
 from tool_service.tools.python.interpreter import (
-    Interpreter,
     InterpreterDied,
 )
 
@@ -122,7 +122,7 @@ async def test_leaving_the_output_kills_the_interpreter(interpreter):
 
 
 async def test_closing_ends_a_running_statement():
-    interpreter = await Interpreter.open()
+    interpreter = await opened()
     closing = None
     with pytest.raises(InterpreterDied):
         async for _ in interpreter.run(LOOP_WITH_GRANDCHILD):
@@ -132,7 +132,7 @@ async def test_closing_ends_a_running_statement():
 
 
 async def test_closing_while_output_waits_to_be_read():
-    interpreter = await Interpreter.open()
+    interpreter = await opened()
     output = interpreter.run("while True: print('x')")
     assert "x" in await anext(output)
     await interpreter.aclose()
@@ -146,9 +146,9 @@ def descriptor_count() -> int:
 
 
 async def test_closing_is_idempotent_and_leaves_nothing_behind():
-    await (await Interpreter.open()).aclose()  # the fork server has come to stay
+    await (await opened()).aclose()  # the fork server has come to stay
     descriptors = descriptor_count()
-    interpreter = await Interpreter.open()
+    interpreter = await opened()
     folder = await folder_of(interpreter)
     await printed(
         interpreter,
@@ -174,7 +174,7 @@ async def test_a_cancelled_close_goes_on(interpreter):
 
 async def test_a_cancelled_open_leaves_nothing_behind(monkeypatch, tmp_path):
     monkeypatch.setattr(workplace.tempfile, "tempdir", str(tmp_path))
-    opening = asyncio.create_task(Interpreter.open())
+    opening = asyncio.create_task(opened())
     await asyncio.sleep(0)
     assert list(tmp_path.iterdir())
     opening.cancel()
@@ -192,10 +192,10 @@ async def test_two_statements_at_once_are_the_callers_mistake(interpreter):
 
 SERVICE = """
 import asyncio
-from tool_service.tools.python.interpreter import Interpreter
+from tests.interpreters import opened
 
 async def main():
-    interpreter = await Interpreter.open()
+    interpreter = await opened()
     async for text in interpreter.run("import os; print(os.getpid(), flush=True)\\nwhile True: pass"):
         print(text, flush=True)
 
@@ -218,7 +218,7 @@ async def test_the_child_dies_with_a_killed_service(tmp_path):
 
 def test_it_works_on_uvloop():
     async def session() -> None:
-        async with aclosing(await Interpreter.open()) as interpreter:
+        async with aclosing(await opened()) as interpreter:
             assert (
                 await printed(interpreter, "print('x' * 1_000_000)")
                 == "x" * 65536 + "\n[output cut at 65536 characters]\n"
@@ -233,5 +233,5 @@ async def test_it_works_without_process_descriptors(monkeypatch):
         raise OSError(f"no descriptor of {pid}")
 
     monkeypatch.setattr(os, "pidfd_open", unavailable)
-    async with aclosing(await Interpreter.open()) as interpreter:
+    async with aclosing(await opened()) as interpreter:
         assert "status 3" in await failure(interpreter, "import os; os._exit(3)")

@@ -88,7 +88,7 @@ async def test_a_forged_figure_is_the_interpreters_end(interpreter):
 async def test_without_matplotlib_imported_figures_work_too():
     server = ForkServer(())
     try:
-        async with aclosing(await Interpreter.open(server=server)) as interpreter:
+        async with aclosing(await Interpreter.open(server)) as interpreter:
             assert await printed(interpreter, "import sys; print('matplotlib' in sys.modules)") == "False\n"
             statement = "import matplotlib.pyplot as plt\nplt.plot([1, 2])\nplt.show()"
             assert names(await shown(interpreter, statement)) == ["figure-1.png"]

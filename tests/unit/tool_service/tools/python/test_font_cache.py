@@ -2,18 +2,16 @@
 
 from contextlib import aclosing
 
+from tests.interpreters import opened
 from tests.unit.tool_service.tools.python.interpreting import printed
 from tool_service.tools.python import font_cache
-from tool_service.tools.python.interpreter import (
-    Interpreter,
-)
 
 
 async def test_numpy_and_matplotlib_work_and_each_interpreter_has_its_own_copy_of_the_fonts(tmp_path):
     assert await font_cache.warm_up(tmp_path)
     [kept] = tmp_path.iterdir()
     original = kept.read_bytes()
-    async with aclosing(await Interpreter.open(font_cache=tmp_path)) as interpreter:
+    async with aclosing(await opened(font_cache=tmp_path)) as interpreter:
         await printed(interpreter, "import os, numpy\nimport matplotlib.pyplot as plt")
         await printed(interpreter, "plt.plot(numpy.ones(9)); plt.title('t'); plt.savefig('plot.png')")
         assert await printed(interpreter, "print(os.listdir('.'), os.listdir(os.environ['MPLCONFIGDIR']))") == (

@@ -5,6 +5,7 @@ from contextlib import aclosing, suppress
 
 import pytest
 
+from tests.interpreters import opened
 from tests.processes import ended
 from tests.unit.tool_service.tools.python.interpreting import IS_OPEN, changed_copy, failure, printed
 from tool_service.tools.python import fork_server
@@ -18,7 +19,7 @@ from tool_service.tools.python.interpreter import (
 
 async def test_interpreters_share_no_random_numbers(interpreter):
     statement = "import numpy, random, uuid; print(numpy.random.rand(), random.random(), uuid.uuid4())"
-    async with aclosing(await Interpreter.open()) as other:
+    async with aclosing(await opened()) as other:
         mine, its = [await printed(each, statement) for each in (interpreter, other)]
     assert not set(mine.split()) & set(its.split())
 
@@ -31,7 +32,7 @@ async def test_an_interpreter_holds_no_descriptor_but_its_own(interpreter):
 async def test_a_fork_server_that_died_takes_its_interpreters_along_and_another_starts():
     server = ForkServer(())
     try:
-        async with aclosing(await Interpreter.open(server=server)) as interpreter:
+        async with aclosing(await Interpreter.open(server)) as interpreter:
             pids = [
                 int(pid)
                 for pid in (
@@ -44,7 +45,7 @@ async def test_a_fork_server_that_died_takes_its_interpreters_along_and_another_
             os.kill(server.pid, 9)
             assert "killed by SIGKILL" in await failure(interpreter, "import time; time.sleep(60)")
             await ended(pids)
-        async with aclosing(await Interpreter.open(server=server)) as interpreter:
+        async with aclosing(await Interpreter.open(server)) as interpreter:
             assert await printed(interpreter, "print(6 * 7)") == "42\n"
     finally:
         server.close()
@@ -82,14 +83,14 @@ async def test_a_child_that_does_not_start_is_told(tmp_path, server_of, old, new
     server = server_of(changed_copy(tmp_path, "zygote.py", old, new))
     seconds = 0.3 if "0.3" in reason else 30.0
     with pytest.raises(InterpreterDied, match=f"(?s){reason}"):
-        await Interpreter.open(InterpreterLimits(open_seconds=seconds), server=server)
+        await Interpreter.open(server, InterpreterLimits(open_seconds=seconds))
 
 
 async def test_a_module_that_cannot_be_imported_is_skipped_with_a_warning(caplog):
     server = ForkServer(("no_such_module",))
     try:
         await server.ready()
-        async with aclosing(await Interpreter.open(server=server)) as interpreter:
+        async with aclosing(await Interpreter.open(server)) as interpreter:
             assert await printed(interpreter, "print(6 * 7)") == "42\n"
         assert "python.preload: no_such_module: ModuleNotFoundError" in caplog.text
     finally:

@@ -4,21 +4,21 @@ from contextlib import aclosing
 
 import pytest
 
+from tests.interpreters import opened
 from tests.unit.tool_service.tools.python.interpreting import failure, folder_of
 from tool_service.tools.python.interpreter import (
-    Interpreter,
     InterpreterLimits,
 )
 
 
 async def test_too_much_memory_is_an_error_or_a_death_but_is_told():
-    async with aclosing(await Interpreter.open(InterpreterLimits(memory_bytes=512 << 20))) as interpreter:
+    async with aclosing(await opened(InterpreterLimits(memory_bytes=512 << 20))) as interpreter:
         assert "MemoryError" in await failure(interpreter, "x = bytearray(1 << 30)")
         await failure(interpreter, "x = []\nwhile True: x.append(bytearray(1 << 20))")
 
 
 async def test_too_much_cpu_time_is_a_death():
-    async with aclosing(await Interpreter.open(InterpreterLimits(cpu_seconds=1))) as interpreter:
+    async with aclosing(await opened(InterpreterLimits(cpu_seconds=1))) as interpreter:
         assert "has used its 1 seconds of CPU time" in await failure(interpreter, "while True: pass")
 
 
@@ -29,7 +29,7 @@ async def test_files_and_descriptors_are_limited(interpreter):
 
 async def test_a_fork_bomb_is_stopped():
     limits = InterpreterLimits(spare_process_count=20, group_task_count=1000)
-    async with aclosing(await Interpreter.open(limits)) as interpreter:
+    async with aclosing(await opened(limits)) as interpreter:
         statement = "import subprocess\nps = [subprocess.Popen(['sleep', '1000']) for _ in range(900)]"
         assert "BlockingIOError" in await failure(interpreter, statement)
 
@@ -69,7 +69,7 @@ async def test_a_fork_bomb_is_stopped():
     ],
 )
 async def test_the_group_and_its_folder_are_watched(limits, statement, sentence):
-    async with aclosing(await Interpreter.open(InterpreterLimits(**limits))) as interpreter:
+    async with aclosing(await opened(InterpreterLimits(**limits))) as interpreter:
         folder = await folder_of(interpreter)
         assert sentence in await failure(interpreter, f"{statement}\nimport time; time.sleep(60)")
         assert not interpreter.is_alive

@@ -55,7 +55,7 @@ def server(monkeypatch, tmp_path):
 
 async def use(server: ForkServer) -> None:
     """Opens an interpreter and has it do nothing, with children, until it is stopped."""
-    async with aclosing(await Interpreter.open(server=server)) as interpreter:
+    async with aclosing(await Interpreter.open(server)) as interpreter:
         async for _ in interpreter.run(FAMILY):
             pass
 
@@ -94,7 +94,7 @@ async def test_no_orphan_and_no_file_after_random_kills_of_workers(server, tmp_p
             task.cancel()
         results = await asyncio.gather(*tasks, return_exceptions=True)
         assert all(isinstance(result, InterpreterError | asyncio.CancelledError) for result in results), results
-    async with aclosing(await Interpreter.open(server=server)) as interpreter:
+    async with aclosing(await Interpreter.open(server)) as interpreter:
         assert "".join([str(piece) async for piece in interpreter.run("print(6 * 7)")]) == "42\n"
     await only(tmp_path, [server.pid])
     assert list(tmp_path.glob(f"{workplace.PREFIX}*")) == []
@@ -103,10 +103,10 @@ async def test_no_orphan_and_no_file_after_random_kills_of_workers(server, tmp_p
 
 SERVICE = f"""
 import asyncio
-from tool_service.tools.python.interpreter import Interpreter
+from tests.interpreters import opened
 
 async def main():
-    interpreter = await Interpreter.open()
+    interpreter = await opened()
     async for text in interpreter.run({FAMILY!r}):
         print(text, flush=True)
 

@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 
+from tests.interpreters import fork_server
 from tool_service.tools.python import selftest
 from tool_service.tools.python.corpus import CORPUS, PREAMBLE
-from tool_service.tools.python.fork_server import shared_fork_server
 from tool_service.tools.python.interpreter import Interpreter
 
 REPOSITORY = Path(__file__).parents[5]
@@ -85,11 +85,11 @@ def test_attempts_are_programs_with_names_of_their_own(part):
 )
 async def test_attempts_would_succeed_without_a_boundary(part, name):
     """That they fail says something only if they are right."""
-    server = shared_fork_server()
+    server = fork_server()
     attempt = next(attempt for attempt in CORPUS[part] if attempt.name == name)
     async with (
         selftest.a_world(server) as world,
-        aclosing(await Interpreter.open(server=server, has_boundary=False)) as interpreter,
+        aclosing(await Interpreter.open(server, has_boundary=False)) as interpreter,
     ):
         output: list[str] = []
         await selftest.tried(interpreter, attempt, world, output)

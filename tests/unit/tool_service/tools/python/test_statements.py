@@ -5,13 +5,13 @@ from contextlib import aclosing
 
 import pytest
 
+from tests.interpreters import opened
 from tests.unit.tool_service.tools.python.interpreting import (
     failure,
     folder_of,
     printed,
 )
 from tool_service.tools.python.interpreter import (
-    Interpreter,
     InterpreterDied,
     InterpreterLimits,
     StatementFailed,
@@ -32,7 +32,7 @@ async def test_the_namespace_is_main(interpreter):
 
 
 async def test_interpreters_do_not_see_each_other(interpreter):
-    async with aclosing(await Interpreter.open()) as other:
+    async with aclosing(await opened()) as other:
         await asyncio.gather(printed(interpreter, "x = 1"), printed(other, "y = 2"))
         assert "NameError: name 'x' is not defined" in await failure(other, "x")
         assert await folder_of(other) != await folder_of(interpreter)
@@ -51,7 +51,7 @@ async def test_standard_input_is_empty(interpreter):
 
 async def test_the_environment_is_bare(monkeypatch):
     monkeypatch.setenv("SECRET_TOKEN", "hunter2")
-    async with aclosing(await Interpreter.open()) as interpreter:
+    async with aclosing(await opened()) as interpreter:
         seen = await printed(interpreter, "import os, subprocess; print(dict(os.environ))")
         seen += await printed(interpreter, "_ = subprocess.run(['env'])")
         assert "hunter2" not in seen
@@ -117,7 +117,7 @@ async def test_a_repr_that_ends_the_process_is_a_death(interpreter):
 
 
 async def test_a_repr_that_prints_or_is_long_is_cut():
-    async with aclosing(await Interpreter.open(InterpreterLimits(value_chars=100))) as interpreter:
+    async with aclosing(await opened(InterpreterLimits(value_chars=100))) as interpreter:
         await printed(interpreter, "class A:\n    def __repr__(self): print('p' * 10**6); return 'r' * 10**6\nA()")
         value = await interpreter.last_value()
         assert "value cut: 1000000 characters" in value

@@ -7,16 +7,17 @@ from contextlib import aclosing, asynccontextmanager
 import pytest
 
 from examples.plain.python import python_tool as plain_tool
+from tests.interpreters import fork_server
 from tool_service.interface import Artifact, Reject, Session, Stream
 from tool_service.interface.meter import Meter
 from tool_service.interface.session import SessionState
 from tool_service.tools.python import interpreter, tool
-from tool_service.tools.python.fork_server import shared_fork_server
 from tool_service.tools.python.interpreter import SandboxUnavailable
 from tool_service.tools.python.interpreters import Interpreters
 from tool_service.tools.python.settings import PythonSettings
 
-INTERPRETERS = Interpreters(shared_fork_server())
+INTERPRETERS = Interpreters(fork_server())
+PYTHON = tool.python_tool(INTERPRETERS)
 
 
 class Completion:
@@ -32,7 +33,7 @@ class Completion:
         for piece in code:
             stream.push(piece, 0)
         stream.seal(0)
-        async with aclosing((function or tool.python.function)(code=stream, session=self._session)) as pieces:
+        async with aclosing((function or PYTHON.function)(code=stream, session=self._session)) as pieces:
             async for piece in pieces:
                 yield piece
 
@@ -55,7 +56,7 @@ async def test_what_is_printed_and_the_value_of_the_last_line(completion):
 async def test_a_statement_runs_while_the_next_one_is_being_written(completion):
     stream = Stream("code", Meter(60.0, lambda unit: None, lambda: None))
     stream.push("print('first')\n", 0)
-    pieces = tool.python.function(code=stream, session=completion._session)
+    pieces = PYTHON.function(code=stream, session=completion._session)
     async with asyncio.timeout(10), aclosing(pieces):
         first = ""
         while first != "first\n":
