@@ -11,8 +11,8 @@ import uvloop
 from decoder_service.assembly import assemble, describe, warm_up
 from decoder_service.engine.thread import EngineStoppedError
 from decoder_service.metrics import DecoderMetrics
-from decoder_service.models.loader import LoadedModel, UnsupportedModelError, load
-from decoder_service.models.store import ModelNotFoundError
+from decoder_service.models.errors import ModelNotFoundError, UnsupportedModelError
+from decoder_service.models.loader import LoadedModel, load
 from decoder_service.servicer import DecoderServicer
 from decoder_service.settings import DecoderSettings
 from protos.conveyor.decoder.v1 import decoder_pb2, decoder_pb2_grpc

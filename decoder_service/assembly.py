@@ -11,7 +11,8 @@ from decoder_service.engine.runner import ModelRunner
 from decoder_service.engine.sampler import Sampling
 from decoder_service.engine.scheduler import Scheduler
 from decoder_service.engine.thread import EngineThread
-from decoder_service.models.loader import LoadedModel, UnsupportedModelError
+from decoder_service.models.errors import UnsupportedModelError
+from decoder_service.models.loader import LoadedModel
 from decoder_service.settings import DecoderSettings
 from decoder_service.text.template import ChatTemplate
 from protos.conveyor.decoder.v1 import decoder_pb2

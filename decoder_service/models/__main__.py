@@ -6,6 +6,7 @@ import signal
 import sys
 
 from decoder_service.models import store
+from decoder_service.models.errors import ModelNotFoundError
 from protos.rpc.settings import cache_folder
 
 
@@ -19,7 +20,7 @@ def main(arguments: list[str]) -> int:
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))  # unwinds, so that nothing half made stays
     try:
         return {"list": _list, "pull": _pull, "remove": _remove}[options.command](options.name, options.json)
-    except store.ModelNotFoundError as error:
+    except ModelNotFoundError as error:
         print(f"error: {error}", file=sys.stderr)
         if options.name not in store.CATALOGUE:
             print("`conveyor models list` shows what there is.", file=sys.stderr)

@@ -7,12 +7,9 @@ from tokenizers import Tokenizer
 from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
 from transformers.utils import logging
 
-from decoder_service.models.store import ModelNotFoundError, locate
+from decoder_service.models.errors import ModelNotFoundError, UnsupportedModelError
+from decoder_service.models.store import locate
 from decoder_service.text.grammar import GrammarCompiler
-
-
-class UnsupportedModelError(Exception):
-    """The model cannot be served; the message says why."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -23,14 +23,11 @@ from pathlib import Path
 
 from tqdm import tqdm
 
+from decoder_service.models.errors import ModelNotFoundError
 from protos.rpc.settings import cache_folder
 
 MANIFEST = "conveyor-manifest.json"
 STAGES = 4
-
-
-class ModelNotFoundError(Exception):
-    """No model is to be had under this name; the message says what to do."""
 
 
 @dataclass(frozen=True, slots=True)

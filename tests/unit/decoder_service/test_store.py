@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from decoder_service.models import store
+from decoder_service.models.errors import ModelNotFoundError
 
 
 @pytest.fixture
@@ -40,7 +41,7 @@ def test_a_changed_file_is_not_intact_and_a_missing_one_not_ready(folder: Path) 
 
 
 def test_an_unknown_model_is_named_and_removing_says_whether_there_was_one(folder: Path) -> None:
-    with pytest.raises(store.ModelNotFoundError, match="nothing"):
+    with pytest.raises(ModelNotFoundError, match="nothing"):
         store.pull("nothing")
     assert store.remove(store.DEFAULT)
     assert not store.remove(store.DEFAULT)
