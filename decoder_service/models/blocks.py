@@ -37,6 +37,7 @@ _OTHER_NAMES = {
     "model.norm.weight": "output_norm.weight",
     "lm_head.weight": "output.weight",
 }
+_AT_ONCE = 1024  # blocks
 _HEADS = {"attn_q": "head_count", "attn_k": "head_count_kv"}
 
 
@@ -104,9 +105,10 @@ class GgufBlocks:
     def _rows(self, name: str) -> np.ndarray:
         rows = self.file.rows(name)
         heads = _HEADS.get(name.split(".")[-2])
-        if heads is None or not ARCHITECTURES.get(self.file.architecture):
-            return rows
-        return rows[_in_order(len(rows), int(self.file.metadata[f"{self.file.architecture}.attention.{heads}"]))]
+        if heads is not None and ARCHITECTURES.get(self.file.architecture):
+            head_count = int(self.file.metadata[f"{self.file.architecture}.attention.{heads}"])
+            rows = rows[_in_order(len(rows), head_count)]
+        return rows
 
 
 def open_blocks(path: Path) -> GgufBlocks:
@@ -125,33 +127,41 @@ def _gguf_name(name: str) -> str:
 
 def _in_order(row_count: int, head_count: int) -> np.ndarray:
     """The stored row of each row: in a head, stored row 2i + s is row i of half s."""
-    stored: np.ndarray = np.arange(row_count).reshape(head_count, -1, 2).swapaxes(1, 2).reshape(-1)
-    return stored
+    return np.arange(row_count).reshape(head_count, -1, 2).swapaxes(1, 2).reshape(-1)
 
 
-Parts = tuple[np.ndarray, np.ndarray, np.ndarray | None]
+Scales = tuple[np.ndarray, np.ndarray | None]
 
 
 @dataclass(frozen=True, slots=True)
 class _Kind:
-    """An encoding. `unpack`: blocks, uint8 [count, bytes], to codes [count, weights] and, for each group, scale and
-    minimum, float32 [count, groups]."""
+    """An encoding, as functions of its blocks, uint8 [count, bytes].
+
+    `unpack` writes their codes into uint8 [count, weights]; `scales` gives scale and minimum of each group, float32
+    [count, groups].
+    """
 
     bits: int
     group: int
-    unpack: Callable[[np.ndarray], Parts]
+    unpack: Callable[[np.ndarray, np.ndarray], None]
+    scales: Callable[[np.ndarray], Scales]
 
     def read(self, kind: str, rows: np.ndarray) -> QuantizedBlocks:
-        size = GGML_QUANT_SIZES[GGMLQuantizationType[kind]][1]
-        codes, scale, minimum = self.unpack(rows.reshape(-1, size))
+        """Unpacks rows of blocks, a few at a time, so that what is made on the way stays in the processor's cache."""
+        per_block, size = GGML_QUANT_SIZES[GGMLQuantizationType[kind]]
+        blocks = rows.reshape(-1, size)
+        codes = np.empty((len(blocks), per_block), np.uint8)
+        for at in range(0, len(blocks), _AT_ONCE):
+            self.unpack(blocks[at : at + _AT_ONCE], codes[at : at + _AT_ONCE])
+        scale, minimum = self.scales(blocks)
         shape = (len(rows), -1)
         return QuantizedBlocks(
             kind=kind,
             bits=self.bits,
             group=self.group,
-            codes=codes.reshape(shape),
+            codes=(codes.view(np.int8) if minimum is None else codes).reshape(shape),
             scale=scale.reshape(shape),
-            minimum=minimum.reshape(shape) if minimum is not None else None,
+            minimum=None if minimum is None else minimum.reshape(shape),
         )
 
 
@@ -160,61 +170,65 @@ def _float16(column: np.ndarray) -> np.ndarray:
     return np.ascontiguousarray(column).view(np.float16).astype(np.float32)
 
 
-def _nibbles(packed: np.ndarray, width: int) -> np.ndarray:
-    """The low halves of `width` bytes, then their high halves, then the next bytes: uint8 [count, 2 * bytes]."""
+def _nibbles(packed: np.ndarray, codes: np.ndarray, width: int) -> None:
+    """The low halves of `width` bytes, then their high halves, then the next bytes."""
     count, size = packed.shape
+    halves = codes.reshape(count, size // width, 2, width)
     runs = packed.reshape(count, size // width, width)
-    codes = np.empty((count, size // width, 2, width), np.uint8)
-    np.bitwise_and(runs, 15, out=codes[:, :, 0])
-    np.right_shift(runs, 4, out=codes[:, :, 1])
-    return codes.reshape(count, -1)
+    np.bitwise_and(runs, 15, out=halves[:, :, 0])
+    np.right_shift(runs, 4, out=halves[:, :, 1])
 
 
-def _q4_0(blocks: np.ndarray) -> Parts:
+def _q4_0_scales(blocks: np.ndarray) -> Scales:
     scale = _float16(blocks[:, :2])
-    return _nibbles(blocks[:, 2:], 16), scale, scale * np.float32(-8)
+    return scale, scale * np.float32(-8)
 
 
-def _q4_1(blocks: np.ndarray) -> Parts:
-    return _nibbles(blocks[:, 4:], 16), _float16(blocks[:, :2]), _float16(blocks[:, 2:4])
+def _q4_1_scales(blocks: np.ndarray) -> Scales:
+    return _float16(blocks[:, :2]), _float16(blocks[:, 2:4])
 
 
-def _q8_0(blocks: np.ndarray) -> Parts:
-    return np.ascontiguousarray(blocks[:, 2:]).view(np.int8), _float16(blocks[:, :2]), None
+def _q8_0_codes(blocks: np.ndarray, codes: np.ndarray) -> None:
+    codes[:] = blocks[:, 2:]
 
 
-def _q4_k(blocks: np.ndarray) -> Parts:
-    return _nibbles(blocks[:, 16:], 32), *_k_scales(blocks)
+def _q8_0_scales(blocks: np.ndarray) -> Scales:
+    return _float16(blocks[:, :2]), None
 
 
-def _q5_k(blocks: np.ndarray) -> Parts:
-    codes = _nibbles(blocks[:, 48:], 32)
-    fifths = (blocks[:, None, 16:48] >> np.arange(8, dtype=np.uint8)[:, None]) & 1
-    codes |= fifths.reshape(codes.shape) << 4
-    return codes, *_k_scales(blocks)
+def _q5_k_codes(blocks: np.ndarray, codes: np.ndarray) -> None:
+    _nibbles(blocks[:, 48:], codes, 32)
+    runs = codes.reshape(-1, 8, 32)
+    for run in range(8):
+        runs[:, run] |= (blocks[:, 16:48] >> run & 1) << 4
 
 
-def _k_scales(blocks: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Scale and minimum of the 8 groups: 6 bits each, packed into bytes 4 to 15 as gguf/quants.py draws them."""
+def _k_scales(blocks: np.ndarray) -> Scales:
+    """8 groups of 6 bits each, packed into bytes 4 to 15 as gguf/quants.py draws them."""
     first, second, third = blocks[:, 4:8], blocks[:, 8:12], blocks[:, 12:16]
     scales = np.concatenate([first & 63, (third & 15) | ((first >> 2) & 48)], axis=1)
     minimums = np.concatenate([second & 63, (third >> 4) | ((second >> 2) & 48)], axis=1)
     return _float16(blocks[:, :2]) * scales, -(_float16(blocks[:, 2:4]) * minimums)
 
 
-def _q6_k(blocks: np.ndarray) -> Parts:
-    codes = _nibbles(blocks[:, :128], 64)
-    highs = (blocks[:, 128:192].reshape(-1, 2, 1, 32) >> np.arange(0, 8, 2, dtype=np.uint8)[:, None]) & 3
-    codes |= highs.reshape(codes.shape) << 4
-    scale = _float16(blocks[:, 208:]) * np.ascontiguousarray(blocks[:, 192:208]).view(np.int8)
-    return codes.view(np.int8) - np.int8(32), scale, None
+def _q6_k_codes(blocks: np.ndarray, codes: np.ndarray) -> None:
+    _nibbles(blocks[:, :128], codes, 64)
+    runs, highs = codes.reshape(-1, 2, 4, 32), blocks[:, 128:192].reshape(-1, 2, 32)
+    for run in range(4):
+        runs[:, :, run] |= (highs >> 2 * run & 3) << 4
+    signed = codes.view(np.int8)
+    signed -= 32
+
+
+def _q6_k_scales(blocks: np.ndarray) -> Scales:
+    return _float16(blocks[:, 208:]) * np.ascontiguousarray(blocks[:, 192:208]).view(np.int8), None
 
 
 _KINDS = {
-    "Q4_0": _Kind(4, 32, _q4_0),
-    "Q4_1": _Kind(4, 32, _q4_1),
-    "Q4_K": _Kind(4, 32, _q4_k),
-    "Q5_K": _Kind(5, 32, _q5_k),
-    "Q6_K": _Kind(6, 16, _q6_k),
-    "Q8_0": _Kind(8, 32, _q8_0),
+    "Q4_0": _Kind(4, 32, lambda blocks, codes: _nibbles(blocks[:, 2:], codes, 16), _q4_0_scales),
+    "Q4_1": _Kind(4, 32, lambda blocks, codes: _nibbles(blocks[:, 4:], codes, 16), _q4_1_scales),
+    "Q4_K": _Kind(4, 32, lambda blocks, codes: _nibbles(blocks[:, 16:], codes, 32), _k_scales),
+    "Q5_K": _Kind(5, 32, _q5_k_codes, _k_scales),
+    "Q6_K": _Kind(6, 16, _q6_k_codes, _q6_k_scales),
+    "Q8_0": _Kind(8, 32, _q8_0_codes, _q8_0_scales),
 }
