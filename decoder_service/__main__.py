@@ -11,7 +11,7 @@ import uvloop
 from decoder_service.assembly import assemble, describe, warm_up
 from decoder_service.engine.thread import EngineStoppedError
 from decoder_service.metrics import DecoderMetrics
-from decoder_service.models.errors import ModelNotFoundError, UnsupportedModelError
+from decoder_service.models.errors import ModelError
 from decoder_service.models.loader import LoadedModel, load
 from decoder_service.servicer import DecoderServicer
 from decoder_service.settings import DecoderSettings
@@ -61,7 +61,7 @@ def main() -> int:
     except EngineStoppedError:
         log.error("stopped", cause="the engine has failed")
         return 1
-    except (OSError, ModelNotFoundError, UnsupportedModelError) as error:
+    except (OSError, ModelError) as error:
         log.error("cannot start", cause=str(error))
         return 1
     return 0

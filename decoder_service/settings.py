@@ -5,7 +5,7 @@ from typing import ClassVar
 from pydantic import Field
 from pydantic_settings import SettingsConfigDict
 
-from decoder_service.models.store import DEFAULT
+from decoder_service.models.catalogue import DEFAULT
 from protos.rpc.settings import Address, HttpAddress, ServiceSettings
 
 

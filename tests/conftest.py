@@ -7,8 +7,8 @@ os.environ.setdefault("GRPC_ENABLE_FORK_SUPPORT", "0")  # as tool_service/__init
 
 import pytest
 
+from decoder_service.models.catalogue import DEFAULT
 from decoder_service.models.loader import LoadedModel, load
-from decoder_service.models.store import DEFAULT
 
 # A run in the background of a shell comes with Ctrl-C ignored, and so would every process that a test starts.
 signal.signal(signal.SIGINT, signal.default_int_handler)

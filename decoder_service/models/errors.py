@@ -15,6 +15,10 @@ class ModelNotFoundError(ModelError):
     """No model is to be had under this name."""
 
 
+class NoRoomError(ModelError):
+    """There is too little room on the disk."""
+
+
 class DamagedModelError(ModelError):
     """A file of the model is cut, changed, or of another kind."""
 

