@@ -89,10 +89,12 @@ class GgufBlocks:
         return kind.read(tensor.kind, self._rows(tensor.name)) if kind is not None else None
 
     def floats(self, name: str) -> np.ndarray:
-        """Any weight, bias or norm, float32 in its shape. Raises KeyError where the file has no such tensor."""
+        """Any weight, bias or norm, float32 in its shape, the caller's own. Raises KeyError where the file has none."""
         tensor = self.file.tensors[self._tensor_name(name)]
-        weights: np.ndarray = dequantize(self._rows(tensor.name), GGMLQuantizationType[tensor.kind])
-        return weights.reshape(tensor.shape)
+        rows, kind = self._rows(tensor.name), _KINDS.get(tensor.kind)
+        if kind is not None:
+            return kind.read(tensor.kind, rows).dequantized()
+        return np.array(dequantize(rows, GGMLQuantizationType[tensor.kind]), np.float32).reshape(tensor.shape)
 
     def _tensor_name(self, name: str) -> str:
         found = _gguf_name(name)  # empty where there is none

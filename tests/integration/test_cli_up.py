@@ -11,6 +11,7 @@ import pytest
 from typer.testing import CliRunner
 
 from decoder_service.models.__main__ import main as pull_models
+from decoder_service.models.catalogue import DEFAULT
 from gateway.cli.app import app
 from gateway.cli.processes import free_addresses
 
@@ -207,6 +208,17 @@ def test_pulling_can_be_interrupted(capsys, monkeypatch):
     monkeypatch.setattr("decoder_service.models.store.pull", interrupted)
     assert pull_models(["pull"]) == 130
     assert capsys.readouterr().err == "cancelled\n"
+
+
+async def test_removing_is_the_decoders_own_command(tmp_path):
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-c", CONVEYOR, "models", "remove", DEFAULT, "--yes", "--json"),
+        cwd=ROOT,
+        env={"PATH": "/usr/bin:/bin", "CONVEYOR_CACHE": str(tmp_path)},
+        stdout=PIPE,
+    )
+    output, _ = await process.communicate()
+    assert (process.returncode, json.loads(output)) == (0, {"name": DEFAULT, "removed": False})
 
 
 def test_without_the_decoder_models_says_so(monkeypatch):
