@@ -60,6 +60,13 @@ def test_every_weight_of_the_model_is_what_transformers_loads(blocks: GgufBlocks
             np.testing.assert_array_equal(linear.dequantized(), weight.numpy(), err_msg=name)
 
 
+def test_an_architecture_whose_names_are_not_known_has_no_blocks(
+    blocks: GgufBlocks, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(blocks.file.metadata, "general.architecture", "mamba")
+    assert not blocks.is_known and blocks.linear("model.layers.0.mlp.up_proj.weight") is None
+
+
 def test_a_tensor_that_is_not_there_is_named(blocks: GgufBlocks) -> None:
     for name in ("model.layers.99.mlp.up_proj.weight", "model.layers.0.mlp.nothing.weight", "nothing"):
         with pytest.raises(KeyError, match=f"no tensor for {name}"):

@@ -3,7 +3,9 @@
 import json
 import os
 import shutil
+import time
 from pathlib import Path
+from threading import Thread
 
 import pytest
 
@@ -109,6 +111,28 @@ def test_what_killed_processes_left_behind_is_swept(index: Path) -> None:
         (folder.parent / left / "deep").mkdir(parents=True)
     store.pull(NAME)
     assert not [path for path in folder.parent.iterdir() if "abc" in path.name]
+
+
+def test_of_two_that_pull_at_once_the_second_waits_and_finds_it_made(
+    index: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made: list[object] = []
+    make = store._make
+    monkeypatch.setattr(store, "_make", lambda *arguments: made.append(arguments) or make(*arguments))
+    store.folder_of(NAME).parent.mkdir(parents=True)
+    with store._alone_with(NAME):
+        pulling = [Thread(target=store.pull, args=[NAME], daemon=True) for _ in range(2)]
+        for thread in pulling:
+            thread.start()
+        deadline = time.monotonic() + 10
+        said = ""
+        while said.count("waiting for it") < 2 and time.monotonic() < deadline:
+            time.sleep(0.01)
+            said += capsys.readouterr().err
+        assert not made
+    for thread in pulling:
+        thread.join(10)
+    assert store.is_intact(NAME) and len(made) == 1
 
 
 def test_removing_says_whether_there_was_a_model_and_takes_what_a_pull_has_begun(folder: Path) -> None:
