@@ -1,16 +1,22 @@
 """Puts a loaded model, the engine and the text side together."""
 
 import grpc
+import structlog
+import torch
 
 from decoder_service.completion import Decoder
 from decoder_service.engine.engine import Engine
 from decoder_service.engine.kv_cache import token_bytes
 from decoder_service.engine.messages import TurnSpec
 from decoder_service.engine.pages import PAGE_TOKENS, PageBudget
-from decoder_service.engine.runner import ModelRunner
+from decoder_service.engine.runner import ModelRunner, ModuleRunner
 from decoder_service.engine.sampler import Sampling
 from decoder_service.engine.scheduler import Scheduler
 from decoder_service.engine.thread import EngineThread
+from decoder_service.forward.architecture import NotLeanError, architecture_of
+from decoder_service.forward.kernels import open_kernels
+from decoder_service.forward.runner import LeanRunner
+from decoder_service.forward.weights import Precision, weights_of
 from decoder_service.models.errors import UnsupportedModelError
 from decoder_service.models.loader import LoadedModel
 from decoder_service.settings import DecoderSettings
@@ -19,6 +25,8 @@ from protos.conveyor.decoder.v1 import decoder_pb2
 from protos.conveyor.tool.v1 import tool_pb2_grpc
 
 WARM_UP = "Hello"
+
+log = structlog.get_logger()
 
 
 def assemble(settings: DecoderSettings, loaded: LoadedModel, tools: grpc.aio.Channel) -> Decoder:
@@ -30,7 +38,8 @@ def assemble(settings: DecoderSettings, loaded: LoadedModel, tools: grpc.aio.Cha
             f"kv_cache_gib = {settings.kv_cache_gib} holds no page of {loaded.name}; give it more"
         )
     scheduler = Scheduler(PageBudget(pages), settings.max_running, settings.prefill_chunk)
-    engine = Engine(ModelRunner(loaded.model, pages), scheduler, loaded.backend_tokenizer, loaded.end_tokens, context)
+    runner = runner_of(settings, loaded, pages, context)
+    engine = Engine(runner, scheduler, loaded.backend_tokenizer, loaded.end_tokens, context)
     thread = EngineThread(engine, settings.max_running + settings.max_waiting)
     thread.start()
     return Decoder(
@@ -40,6 +49,30 @@ def assemble(settings: DecoderSettings, loaded: LoadedModel, tools: grpc.aio.Cha
         tools=tool_pb2_grpc.ToolServiceStub(tools),
         context=context,
     )
+
+
+def runner_of(settings: DecoderSettings, loaded: LoadedModel, pages: int, context: int) -> ModelRunner:
+    """The fastest way to run this model here."""
+    model = loaded.model
+    try:
+        architecture = architecture_of(model.config)
+        kernels = open_kernels(architecture, model.dtype)
+    except NotLeanError as reason:
+        log.warning("transformers' modules run the model, which is slower", model=loaded.name, reason=str(reason))
+        return ModuleRunner(model, pages)
+    precision = Precision(model.dtype, _bits(settings, loaded))
+    weights = weights_of(model, architecture, precision, loaded.blocks, context)
+    return LeanRunner(architecture, weights, kernels, pages, settings.max_running + settings.prefill_chunk)
+
+
+def _bits(settings: DecoderSettings, loaded: LoadedModel) -> int | None:
+    """Few bits pay with bfloat16 only: in float32 one wants every token as transformers would have it."""
+    if settings.quantization == "auto":
+        in_four = loaded.blocks is not None and loaded.blocks.is_known and loaded.model.dtype == torch.bfloat16
+        return 4 if in_four else None
+    if settings.quantization != "none" and loaded.model.dtype != torch.bfloat16:
+        raise UnsupportedModelError(f"quantization = {settings.quantization} needs dtype = bfloat16")
+    return {"none": None, "int8": 8, "int4": 4}[settings.quantization]
 
 
 def describe(settings: DecoderSettings, loaded: LoadedModel, decoder: Decoder) -> decoder_pb2.GetModelResponse:

@@ -1,6 +1,6 @@
 """What the decoder can be told."""
 
-from typing import ClassVar
+from typing import ClassVar, Literal
 
 from pydantic import Field
 from pydantic_settings import SettingsConfigDict
@@ -20,6 +20,9 @@ class DecoderSettings(ServiceSettings):
     metrics_address: HttpAddress = Field("127.0.0.1:8081", description="where to serve /metrics; empty: nowhere")
     model: str = Field(DEFAULT, description="catalogue name, directory that from_pretrained reads, or hub name")
     dtype: str = Field("auto", pattern="^(auto|float32|bfloat16)$", description="of weights and activations")
+    quantization: Literal["auto", "none", "int8", "int4"] = Field(
+        "auto", description="bits of the weights in steps of few tokens; auto: those of the model's file"
+    )
     threads: int = Field(0, ge=0, le=1024, description="threads of a forward pass; 0: all cores but one, for the tools")
     max_running: int = Field(32, ge=1, le=1024, description="sequences in a batch")
     max_waiting: int = Field(128, ge=0, le=100_000, description="sequences beyond those in the batch; then OVERLOADED")

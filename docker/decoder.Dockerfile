@@ -21,12 +21,21 @@ COPY requirements/lock.txt ./
 COPY --from=requirements /build/requirements.txt ./
 RUN pip install --no-cache-dir ${PIP_EXTRA} -c lock.txt -r requirements.txt
 
+# The kernels for every processor that the image may meet; the compiler stays behind.
+FROM dependencies AS kernels
+RUN apt-get update && apt-get install --yes --no-install-recommends g++ && rm -rf /var/lib/apt/lists/*
+WORKDIR /app
+COPY protos protos
+COPY decoder_service decoder_service
+RUN python -m decoder_service.forward.kernels /kernels
+
 FROM python:3.11-slim-bookworm
 RUN useradd --uid 10001 --no-create-home --home-dir /tmp conveyor && install -d -o conveyor -g conveyor /cache
 COPY --from=dependencies /opt/venv /opt/venv
 WORKDIR /app
 COPY protos protos
 COPY decoder_service decoder_service
+COPY --from=kernels /kernels decoder_service/forward
 RUN python -m compileall -q .
 ENV PATH=/opt/venv/bin:$PATH PYTHONUNBUFFERED=1 HOME=/tmp \
     CONVEYOR_CACHE=/cache \

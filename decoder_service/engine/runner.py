@@ -1,25 +1,43 @@
 """Runs the model: tokens of some sequences in, logits of their last tokens out."""
 
+from collections.abc import Sequence as Several
+from typing import Protocol
+
 import torch
 from transformers import PreTrainedModel
 
 from decoder_service.engine.kv_cache import KVPool, PagedPass
-from decoder_service.engine.sequence import Sequence
+from decoder_service.engine.sequence import Piece, Sequence
 
 
-class ModelRunner:
-    """transformers' own modules over the paged pool."""
+class ModelRunner(Protocol):
+    """What the engine asks of a model."""
+
+    def run(self, pieces: Several[Piece]) -> torch.Tensor:
+        """Runs the next tokens of each piece, one step for all, and counts them as cached.
+
+        Returns float32 logits `[pieces, vocabulary]` of the last token run of each.
+        """
+        ...
+
+
+class ModuleRunner:
+    """transformers' own modules over the paged pool: any causal language model, more slowly."""
 
     def __init__(self, model: PreTrainedModel, pages: int) -> None:
         self._model = model
         self._pool = KVPool(model.config, pages, model.dtype)
 
     @torch.inference_mode()
-    def run(self, sequences: list[Sequence], count: int) -> torch.Tensor:
-        """Runs the next `count` tokens of each sequence and counts them as cached.
+    def run(self, pieces: Several[Piece]) -> torch.Tensor:
+        """As `ModelRunner`: a pass for the pieces of each length."""
+        rows: dict[int, torch.Tensor] = {}
+        for count in {piece.count for piece in pieces}:
+            places = [place for place, piece in enumerate(pieces) if piece.count == count]
+            rows |= zip(places, self._pass([pieces[place].sequence for place in places], count), strict=True)
+        return torch.stack([rows[place] for place in range(len(pieces))])
 
-        Returns float32 logits `[batch, vocabulary]` of the last token run of each.
-        """
+    def _pass(self, sequences: list[Sequence], count: int) -> torch.Tensor:
         step = PagedPass(self._pool, sequences, count)
         tokens = [sequence.tokens[sequence.cached : sequence.cached + count] for sequence in sequences]
         output = self._model(

@@ -10,11 +10,12 @@
   others by one chunk at most.
 """
 
+import itertools
 from collections import deque
 from dataclasses import dataclass
 
 from decoder_service.engine.pages import PageBudget, pages_for
-from decoder_service.engine.sequence import Sequence, State
+from decoder_service.engine.sequence import Piece, Sequence, State
 
 FIRST_CHUNK = 64
 LEAST_CHUNK = 16
@@ -23,14 +24,12 @@ CHUNK_SECONDS = 0.1
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """One step. `prefill` runs its next `chunk` tokens, each of `decode` its last one."""
+    """One step: who decodes, then a chunk of a prompt."""
 
-    prefill: Sequence | None
-    chunk: int
-    decode: tuple[Sequence, ...]
+    pieces: tuple[Piece, ...]
 
     def __bool__(self) -> bool:
-        return self.prefill is not None or bool(self.decode)
+        return bool(self.pieces)
 
 
 class Scheduler:
@@ -99,9 +98,10 @@ class Scheduler:
         """Admits whom it can, then says what the next step runs. Empty when there is nothing to do."""
         while self._admit_next():
             pass
-        prefill = next((sequence for sequence in self._running if sequence.uncached > 1), None)
-        chunk = min(prefill.uncached, self._prefill_chunk) if prefill else 0
-        return Plan(prefill, chunk, tuple(sequence for sequence in self._running if sequence.uncached == 1))
+        decoding = [Piece(sequence, 1) for sequence in self._running if sequence.uncached == 1]
+        prompts = (sequence for sequence in self._running if sequence.uncached > 1)
+        chunks = [Piece(each, min(each.uncached, self._prefill_chunk)) for each in itertools.islice(prompts, 1)]
+        return Plan((*decoding, *chunks))
 
     def _admit_next(self) -> bool:
         queue = self._returning or self._waiting

@@ -38,3 +38,11 @@ class Sequence:
     def uncached(self) -> int:
         """Tokens that must still be run through the model."""
         return len(self.tokens) - self.cached
+
+
+@dataclass(frozen=True, slots=True)
+class Piece:
+    """A sequence's part of one step: its next `count` tokens, 1 while it decodes."""
+
+    sequence: Sequence
+    count: int

@@ -7,8 +7,9 @@ from tokenizers import Tokenizer
 from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
 from transformers.utils import logging
 
+from decoder_service.models.blocks import GgufBlocks, open_blocks
 from decoder_service.models.errors import ModelNotFoundError, UnsupportedModelError
-from decoder_service.models.store import locate
+from decoder_service.models.store import gguf_of, locate
 from decoder_service.text.grammar import GrammarCompiler
 
 
@@ -22,6 +23,7 @@ class LoadedModel:
     end_tokens: frozenset[int]
     context: int
     grammars: GrammarCompiler
+    blocks: GgufBlocks | None = None  # of the file that it was made of, where that holds some
 
     @property
     def backend_tokenizer(self) -> Tokenizer:
@@ -52,7 +54,13 @@ def load(name: str, dtype: str) -> LoadedModel:
         end_tokens=end_tokens,
         context=model.config.max_position_embeddings,
         grammars=GrammarCompiler(tokenizer, end_tokens),
+        blocks=_blocks(name),
     )
+
+
+def _blocks(name: str) -> GgufBlocks | None:
+    gguf = gguf_of(name)
+    return open_blocks(gguf) if gguf is not None else None
 
 
 def _dtype(name: str) -> torch.dtype:

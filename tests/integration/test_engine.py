@@ -8,14 +8,16 @@ from collections.abc import AsyncIterator
 import pytest
 import torch
 
+from decoder_service.assembly import runner_of
 from decoder_service.engine.engine import Engine
 from decoder_service.engine.messages import Decoded, Output, TurnBegan, TurnEnded, TurnSpec
 from decoder_service.engine.pages import PAGE_TOKENS, PageBudget
-from decoder_service.engine.runner import ModelRunner
+from decoder_service.engine.runner import ModelRunner, ModuleRunner
 from decoder_service.engine.sampler import Sampling
 from decoder_service.engine.scheduler import Scheduler
 from decoder_service.engine.thread import EngineOverloadedError, EngineThread, SequenceFailedError, SequenceHandle
 from decoder_service.models.loader import LoadedModel
+from decoder_service.settings import DecoderSettings
 from decoder_service.text.stops import TurnStop
 from decoder_service.text.template import ChatTemplate, Message
 
@@ -24,19 +26,28 @@ pytestmark = pytest.mark.timeout(240)  # the first test may have to convert the 
 QUESTIONS = [f"Tell me {'very ' * number}shortly about the number {number}." for number in range(20)]
 
 
-def start(model: LoadedModel, *, pages: int = 2000, max_running: int = 8, max_sequences: int = 64) -> EngineThread:
+def start(
+    model: LoadedModel,
+    *,
+    pages: int = 2000,
+    max_running: int = 8,
+    max_sequences: int = 64,
+    runner: ModelRunner | None = None,
+) -> EngineThread:
     scheduler = Scheduler(PageBudget(pages), max_running, prefill_chunk=16)
-    engine = Engine(
-        ModelRunner(model.model, pages), scheduler, model.backend_tokenizer, model.end_tokens, pages * PAGE_TOKENS
-    )
+    context = pages * PAGE_TOKENS
+    runner = runner or runner_of(DecoderSettings(), model, pages, min(context, model.context))
+    engine = Engine(runner, scheduler, model.backend_tokenizer, model.end_tokens, context)
     thread = EngineThread(engine, max_sequences)
     thread.start()
     return thread
 
 
 @pytest.fixture
-async def engine(model: LoadedModel) -> AsyncIterator[EngineThread]:
-    thread = start(model)
+async def engine(request: pytest.FixtureRequest, model: LoadedModel) -> AsyncIterator[EngineThread]:
+    """With the runner that the service takes, or, where the test asks for it, transformers' modules."""
+    modules = getattr(request, "param", "lean") == "modules"
+    thread = start(model, runner=ModuleRunner(model.model, 2000) if modules else None)
     yield thread
     await thread.stop()
 
@@ -76,6 +87,7 @@ def is_greedy(model: LoadedModel, prompt: list[int], tokens: list[int], count: i
     return logits.argmax(-1).tolist() == tokens and [*ends, count][0] == len(tokens)
 
 
+@pytest.mark.parametrize("engine", ["lean", "modules"], indirect=True)
 async def test_greedy_equals_transformers_for_prompts_that_join_and_leave(
     model: LoadedModel, engine: EngineThread
 ) -> None:

@@ -1,0 +1,152 @@
+"""The kernels of `kernels.cpp`, built when they are first needed.
+
+A compiled library is looked for beside this file, where an image's build puts it, and in the cache folder; if there is
+none and the machine has a C++ compiler, it is built into the cache folder, which takes a few seconds. Its name holds a
+hash of the source, so that a change makes another. `python -m decoder_service.forward.kernels FOLDER` builds those for
+all processors of this machine's family.
+"""
+
+import ctypes
+import hashlib
+import os
+import platform
+import shutil
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+import structlog
+import torch
+
+from decoder_service.forward.architecture import Architecture, NotLeanError
+from protos.rpc.settings import cache_folder
+
+SOURCE = Path(__file__).with_name("kernels.cpp")
+BUILD_SECONDS = 120.0
+# Not -ffast-math when linking: it would have every thread of the process flush denormal numbers to zero.
+COMPILE = ["-std=c++17", "-O3", "-fPIC", "-fopenmp", "-ffast-math", "-fno-finite-math-only", "-Wno-psabi"]
+X86_LEVELS = {  # of the x86-64 psABI, with what each needs of /proc/cpuinfo
+    "x86-64-v4": {"avx512f", "avx512bw", "avx512cd", "avx512dq", "avx512vl"},
+    "x86-64-v3": {"avx2", "bmi2", "f16c", "fma"},
+}
+NAMES = {torch.float32: "float32", torch.bfloat16: "bfloat16"}
+
+log = structlog.get_logger()
+
+_P, _I, _F = ctypes.c_void_p, ctypes.c_int64, ctypes.c_float
+_ADD_NORM = (_P, _P, _P, _P, _I, _I, _F)
+_GATE = (_P, _P, _I, _I)
+_ATTEND = (_P, _P, _P, _P, _I, _P, _P, _P, _P, _P, _I, _I, _I, _I, _F)
+
+
+class Kernels:
+    """The kernels for one model and dtype. All take addresses of contiguous tensors; `rows` are tokens of a step."""
+
+    def __init__(self, library: ctypes.CDLL, architecture: Architecture, dtype: torch.dtype) -> None:
+        self._add_norm = _function(library, f"add_norm_{NAMES[dtype]}", _ADD_NORM)
+        self._gate = _function(library, f"gate_{NAMES[dtype]}", _GATE)
+        self._attend = _function(library, f"attend_{NAMES[dtype]}", _ATTEND)
+        self._hidden, self._intermediate = architecture.hidden, architecture.intermediate
+        self._epsilon = architecture.epsilon
+        self._heads = (architecture.query_heads, architecture.kv_heads, architecture.head_dim)
+        self._scale = architecture.head_dim**-0.5
+
+    def add_norm(self, residual: int, delta: int | None, weight: int, out: int, rows: int) -> None:
+        """Adds `delta` to the float32 `residual`, and writes its RMS norm times the float32 `weight`."""
+        self._add_norm(residual, delta, weight, out, rows, self._hidden, self._epsilon)
+
+    def gate(self, gate_up: int, out: int, rows: int) -> None:
+        """silu(gate) * up of `[rows, 2 * intermediate]`."""
+        self._gate(gate_up, out, rows, self._intermediate)
+
+    def attend(
+        self,
+        qkv: int,
+        angles: tuple[int, int],
+        tables: tuple[int, int],
+        sequences: int,
+        positions: int,
+        pool: tuple[int, int],
+        out: int,
+        rows: int,
+    ) -> None:
+        """Rotates queries and keys, stores keys and values in their pages, attends.
+
+        `angles`: cosines and sines, float32 `[context, head_dim / 2]`. `tables`: pages of each sequence, int32
+        `[sequences, width]`, and their width. `sequences` and `positions`: of each row, int32. `pool`: a layer's keys
+        `[pages, kv_heads, head_dim, 16]` and values `[pages, kv_heads, 16, head_dim]`.
+        """
+        self._attend(qkv, *angles, *tables, sequences, positions, *pool, out, rows, *self._heads, self._scale)
+
+
+def open_kernels(architecture: Architecture, dtype: torch.dtype) -> Kernels:
+    """The kernels, built if need be. Raises NotLeanError where this machine has none and cannot build them."""
+    if dtype not in NAMES:
+        raise NotLeanError(f"there are no kernels for {dtype}")
+    levels = _levels()
+    if not levels:
+        raise NotLeanError("there are no kernels for this processor")
+    return Kernels(ctypes.CDLL(str(_library(levels[0]))), architecture, dtype)
+
+
+def build(level: str, folder: Path) -> Path:
+    """Compiles for a level of the processor's family into a folder. Raises NotLeanError."""
+    compiler = os.environ.get("CXX") or shutil.which("g++") or shutil.which("c++")
+    if compiler is None:
+        raise NotLeanError("the kernels are not built, and there is no C++ compiler: install g++")
+    folder.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=folder, prefix=".kernels-") as made:
+        compiled, linked = Path(made, "kernels.o"), Path(made, "kernels.so")
+        _run([compiler, "-c", *COMPILE, *_machine(level), str(SOURCE), "-o", str(compiled)])
+        _run([compiler, "-shared", "-fopenmp", str(compiled), "-o", str(linked)])
+        return linked.replace(folder / _file_name(level))
+
+
+def _library(level: str) -> Path:
+    own, cached = SOURCE.with_name(_file_name(level)), cache_folder() / "kernels" / _file_name(level)
+    for path in (own, cached):
+        if path.exists():
+            return path
+    log.info("building kernels", level=level, folder=str(cached.parent))
+    try:
+        return build(level, cached.parent)
+    except OSError as error:
+        raise NotLeanError(f"the kernels cannot be built: {error}") from error
+
+
+def _levels() -> list[str]:
+    """What this processor runs, the best first."""
+    if platform.machine() != "x86_64":
+        return [platform.machine()]
+    flags = set(Path("/proc/cpuinfo").read_text().partition("\nflags")[2].partition("\n")[0].split())
+    return [level for level, needed in X86_LEVELS.items() if needed <= flags]
+
+
+def _machine(level: str) -> list[str]:
+    return [f"-march={level}", "-mprefer-vector-width=512"] if level in X86_LEVELS else []
+
+
+def _file_name(level: str) -> str:
+    digest = hashlib.sha256(SOURCE.read_bytes() + repr(COMPILE).encode()).hexdigest()[:12]
+    return f"kernels-{level}-{digest}.so"
+
+
+def _run(command: list[str]) -> None:
+    try:
+        subprocess.run(command, check=True, capture_output=True, text=True, timeout=BUILD_SECONDS)
+    except subprocess.CalledProcessError as error:
+        raise NotLeanError(f"the kernels cannot be built: {error.stderr.strip().splitlines()[0]}") from error
+    except subprocess.TimeoutExpired as error:
+        raise NotLeanError(f"the kernels could not be built within {BUILD_SECONDS:g} s") from error
+
+
+def _function(library: ctypes.CDLL, name: str, arguments: tuple[type, ...]) -> "ctypes._NamedFuncPointer":
+    function = getattr(library, name)
+    function.argtypes, function.restype = arguments, None
+    return function  # type: ignore[no-any-return]
+
+
+if __name__ == "__main__":
+    for each in X86_LEVELS if platform.machine() == "x86_64" else _levels():
+        print(build(each, Path(sys.argv[1])))

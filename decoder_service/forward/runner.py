@@ -1,0 +1,108 @@
+"""Runs a step: tokens of some sequences in, logits of their last tokens out.
+
+All tokens of a step lie one after the other, whatever their sequences: the projections see rows, and only attention
+looks at whose they are. Between two products there is one call of a kernel, over buffers that are made once.
+"""
+
+from collections.abc import Sequence as Several
+
+import numpy as np
+import torch
+
+from decoder_service.engine.pages import PAGE_TOKENS
+from decoder_service.engine.sequence import Piece
+from decoder_service.forward.architecture import Architecture
+from decoder_service.forward.kernels import Kernels
+from decoder_service.forward.weights import Weights
+
+
+class LeanRunner:
+    """The lean forward pass over a pool of `pages` pages; `most_rows`: tokens of a step."""
+
+    def __init__(
+        self,
+        architecture: Architecture,
+        weights: Weights,
+        kernels: Kernels,
+        pages: int,
+        most_rows: int,
+    ) -> None:
+        self._architecture = architecture
+        self._weights = weights
+        self._kernels = kernels
+        dtype = weights.embedding.dtype
+        self._angles = (weights.cosines.data_ptr(), weights.sines.data_ptr())
+        shape = (architecture.layers, pages, architecture.kv_heads, architecture.head_dim * PAGE_TOKENS)
+        # Zeros are not touched until a page is first written, so memory is taken as it is needed.
+        self._keys, self._values = torch.zeros(shape, dtype=dtype), torch.zeros(shape, dtype=dtype)
+        self._pool = [(self._keys[n].data_ptr(), self._values[n].data_ptr()) for n in range(architecture.layers)]
+        self._residual = torch.empty(most_rows, architecture.hidden)
+        self._normed = torch.empty(most_rows, architecture.hidden, dtype=dtype)
+        self._attended = torch.empty(most_rows, architecture.query_heads * architecture.head_dim, dtype=dtype)
+        self._gated = torch.empty(most_rows, architecture.intermediate, dtype=dtype)
+
+    @torch.inference_mode()
+    def run(self, pieces: Several[Piece]) -> torch.Tensor:
+        """Runs the next tokens of each piece and counts them as cached.
+
+        Returns float32 logits `[pieces, vocabulary]` of the last token run of each.
+        """
+        step = _Step(pieces)
+        self._residual[: step.rows] = self._weights.embedding[step.tokens]
+        self._layers(step)
+        for piece in pieces:
+            piece.sequence.cached += piece.count
+        last = self._normed[step.last] if step.rows > len(pieces) else self._normed[: step.rows]
+        return self._weights.head(last).float()
+
+    def _layers(self, step: "_Step") -> None:
+        rows, kernels = step.rows, self._kernels
+        normed, attended, gated = self._normed[:rows], self._attended[:rows], self._gated[:rows]
+        residual, x, a, g = (each.data_ptr() for each in (self._residual, normed, attended, gated))
+        delta: torch.Tensor | None = None
+        for layer, pool in zip(self._weights.layers, self._pool, strict=True):
+            kernels.add_norm(residual, _address(delta), layer.attention_norm.data_ptr(), x, rows)
+            qkv = layer.qkv(normed)
+            kernels.attend(qkv.data_ptr(), self._angles, step.tables, step.sequences, step.positions, pool, a, rows)
+            delta = layer.output(attended)
+            kernels.add_norm(residual, delta.data_ptr(), layer.mlp_norm.data_ptr(), x, rows)
+            gate_up = layer.gate_up(normed)
+            kernels.gate(gate_up.data_ptr(), g, rows)
+            delta = layer.down(gated)
+        kernels.add_norm(residual, _address(delta), self._weights.norm.data_ptr(), x, rows)
+
+
+class _Step:
+    """Which tokens a step runs and where they belong, as the kernels take it. Owns the memory behind its addresses."""
+
+    def __init__(self, pieces: Several[Piece]) -> None:
+        counts = [piece.count for piece in pieces]
+        self.rows = sum(counts)
+        self.tokens = torch.tensor([token for piece in pieces for token in _tokens(piece)])
+        self.last = torch.tensor(counts).cumsum(0) - 1
+        starts = [piece.sequence.cached for piece in pieces]
+        self._positions = np.concatenate(
+            [np.arange(start, start + count, dtype=np.int32) for start, count in zip(starts, counts, strict=True)]
+        )
+        self._sequences = np.repeat(np.arange(len(pieces), dtype=np.int32), counts)
+        self._tables = _tables(pieces)
+        self.positions, self.sequences = self._positions.ctypes.data, self._sequences.ctypes.data
+        self.tables = (self._tables.ctypes.data, self._tables.shape[1])
+
+
+def _tokens(piece: Piece) -> list[int]:
+    cached = piece.sequence.cached
+    return piece.sequence.tokens[cached : cached + piece.count]
+
+
+def _tables(pieces: Several[Piece]) -> "np.ndarray[tuple[int, int], np.dtype[np.int32]]":
+    """The pages that each sequence's tokens lie in, `[sequences, most pages of one]`."""
+    used = [-(-(piece.sequence.cached + piece.count) // PAGE_TOKENS) for piece in pieces]
+    tables = np.zeros((len(pieces), max(used)), dtype=np.int32)
+    for row, (piece, count) in enumerate(zip(pieces, used, strict=True)):
+        tables[row, :count] = piece.sequence.pages[:count]
+    return tables
+
+
+def _address(tensor: torch.Tensor | None) -> int | None:
+    return None if tensor is None else tensor.data_ptr()

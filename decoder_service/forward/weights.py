@@ -1,0 +1,146 @@
+"""A model's weights as the lean forward pass reads them: projections that share an input fused, packed, in few bits.
+
+They come from transformers' modules, which have read the checkpoint; 4-bit codes come from the blocks of the GGUF file
+that the checkpoint was made of, where there is one, so that nothing is rounded twice.
+"""
+
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from transformers import PreTrainedModel
+
+from decoder_service.forward.architecture import Architecture
+from decoder_service.forward.linear import GROUP, ByRows, DenseLinear, Int4Linear, Int8Linear, Linear, settle
+from decoder_service.models.blocks import GgufBlocks
+
+MOST_CODE = 15  # of 4 bits
+TINY = 1e-12
+FEWEST_BITS = 4
+PROJECTIONS = {
+    "qkv": ("self_attn.q_proj", "self_attn.k_proj", "self_attn.v_proj"),
+    "output": ("self_attn.o_proj",),
+    "gate_up": ("mlp.gate_proj", "mlp.up_proj"),
+    "down": ("mlp.down_proj",),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Layer:
+    """One layer. Norms are float32 `[hidden]`."""
+
+    attention_norm: torch.Tensor
+    qkv: Linear
+    output: Linear
+    mlp_norm: torch.Tensor
+    gate_up: Linear
+    down: Linear
+
+
+@dataclass(frozen=True, slots=True)
+class Weights:
+    """A whole model. `embedding` is `[vocabulary, hidden]`; `cosines` and `sines` are float32 `[context, dim / 2]`."""
+
+    embedding: torch.Tensor
+    layers: tuple[Layer, ...]
+    norm: torch.Tensor
+    head: Linear
+    cosines: torch.Tensor
+    sines: torch.Tensor
+
+
+@dataclass(frozen=True, slots=True)
+class Precision:
+    """How weights are kept. `bits` 4 or 8: so many for steps of few rows, besides `dtype` for those of many."""
+
+    dtype: torch.dtype
+    bits: int | None = None
+
+
+@torch.inference_mode()
+def weights_of(
+    model: PreTrainedModel, architecture: Architecture, precision: Precision, blocks: GgufBlocks | None, context: int
+) -> Weights:
+    """Packs a model's weights; the model keeps its own. `context`: positions that are to be had."""
+    body: Any = model.model
+    packer = _Packer(precision, blocks)
+    embedding = body.embed_tokens.weight.to(precision.dtype)
+    head = packer.packed("head", ["lm_head.weight"], [model.get_output_embeddings().weight], None)
+    layers = tuple(_layer(layer, f"model.layers.{index}.", packer) for index, layer in enumerate(body.layers))
+    packer.settle()
+    cosines, sines = _angles(body.rotary_emb, architecture.head_dim // 2, context)
+    return Weights(embedding, layers, body.norm.weight.float(), head, cosines, sines)
+
+
+class _Packer:
+    """Packs products in one precision. Those in few bits keep the full ones beside them, and are settled at the end."""
+
+    def __init__(self, precision: Precision, blocks: GgufBlocks | None) -> None:
+        self._precision = precision
+        self._blocks = blocks
+        self._unsettled: dict[str, list[ByRows]] = {}
+        self._widths: dict[str, int] = {}
+
+    def packed(self, kind: str, names: list[str], weights: list[torch.Tensor], bias: torch.Tensor | None) -> Linear:
+        """One product for weights that share an input."""
+        fused = torch.cat(weights)
+        many = DenseLinear(fused.to(self._precision.dtype), bias)
+        if self._precision.bits is None or fused.shape[1] % GROUP:
+            return many
+        found = ByRows(self._small(kind, names, fused, bias), many)
+        self._widths[kind] = fused.shape[1]
+        self._unsettled.setdefault(kind, []).append(found)
+        return found
+
+    def settle(self) -> None:
+        """Measures, for each kind of product, up to how many rows the small one is faster."""
+        for kind, products in self._unsettled.items():
+            settle(products, self._widths[kind])
+
+    def _small(self, kind: str, names: list[str], fused: torch.Tensor, bias: torch.Tensor | None) -> Linear:
+        codes = self._codes(names, fused) if self._precision.bits == FEWEST_BITS and kind != "head" else None
+        return Int8Linear(fused, bias) if codes is None else Int4Linear(*codes, bias)
+
+    def _codes(self, names: list[str], fused: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor] | None:
+        """The codes of the file, or made here where there is no file; None where the file has more bits."""
+        if self._blocks is None:
+            return group_codes(fused)
+        found = [self._blocks.linear(name) for name in names]
+        whole = [each for each in found if each is not None and each.bits == FEWEST_BITS and each.group == GROUP]
+        if len(whole) < len(names):
+            return None
+        return (
+            torch.cat([torch.as_tensor(each.codes) for each in whole]),
+            torch.cat([torch.as_tensor(each.scale) for each in whole]),
+            torch.cat([torch.as_tensor(each.minimum) for each in whole]),
+        )
+
+
+def group_codes(weight: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    """The nearest 4-bit codes of `[out, in]`, with scales and minima `[out, in / 32]`."""
+    groups = weight.float().unflatten(1, (-1, GROUP))
+    low, high = groups.amin(2), groups.amax(2)
+    scale = ((high - low) / MOST_CODE).clamp(min=TINY)
+    codes = ((groups - low[..., None]) / scale[..., None]).round().clamp(0, MOST_CODE)
+    return codes.flatten(1).to(torch.uint8), scale, low
+
+
+def _layer(layer: Any, prefix: str, packer: _Packer) -> Layer:
+    products = {}
+    for kind, names in PROJECTIONS.items():
+        modules = [layer.get_submodule(name) for name in names]
+        biases = [module.bias for module in modules]
+        bias = None if biases[0] is None else torch.cat([each.detach() for each in biases])
+        weights = [module.weight for module in modules]
+        products[kind] = packer.packed(kind, [f"{prefix}{name}.weight" for name in names], weights, bias)
+    return Layer(
+        attention_norm=layer.input_layernorm.weight.float(),
+        mlp_norm=layer.post_attention_layernorm.weight.float(),
+        **products,
+    )
+
+
+def _angles(rotary: Any, half: int, context: int) -> tuple[torch.Tensor, torch.Tensor]:
+    """Cosines and sines of all positions, as the model's own module makes them."""
+    cosines, sines = rotary(torch.zeros(1, dtype=torch.float32), torch.arange(context)[None])
+    return cosines[0, :, :half].float().contiguous(), sines[0, :, :half].float().contiguous()
