@@ -29,6 +29,7 @@ def test_an_image_holds_protos_and_its_own_folder_only(service):
         "COPY --from=dependencies /opt/venv /opt/venv",
         "COPY protos protos",
         f"COPY {FOLDER_OF[service]} {FOLDER_OF[service]}",
+        *(["COPY --from=kernels /kernels decoder_service/forward"] if service == "decoder" else []),
     ]
 
 
