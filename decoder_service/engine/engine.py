@@ -25,7 +25,7 @@ from decoder_service.engine.messages import (
 from decoder_service.engine.runner import ModelRunner
 from decoder_service.engine.sampler import Sampler
 from decoder_service.engine.scheduler import Scheduler
-from decoder_service.engine.sequence import Sequence, State
+from decoder_service.engine.sequence import Piece, Sequence, State
 from decoder_service.engine.turn import Turn
 from decoder_service.text.detokenizer import Detokenizer
 from decoder_service.text.grammar import InvalidGrammarError
@@ -73,12 +73,7 @@ class Engine:
     def step(self) -> list[Output]:
         """Runs one step and gives what each sequence has to say; empty when there was nothing to do."""
         plan = self._scheduler.plan()
-        outputs: list[Output] = []
-        if plan.prefill is not None:
-            outputs += self._run([plan.prefill], plan.chunk)
-        if plan.decode:
-            outputs += self._run(list(plan.decode), 1)
-        return outputs
+        return self._run(plan.pieces) if plan else []
 
     def _begin(self, command: Begin) -> None:
         sequence = Sequence(command.id, list(command.prompt), 0)
@@ -113,15 +108,16 @@ class Engine:
         self._samplers.pop(id_)
         self._turns.pop(id_, None)
 
-    def _run(self, sequences: list[Sequence], count: int) -> list[Output]:
+    def _run(self, pieces: tuple[Piece, ...]) -> list[Output]:
+        sequences = [piece.sequence for piece in pieces]
         outputs = self._began(sequences)
         try:
             began = time.perf_counter()
-            logits = self._runner.run(sequences, count)
-            if count > 1:
-                self._scheduler.observe_chunk(count, time.perf_counter() - began)
+            logits = self._runner.run(pieces)
+            if pieces[-1].count > 1:
+                self._scheduler.observe_chunk(pieces[-1].count, time.perf_counter() - began)
         except Exception:
-            log.exception("forward pass failed", sequences=len(sequences), count=count)
+            log.exception("forward pass failed", pieces=len(pieces))
             return outputs + [self._fail(sequence, "the model's forward pass failed") for sequence in sequences]
         for sequence, row in zip(sequences, logits, strict=True):
             if not sequence.uncached:

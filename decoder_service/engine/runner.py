@@ -4,7 +4,7 @@ import torch
 from transformers import PreTrainedModel
 
 from decoder_service.engine.kv_cache import KVPool, PagedPass
-from decoder_service.engine.sequence import Sequence
+from decoder_service.engine.sequence import Piece, Sequence
 
 
 class ModelRunner:
@@ -15,11 +15,20 @@ class ModelRunner:
         self._pool = KVPool(model.config, pages, model.dtype)
 
     @torch.inference_mode()
-    def run(self, sequences: list[Sequence], count: int) -> torch.Tensor:
-        """Runs the next `count` tokens of each sequence and counts them as cached.
+    def run(self, pieces: tuple[Piece, ...]) -> torch.Tensor:
+        """Runs the next tokens of each piece and counts them as cached.
 
-        Returns float32 logits `[batch, vocabulary]` of the last token run of each.
+        Returns float32 logits `[len(pieces), vocabulary]` of the last token that each piece ran.
         """
+        rows: list[torch.Tensor] = [torch.empty(0)] * len(pieces)
+        for count in sorted({piece.count for piece in pieces}):
+            places = [place for place, piece in enumerate(pieces) if piece.count == count]
+            logits = self._run([pieces[place].sequence for place in places], count)
+            for place, row in zip(places, logits, strict=True):
+                rows[place] = row
+        return torch.stack(rows)
+
+    def _run(self, sequences: list[Sequence], count: int) -> torch.Tensor:
         step = PagedPass(self._pool, sequences, count)
         tokens = [sequence.tokens[sequence.cached : sequence.cached + count] for sequence in sequences]
         output = self._model(

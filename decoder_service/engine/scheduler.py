@@ -14,7 +14,7 @@ from collections import deque
 from dataclasses import dataclass
 
 from decoder_service.engine.pages import PageBudget, pages_for
-from decoder_service.engine.sequence import Sequence, State
+from decoder_service.engine.sequence import Piece, Sequence, State
 
 FIRST_CHUNK = 64
 LEAST_CHUNK = 16
@@ -23,14 +23,12 @@ CHUNK_SECONDS = 0.1
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """One step. `prefill` runs its next `chunk` tokens, each of `decode` its last one."""
+    """One step: a single forward pass over these pieces, those that decode first."""
 
-    prefill: Sequence | None
-    chunk: int
-    decode: tuple[Sequence, ...]
+    pieces: tuple[Piece, ...]
 
     def __bool__(self) -> bool:
-        return self.prefill is not None or bool(self.decode)
+        return bool(self.pieces)
 
 
 class Scheduler:
@@ -99,9 +97,11 @@ class Scheduler:
         """Admits whom it can, then says what the next step runs. Empty when there is nothing to do."""
         while self._admit_next():
             pass
+        pieces = [Piece(sequence, 1) for sequence in self._running if sequence.uncached == 1]
         prefill = next((sequence for sequence in self._running if sequence.uncached > 1), None)
-        chunk = min(prefill.uncached, self._prefill_chunk) if prefill else 0
-        return Plan(prefill, chunk, tuple(sequence for sequence in self._running if sequence.uncached == 1))
+        if prefill is not None:
+            pieces.append(Piece(prefill, min(prefill.uncached, self._prefill_chunk)))
+        return Plan(tuple(pieces))
 
     def _admit_next(self) -> bool:
         queue = self._returning or self._waiting

@@ -38,3 +38,11 @@ class Sequence:
     def uncached(self) -> int:
         """Tokens that must still be run through the model."""
         return len(self.tokens) - self.cached
+
+
+@dataclass(frozen=True, slots=True)
+class Piece:
+    """What one step runs of a sequence: its next `count` uncached tokens; 1 while it decodes."""
+
+    sequence: Sequence
+    count: int

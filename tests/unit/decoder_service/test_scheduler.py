@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 
 from decoder_service.engine.pages import PAGE_TOKENS, PageBudget, pages_for
 from decoder_service.engine.scheduler import Scheduler
-from decoder_service.engine.sequence import Sequence, State
+from decoder_service.engine.sequence import Piece, Sequence, State
 
 PAGES = 12
 CONTEXT = PAGES * PAGE_TOKENS
@@ -51,11 +51,8 @@ class Simulation:
                 if not self.resume_parked():
                     return
                 continue
-            if plan.prefill:
-                assert plan.prefill.uncached > 1
-                self.advance(plan.prefill, plan.chunk)
-            for sequence in plan.decode:
-                self.advance(sequence, 1)
+            for piece in plan.pieces:
+                self.advance(piece.sequence, piece.count)
             if resume:
                 self.resume_parked()
         raise AssertionError("never ends")
@@ -154,8 +151,7 @@ def test_a_chunk_of_a_long_prompt_leaves_room_for_those_that_decode() -> None:
     decoding, long = Sequence(1, [0], 10), Sequence(2, [0] * 50, 60)
     scheduler.add(decoding)
     scheduler.add(long)
-    plan = scheduler.plan()
-    assert (plan.prefill, plan.chunk, plan.decode) == (long, 8, (decoding,))
+    assert scheduler.plan().pieces == (Piece(decoding, 1), Piece(long, 8))
 
 
 def test_removing_twice_is_harmless() -> None:
@@ -173,7 +169,7 @@ def test_chunks_follow_the_pace_of_the_machine() -> None:
     scheduler.add(Sequence(1, [0] * 150, 160))
 
     def chunk() -> int:
-        return scheduler.plan().chunk
+        return scheduler.plan().pieces[-1].count
 
     assert chunk() == 64
     scheduler.observe_chunk(64, seconds=0.01)
