@@ -117,7 +117,7 @@ class Engine:
             if pieces[-1].count > 1:
                 self._scheduler.observe_chunk(pieces[-1].count, time.perf_counter() - began)
         except Exception:
-            log.exception("forward pass failed", sequences=len(sequences), tokens=sum(piece.count for piece in pieces))
+            log.exception("forward pass failed", pieces=len(pieces))
             return outputs + [self._fail(sequence, "the model's forward pass failed") for sequence in sequences]
         for sequence, row in zip(sequences, logits, strict=True):
             if not sequence.uncached:

@@ -10,7 +10,6 @@
   others by one chunk at most.
 """
 
-import itertools
 from collections import deque
 from dataclasses import dataclass
 
@@ -24,7 +23,7 @@ CHUNK_SECONDS = 0.1
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """One step: who decodes, then a chunk of a prompt."""
+    """One step: a single forward pass over these pieces, those that decode first."""
 
     pieces: tuple[Piece, ...]
 
@@ -98,10 +97,11 @@ class Scheduler:
         """Admits whom it can, then says what the next step runs. Empty when there is nothing to do."""
         while self._admit_next():
             pass
-        decoding = [Piece(sequence, 1) for sequence in self._running if sequence.uncached == 1]
-        prompts = (sequence for sequence in self._running if sequence.uncached > 1)
-        chunks = [Piece(each, min(each.uncached, self._prefill_chunk)) for each in itertools.islice(prompts, 1)]
-        return Plan((*decoding, *chunks))
+        pieces = [Piece(sequence, 1) for sequence in self._running if sequence.uncached == 1]
+        prefill = next((sequence for sequence in self._running if sequence.uncached > 1), None)
+        if prefill is not None:
+            pieces.append(Piece(prefill, min(prefill.uncached, self._prefill_chunk)))
+        return Plan(tuple(pieces))
 
     def _admit_next(self) -> bool:
         queue = self._returning or self._waiting

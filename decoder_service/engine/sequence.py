@@ -42,7 +42,7 @@ class Sequence:
 
 @dataclass(frozen=True, slots=True)
 class Piece:
-    """A sequence's part of one step: its next `count` tokens, 1 while it decodes."""
+    """What one step runs of a sequence: its next `count` uncached tokens; 1 while it decodes."""
 
     sequence: Sequence
     count: int

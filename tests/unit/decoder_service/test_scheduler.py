@@ -52,7 +52,6 @@ class Simulation:
                     return
                 continue
             for piece in plan.pieces:
-                assert 1 <= piece.count <= piece.sequence.uncached
                 self.advance(piece.sequence, piece.count)
             if resume:
                 self.resume_parked()
@@ -152,8 +151,7 @@ def test_a_chunk_of_a_long_prompt_leaves_room_for_those_that_decode() -> None:
     decoding, long = Sequence(1, [0], 10), Sequence(2, [0] * 50, 60)
     scheduler.add(decoding)
     scheduler.add(long)
-    plan = scheduler.plan()
-    assert plan.pieces == (Piece(decoding, 1), Piece(long, 8))
+    assert scheduler.plan().pieces == (Piece(decoding, 1), Piece(long, 8))
 
 
 def test_removing_twice_is_harmless() -> None:
@@ -171,7 +169,7 @@ def test_chunks_follow_the_pace_of_the_machine() -> None:
     scheduler.add(Sequence(1, [0] * 150, 160))
 
     def chunk() -> int:
-        return scheduler.plan().pieces[0].count
+        return scheduler.plan().pieces[-1].count
 
     assert chunk() == 64
     scheduler.observe_chunk(64, seconds=0.01)
