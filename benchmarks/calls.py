@@ -1,4 +1,4 @@
-"""Turns with one call whose arguments have a given size, in every format."""
+"""Turns with one call whose arguments have a given size, in every format: what `parsing` measures with."""
 
 from collections.abc import Mapping
 from typing import Any
