@@ -2,6 +2,8 @@
 
 from dataclasses import dataclass
 
+from tokenizers import Tokenizer
+
 from decoder_service.engine.engine import Engine
 from decoder_service.engine.kv_cache import token_bytes
 from decoder_service.engine.pages import PAGE_TOKENS, PageBudget
@@ -10,15 +12,15 @@ from decoder_service.engine.scheduler import Scheduler
 from decoder_service.models.loader import load
 from decoder_service.settings import DecoderSettings
 
-CONTEXT = 2048  # of a sequence: 32 of them fit into the default budget of the default model
+CONTEXT = 2048  # most tokens of a sequence
 
 
 @dataclass(frozen=True, slots=True)
 class Embedded:
-    """An engine whose turns end at their length only. `context`: most tokens of a sequence."""
+    """An engine whose turns end at their length only. `weights`: what they are kept as."""
 
     engine: Engine
-    context: int
+    tokenizer: Tokenizer
     weights: str
 
 
@@ -27,12 +29,11 @@ def embedded_engine(model: str, dtype: str, sequences: int) -> Embedded:
     settings = DecoderSettings(model=model, dtype=dtype, max_running=sequences)
     loaded = load(settings.model, settings.dtype)
     pages = int(settings.kv_cache_gib * 2**30 / (PAGE_TOKENS * token_bytes(loaded.model.config, loaded.model.dtype)))
-    context = min(CONTEXT, loaded.context)
     engine = Engine(
         ModelRunner(loaded.model, pages),
         Scheduler(PageBudget(pages), settings.max_running, settings.prefill_chunk),
         loaded.backend_tokenizer,
         frozenset(),  # nothing ends a turn but its length
-        context,
+        min(CONTEXT, loaded.context),
     )
-    return Embedded(engine, context, str(loaded.model.dtype).removeprefix("torch."))
+    return Embedded(engine, loaded.backend_tokenizer, str(loaded.model.dtype).removeprefix("torch."))
