@@ -12,6 +12,7 @@ from decoder_service.models import store
 
 OURS = "conveyor"
 ENVIRONMENTS = ROOT / ".peers"
+NOT_INHERITED = {"PYTHONPATH", "VIRTUAL_ENV", "OMP_NUM_THREADS"}
 
 
 class NotMadeError(Exception):
@@ -78,7 +79,7 @@ def made(environments: Path) -> list[str]:
 
 def start_ours(model: Model, dtype: str, threads: int, sequences: int) -> Start:
     """Our engine, in the environment of the benchmark."""
-    return _start(sys.executable, "ours", {}, model.name, threads, sequences, dtype)
+    return _start(sys.executable, "ours", _open_mp(threads), model.name, threads, sequences, dtype)
 
 
 def start_peer(name: str, model: Model, environments: Path, threads: int, sequences: int) -> Start:
@@ -91,9 +92,8 @@ def start_peer(name: str, model: Model, environments: Path, threads: int, sequen
     if weights is None:
         raise NotMadeError(f"{name} reads GGUF, and none is known of {model.name}: name it with --gguf FILE")
     environment = dict(peer.environment)
-    if name == "vllm":
-        environment |= _vllm_threads(threads) | _intel_openmp(environments / name)
-    return _start(str(python), peer.module, environment, weights, threads, sequences, "auto")
+    bound = _vllm_threads(environments / name, threads) if name == "vllm" else _open_mp(threads)
+    return _start(str(python), peer.module, environment | bound, weights, threads, sequences, "auto")
 
 
 def _start(
@@ -106,17 +106,18 @@ def _start(
         f"benchmarks.decoding.programs.{module}",
         *(word for pair in options.items() for word in pair),
     ]
-    inherited = {key: value for key, value in os.environ.items() if key not in ("PYTHONPATH", "VIRTUAL_ENV")}
-    return Start(command, inherited | {"OMP_NUM_THREADS": str(threads)} | dict(environment))
+    inherited = {
+        key: value for key, value in os.environ.items() if key not in ("PYTHONPATH", "VIRTUAL_ENV", "OMP_NUM_THREADS")
+    }
+    return Start(command, inherited | dict(environment))
 
 
-def _vllm_threads(threads: int) -> dict[str, str]:
-    """vLLM ties each of its threads to a core."""
-    cores = sorted(os.sched_getaffinity(0))[:threads]
-    return {"VLLM_CPU_OMP_THREADS_BIND": ",".join(map(str, cores))}
+def _open_mp(threads: int) -> dict[str, str]:
+    return {"OMP_NUM_THREADS": str(threads)}
 
 
-def _intel_openmp(environment: Path) -> dict[str, str]:
-    """vLLM asks for Intel's OpenMP to be loaded first, and brings it."""
+def _vllm_threads(environment: Path, threads: int) -> dict[str, str]:
+    """vLLM has a thread for each core that it is tied to, and wants Intel's OpenMP, which it brings, to be loaded first."""
+    cores = {"VLLM_CPU_OMP_THREADS_BIND": ",".join(map(str, sorted(os.sched_getaffinity(0))[:threads]))}
     library = environment / "lib" / "libiomp5.so"
-    return {"LD_PRELOAD": str(library)} if library.exists() else {}
+    return cores | ({"LD_PRELOAD": str(library)} if library.exists() else {})

@@ -47,7 +47,10 @@ def _ratios(figures: Figures, peer: str) -> dict[int, float]:
 def show(console: Console, samples: Mapping[str, Samples], work: Work, bounds: list[Bound]) -> None:
     """Prints all of it."""
     figures = {name: decoder_figures(each) for name, each in samples.items()}
-    for table in (_rates(figures, work, bounds), _steps(figures, work), _others(samples, figures, work)):
+    tables = [_rates(figures, work), _steps(figures, work), _others(samples, figures, work)]
+    if set(figures) - {OURS}:
+        tables.insert(1, _all_ratios(figures, work, bounds))
+    for table in tables:
         console.print(table)
         console.print()
     for bound in bounds:
@@ -61,18 +64,19 @@ def show(console: Console, samples: Mapping[str, Samples], work: Work, bounds: l
             console.print(each.failure, style="red", markup=False, highlight=False)
 
 
-def _rates(figures: Figures, work: Work, bounds: list[Bound]) -> Table:
+def _rates(figures: Figures, work: Work) -> Table:
+    title = "Decoded tokens a second: median of the rounds (least–most)"
+    return _by_batch(title, figures, work, lambda each: _spread(each.rate))
+
+
+def _all_ratios(figures: Figures, work: Work, bounds: list[Bound]) -> Table:
     peers = [name for name in figures if name != OURS]
-    table = _table("Decoded tokens a second: median of the rounds (least–most); our ratio to each", "batch")
-    for name in figures:
-        table.add_column(name, justify="right", no_wrap=True)
+    table = _table(f"Our tokens a second over theirs ({OURS} / ...)", "batch")
     for name in peers:
-        table.add_column(f"/ {name}", justify="right", no_wrap=True)
+        table.add_column(name, justify="right", no_wrap=True)
     least = {(bound.peer, bound.batch): bound for bound in bounds}
     for size in work.batches:
-        cells = [_spread(each[size].rate) if size in each else "–" for each in figures.values()]
-        ratios = [_ratio(ratio(figures, name, size), least.get((name, size))) for name in peers]
-        table.add_row(str(size), *cells, *ratios)
+        table.add_row(str(size), *(_ratio(ratio(figures, name, size), least.get((name, size))) for name in peers))
     return table
 
 
@@ -101,15 +105,16 @@ def _by_batch(title: str, figures: Figures, work: Work, cell: Callable[[BatchFig
 
 def _others(samples: Mapping[str, Samples], figures: Figures, work: Work) -> Table:
     table = _table("", "")
-    for name, each in samples.items():
-        table.add_column(f"{name} ({each.about.get('weights', '–')})", justify="right", no_wrap=True)
+    for name in samples:
+        table.add_column(name, justify="right", no_wrap=True)
     smallest = min(work.batches)
     first = [_spread(each[smallest].first) if smallest in each else "–" for each in figures.values()]
     prefills = [prefill_rate(each, work.prefill) for each in samples.values()]
-    table.add_row(f"ms to the first token, {smallest} x {work.prompt} tokens", *first)
-    table.add_row(f"prompt tokens a second, of {work.prefill}", *(_spread(each) if each else "–" for each in prefills))
-    table.add_row("seconds to load", *(_number(each.about.get("load_seconds"), 1) for each in samples.values()))
-    table.add_row("peak memory, MiB", *(_number(each.peak_bytes / 2**20, 0) for each in samples.values()))
+    table.add_row("weights", *(str(each.about.get("weights", "–")) for each in samples.values()))
+    table.add_row(f"ms to the first token of {smallest}", *first)
+    table.add_row(f"prompt tokens/s, of {work.prefill}", *(_spread(each) if each else "–" for each in prefills))
+    table.add_row("s to load", *(_number(each.about.get("load_seconds"), 1) for each in samples.values()))
+    table.add_row("peak MiB", *(_number(each.peak_bytes / 2**20, 0) for each in samples.values()))
     return table
 
 
