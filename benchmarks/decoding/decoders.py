@@ -117,7 +117,7 @@ def _open_mp(threads: int) -> dict[str, str]:
 
 
 def _vllm_threads(environment: Path, threads: int) -> dict[str, str]:
-    """vLLM has a thread for each core that it is tied to, and wants Intel's OpenMP, which it brings, to be loaded first."""
+    """vLLM has a thread for each core that it is tied to, and wants the OpenMP that it brings to be loaded first."""
     cores = {"VLLM_CPU_OMP_THREADS_BIND": ",".join(map(str, sorted(os.sched_getaffinity(0))[:threads]))}
     library = environment / "lib" / "libiomp5.so"
     return cores | ({"LD_PRELOAD": str(library)} if library.exists() else {})

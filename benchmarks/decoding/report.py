@@ -61,7 +61,7 @@ def show(console: Console, samples: Mapping[str, Samples], work: Work, bounds: l
             )
     for each in samples.values():
         if each.failure:
-            console.print(each.failure, style="red", markup=False, highlight=False)
+            console.print(each.failure, style="red", markup=False, highlight=False, soft_wrap=True)
 
 
 def _rates(figures: Figures, work: Work) -> Table:
