@@ -2,12 +2,13 @@
 VENV ?= .venv
 BIN := $(VENV)/bin
 PIP_EXTRA ?=
+PEERS ?= transformers vllm llama.cpp
 PYTHON ?= $(shell for p in python3.11 python3.12 python3.13 python3.14 python3; do \
 	$$p -c 'import ensurepip, sys, venv; sys.exit(sys.version_info < (3, 11))' >/dev/null 2>&1 && { echo $$p; break; }; done)
 COMPOSE ?= $(shell docker compose version >/dev/null 2>&1 && echo docker compose || echo docker-compose)
 
 .DEFAULT_GOAL := help
-.PHONY: help install system-packages demo test test-long test-compose check format protos lock up down clean
+.PHONY: help install system-packages demo test test-long test-compose check format protos lock peers up down clean
 .DELETE_ON_ERROR:
 
 help: ## this list
@@ -47,6 +48,11 @@ protos: install ## generate the Python code of the contract
 
 lock: install ## write requirements/lock.txt anew from what is installed
 	$(BIN)/python -m scripts.lock > requirements/lock.tmp && mv requirements/lock.tmp requirements/lock.txt
+
+peers: $(PEERS:%=.peers/%/.installed) ## environments of the decoders that `python -m benchmarks.decode` compares with; minutes, 3 GB
+
+.peers/%/.installed: requirements/peers/%.txt scripts/make-peer
+	PYTHON='$(PYTHON)' PIP_EXTRA='$(PIP_EXTRA)' scripts/make-peer $*
 
 up: ## build and start the three containers; gRPC on 127.0.0.1:50051, HTTP on 127.0.0.1:8080
 	$(COMPOSE) up --build --detach

@@ -27,7 +27,7 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks.turns import items_turn, text_turn, tools_of
+from benchmarks.calls import items_turn, text_turn, tools_of
 from tool_service.formats import FORMATS
 from tool_service.formats.events import CallSealed
 from tool_service.formats.format import Format

@@ -1,38 +1,171 @@
-"""Turns with one call whose arguments have a given size, in every format."""
+"""From a tool's result to the next token: `python -m benchmarks.turns`.
 
-from collections.abc import Mapping
-from typing import Any
+A sequence of 1,000 tokens decodes a turn and is parked, its keys and values kept. Then the result of its tool comes,
+30 tokens: `parked` is the time from there to the next token. `again` is what a decoder without parking needs: the whole
+conversation as a new prompt, none of it in a cache. Rounds of both go in turn, in our own engine, with random tokens.
+The median of `again` must be at least 10 times that of `parked`; the exit code is 1 if it is not. The run is recorded
+in `benchmarks/results`.
+"""
 
-from tool_service.formats.format import Format, Tools
+import argparse
+import itertools
+import os
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from pathlib import Path
 
-PARAMETERS = {"text": {"type": "string"}, "items": {"type": "array"}}
-TOOL = "submit"
-ROOM = 128  # left for names, brackets and the first line of a plan, so that the call stays within its limit
+import torch
+from rich.console import Console
+from rich.table import Table
 
-# What models write: prose and code with escapes, letters beyond ASCII, brackets that mean nothing.
-_PROSE = 'if n < 3:\n    print("Größe: {0} € [\\"x\\"]")  # it\'s <b>\n'
-_ITEM = {"id": 17, "price": 12.5, "name": "tea", "tags": ["a", None, True]}
+from benchmarks import record
+from benchmarks.decoding.embedded import Embedded, embedded_engine
+from benchmarks.decoding.figures import Spread
+from benchmarks.decoding.rounds import PromptSource
+from decoder_service.engine.messages import Begin, Command, Decoded, Failed, Release, Resume, TurnBegan, TurnSpec
+from decoder_service.engine.sampler import Sampling
+from decoder_service.models.store import DEFAULT, ModelNotFoundError
 
-
-def tools_of(format_: Format) -> Tools:
-    """The tools that the turns call."""
-    return {format_.only_tool or TOOL: {"type": "object", "properties": PARAMETERS}}
-
-
-def text_turn(format_: Format, size: int) -> tuple[str, dict[str, Any]]:
-    """A turn whose call has one long string of about so many characters, and the call's arguments."""
-    text = (_PROSE * (size // len(_PROSE) + 1))[: size - ROOM]
-    if format_.only_tool == "plan":
-        text = "$1 = search(tea)\n" + text
-    argument = {"python": "code", "plan": "plan"}.get(format_.only_tool, "text")
-    return _turn(format_, {argument: f"{text}\n"})
-
-
-def items_turn(format_: Format, size: int) -> tuple[str, dict[str, Any]]:
-    """A turn whose call has a list of small objects that are written in about so many characters, and the arguments."""
-    written = len(format_.write(TOOL, {"items": [_ITEM] * 2})) - len(format_.write(TOOL, {"items": [_ITEM]}))
-    return _turn(format_, {"items": [_ITEM] * max(1, (size - ROOM) // written)})
+CONTEXT, TURN, RESULT = 1000, 16, 30  # tokens
+LEAST_RATIO = 10.0
 
 
-def _turn(format_: Format, arguments: Mapping[str, Any]) -> tuple[str, dict[str, Any]]:
-    return format_.write(format_.only_tool or TOOL, arguments), dict(arguments)
+class WrongMeasurementError(Exception):
+    """The engine did something else than what was to be measured."""
+
+
+@dataclass(frozen=True, slots=True)
+class Times:
+    """Milliseconds to the next token, round by round."""
+
+    parked: list[float]
+    again: list[float]
+
+    @property
+    def ratio(self) -> float:
+        """The median of computing all of it again, over that of going on."""
+        return Spread.of(self.again).median / Spread.of(self.parked).median
+
+
+class Conversation:
+    """One sequence at a time in an engine that has nothing else to do."""
+
+    def __init__(self, embedded: Embedded) -> None:
+        self._engine = embedded.engine
+        self._ids = itertools.count(1)
+        self._id = 0
+
+    def begin(self, prompt: list[int], tokens: int) -> float:
+        """A new sequence; runs its turn of so many tokens. Seconds to the first. Raises WrongMeasurementError."""
+        self._id = next(self._ids)
+        return self._turn(Begin(self._id, tuple(prompt), Sampling(), TurnSpec(tokens)), tokens, cached=0)
+
+    def resume(self, result: list[int], tokens: int, cached: int) -> float:
+        """The next turn, after a tool's result. Raises WrongMeasurementError where fewer tokens were still there."""
+        return self._turn(Resume(self._id, tuple(result), TurnSpec(tokens)), tokens, cached)
+
+    def release(self) -> None:
+        """Forgets the sequence."""
+        self._engine.execute(Release(self._id))
+
+    def _turn(self, command: Command, tokens: int, cached: int) -> float:
+        began, first, decoded = time.perf_counter(), None, 0
+        self._engine.execute(command)
+        while decoded < tokens:
+            for output in self._engine.step():
+                match output:
+                    case Decoded():
+                        first = first or time.perf_counter() - began
+                        decoded += len(output.tokens)
+                    case TurnBegan():
+                        _check(output.cached_tokens, cached)
+                    case Failed():
+                        raise WrongMeasurementError(output.message)
+        return first or 0.0
+
+
+def _check(cached: int, wanted: int) -> None:
+    """A turn goes on with so many tokens or more in the cache; a new prompt with none."""
+    if cached < wanted or (cached and not wanted):
+        raise WrongMeasurementError(f"{cached} tokens were in the cache, not {wanted}")
+
+
+def measure(embedded: Embedded, prompts: PromptSource, rounds: int, say: Callable[[str], None]) -> Times:
+    """Both ways in turn, after one round that is not counted."""
+    times = Times([], [])
+    conversation = Conversation(embedded)
+    for number in range(rounds + 1):
+        say(f"round {number} of {rounds}")
+        ways = [(times.parked, _parked), (times.again, _again)]
+        for samples, way in ways if number % 2 else reversed(ways):
+            milliseconds = way(conversation, prompts) * 1000
+            conversation.release()
+            if number:
+                samples.append(milliseconds)
+    return times
+
+
+def _parked(conversation: Conversation, prompts: PromptSource) -> float:
+    (prompt,), (result,) = prompts.draw(1, CONTEXT), prompts.draw(1, RESULT)
+    conversation.begin(prompt, TURN)
+    return conversation.resume(result, 1, cached=CONTEXT)
+
+
+def _again(conversation: Conversation, prompts: PromptSource) -> float:
+    """A conversation that nobody has seen takes the same work, and no cache of prompts can help."""
+    (whole,) = prompts.draw(1, CONTEXT + TURN + RESULT)
+    return conversation.begin(whole, 1)
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Measures, prints a table, records the run; gives the exit code."""
+    options = _options(arguments)
+    console = Console()
+    torch.set_num_threads(options.threads)
+    machine = record.machine()
+    try:
+        embedded = embedded_engine(options.model, options.dtype, sequences=1)
+    except ModelNotFoundError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    with console.status("") as status:
+        times = measure(embedded, PromptSource(embedded.tokenizer, options.seed), options.rounds, status.update)
+    _print(console, times)
+    settings = {key: getattr(options, key) for key in ("model", "threads", "rounds")} | {"weights": embedded.weights}
+    figures = {"milliseconds": asdict(times), "ratio": times.ratio, "least_ratio": LEAST_RATIO}
+    path = record.write(f"turns-{Path(options.model).name}", machine, settings | figures, options.json)
+    console.print(f"recorded in {path}", highlight=False, soft_wrap=True)
+    return int(times.ratio < LEAST_RATIO)
+
+
+def _options(arguments: list[str] | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.turns", description=(__doc__ or "").split("\n")[0])
+    add = parser.add_argument
+    add("--model", default=DEFAULT, help=f"catalogue name or directory; default: {DEFAULT}")
+    add("--dtype", default="auto", help="of the weights, as the decoder's setting; default: auto")
+    add("--threads", metavar="N", type=int, default=len(os.sched_getaffinity(0)), help="default: all cores")
+    add("--rounds", metavar="N", type=int, default=10, help="default: 10")
+    add("--seed", type=int, default=0, help="of the prompts; default: 0")
+    add("--json", metavar="FILE", type=Path, help="where to record the run; default: in benchmarks/results")
+    options = parser.parse_args(arguments)
+    if min(options.rounds, options.threads) < 1:
+        parser.error("--rounds and --threads must be 1 or more")
+    return options
+
+
+def _print(console: Console, times: Times) -> None:
+    table = Table(box=None, title="Milliseconds to the next token: median (least–most)", title_justify="left")
+    for column in ("", f"after a result of {RESULT} tokens, at {CONTEXT + TURN} tokens of context"):
+        table.add_column(column, justify="left" if not column else "right", no_wrap=True)
+    for name, values in asdict(times).items():
+        spread = Spread.of(values)
+        table.add_row(name, f"{spread.median:.1f} ({spread.least:.1f}–{spread.most:.1f})")
+    missed = " MISSED" if times.ratio < LEAST_RATIO else ""
+    table.add_row("ratio", f"{times.ratio:.1f} (≥ {LEAST_RATIO:g}{missed})")
+    console.print(table)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -5,8 +5,8 @@ import subprocess
 import sys
 from dataclasses import replace
 
+from benchmarks.calls import items_turn, text_turn, tools_of
 from benchmarks.parsing import KINDS, Cost, attacks
-from benchmarks.turns import items_turn, text_turn, tools_of
 from tool_service.formats import FORMATS
 
 GOOD = Cost("hermes", "text", {1: 900.0, 16: 700.0, 256: 700.0, 1024: 650.0}, 0.1, 20.0, 200.0)

@@ -1,0 +1,123 @@
+"""Which decoders there are, and how their programs are started."""
+
+import importlib.util
+import os
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from benchmarks.decoding.process import ROOT
+from decoder_service.models import store
+
+OURS = "conveyor"
+ENVIRONMENTS = ROOT / ".peers"
+NOT_INHERITED = {"PYTHONPATH", "VIRTUAL_ENV", "OMP_NUM_THREADS"}
+
+
+class NotMadeError(Exception):
+    """A decoder cannot be measured here; the message says what to do."""
+
+
+@dataclass(frozen=True, slots=True)
+class Peer:
+    """A decoder that ours is measured against. `module`: its program, below `benchmarks.decoding.programs`."""
+
+    module: str
+    reads_gguf: bool = False
+    environment: Mapping[str, str] = field(default_factory=dict)
+
+
+PEERS = {
+    "transformers": Peer("transformers"),
+    "vllm": Peer("vllm", environment={"VLLM_CPU_KVCACHE_SPACE": "2"}),  # GiB, as much as ours has
+    "llama.cpp": Peer("llama", reads_gguf=True),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Model:
+    """One model in both shapes: a directory that `from_pretrained` reads, and a file of 4-bit weights."""
+
+    name: str
+    directory: str
+    gguf: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Start:
+    """How a program is started."""
+
+    command: list[str]
+    environment: dict[str, str]
+
+
+def find_model(name: str, gguf: Path | None) -> Model:
+    """Catalogue name or directory; a catalogue model's GGUF file is that of its package, where it is installed.
+
+    Raises ModelNotFoundError.
+    """
+    directory = store.locate(name)
+    if not Path(directory).is_dir():
+        raise store.ModelNotFoundError(f"no model {name!r}: neither in the catalogue nor a directory")
+    return Model(name, directory, str(gguf) if gguf else _packaged(name))
+
+
+def _packaged(name: str) -> str | None:
+    if name not in store.CATALOGUE:
+        return None
+    module, _, inner = store.CATALOGUE[name].file.partition("/")
+    spec = importlib.util.find_spec(module)
+    folders = spec.submodule_search_locations if spec else None
+    return str(Path(folders[0]) / inner) if folders else None
+
+
+def made(environments: Path) -> list[str]:
+    """Peers whose environment is there."""
+    return [name for name in PEERS if (environments / name / ".installed").exists()]
+
+
+def start_ours(model: Model, dtype: str, threads: int, sequences: int) -> Start:
+    """Our engine, in the environment of the benchmark."""
+    return _start(sys.executable, "ours", _open_mp(threads), model.name, threads, sequences, dtype)
+
+
+def start_peer(name: str, model: Model, environments: Path, threads: int, sequences: int) -> Start:
+    """A peer in its own environment. Raises NotMadeError."""
+    peer = PEERS[name]
+    python = environments / name / "bin" / "python"
+    if name not in made(environments):
+        raise NotMadeError(f"{name} has no environment in {environments}: run `make peers`")
+    weights = model.gguf if peer.reads_gguf else model.directory
+    if weights is None:
+        raise NotMadeError(f"{name} reads GGUF, and none is known of {model.name}: name it with --gguf FILE")
+    environment = dict(peer.environment)
+    bound = _vllm_threads(environments / name, threads) if name == "vllm" else _open_mp(threads)
+    return _start(str(python), peer.module, environment | bound, weights, threads, sequences, "auto")
+
+
+def _start(
+    python: str, module: str, environment: Mapping[str, str], model: str, threads: int, sequences: int, dtype: str
+) -> Start:
+    options = {"--model": model, "--threads": str(threads), "--sequences": str(sequences), "--dtype": dtype}
+    command = [
+        python,
+        "-m",
+        f"benchmarks.decoding.programs.{module}",
+        *(word for pair in options.items() for word in pair),
+    ]
+    inherited = {
+        key: value for key, value in os.environ.items() if key not in ("PYTHONPATH", "VIRTUAL_ENV", "OMP_NUM_THREADS")
+    }
+    return Start(command, inherited | dict(environment))
+
+
+def _open_mp(threads: int) -> dict[str, str]:
+    return {"OMP_NUM_THREADS": str(threads)}
+
+
+def _vllm_threads(environment: Path, threads: int) -> dict[str, str]:
+    """vLLM has a thread for each core that it is tied to, and wants the OpenMP that it brings to be loaded first."""
+    cores = {"VLLM_CPU_OMP_THREADS_BIND": ",".join(map(str, sorted(os.sched_getaffinity(0))[:threads]))}
+    library = environment / "lib" / "libiomp5.so"
+    return cores | ({"LD_PRELOAD": str(library)} if library.exists() else {})

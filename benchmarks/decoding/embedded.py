@@ -1,0 +1,39 @@
+"""The engine as `decoder_service.assembly` makes it, for benchmarks that step it themselves."""
+
+from dataclasses import dataclass
+
+from tokenizers import Tokenizer
+
+from decoder_service.engine.engine import Engine
+from decoder_service.engine.kv_cache import token_bytes
+from decoder_service.engine.pages import PAGE_TOKENS, PageBudget
+from decoder_service.engine.runner import ModelRunner
+from decoder_service.engine.scheduler import Scheduler
+from decoder_service.models.loader import load
+from decoder_service.settings import DecoderSettings
+
+CONTEXT = 2048  # most tokens of a sequence
+
+
+@dataclass(frozen=True, slots=True)
+class Embedded:
+    """An engine whose turns end at their length only. `weights`: what they are kept as."""
+
+    engine: Engine
+    tokenizer: Tokenizer
+    weights: str
+
+
+def embedded_engine(model: str, dtype: str, sequences: int) -> Embedded:
+    """Loads a model with the decoder's default settings, for a batch of so many sequences."""
+    settings = DecoderSettings(model=model, dtype=dtype, max_running=sequences)
+    loaded = load(settings.model, settings.dtype)
+    pages = int(settings.kv_cache_gib * 2**30 / (PAGE_TOKENS * token_bytes(loaded.model.config, loaded.model.dtype)))
+    engine = Engine(
+        ModelRunner(loaded.model, pages),
+        Scheduler(PageBudget(pages), settings.max_running, settings.prefill_chunk),
+        loaded.backend_tokenizer,
+        frozenset(),  # nothing ends a turn but its length
+        min(CONTEXT, loaded.context),
+    )
+    return Embedded(engine, loaded.backend_tokenizer, str(loaded.model.dtype).removeprefix("torch."))

@@ -1,0 +1,1 @@
+"""One program for each decoder; see `benchmarks.decoding` for what they say."""

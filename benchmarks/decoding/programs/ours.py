@@ -1,0 +1,50 @@
+"""Our engine as the decoder makes it: scheduler, forward pass, sampling, and tokens turned into text."""
+
+import argparse
+import importlib.metadata
+import itertools
+from typing import Any
+
+import torch
+
+from benchmarks.decoding.embedded import embedded_engine
+from benchmarks.decoding.program import SLACK, Recorder, serve
+from decoder_service.engine.messages import Begin, Decoded, Failed, Release, TurnSpec
+from decoder_service.engine.sampler import Sampling
+
+
+class Ours:
+    """The engine without its thread, a step at a time; greedy."""
+
+    def __init__(self, options: argparse.Namespace) -> None:
+        torch.set_num_threads(options.threads)
+        self._ids = itertools.count(1)
+        self._embedded = embedded_engine(options.model, options.dtype, options.sequences)
+
+    def describe(self) -> dict[str, Any]:
+        """Versions and weights."""
+        versions = {name: importlib.metadata.version(name) for name in ("torch", "transformers")}
+        return {"versions": versions, "weights": self._embedded.weights}
+
+    def decode(self, prompts: list[list[int]], tokens: int) -> dict[str, Any]:
+        """Sequences that start early decode on until the last one is done, so that the batch stays full."""
+        engine = self._embedded.engine
+        recorder = Recorder(len(prompts), tokens)
+        places = {next(self._ids): place for place in range(len(prompts))}
+        for id_, place in places.items():
+            engine.execute(Begin(id_, tuple(prompts[place]), Sampling(), TurnSpec(max_tokens=tokens + SLACK)))
+        while not recorder.done and engine.busy():
+            counts = dict.fromkeys(places.values(), 0)
+            for output in engine.step():
+                if isinstance(output, Failed):
+                    raise RuntimeError(output.message)
+                if isinstance(output, Decoded):
+                    counts[places[output.id]] += len(output.tokens)
+            recorder.step({place: count for place, count in counts.items() if count})
+        for id_ in places:
+            engine.execute(Release(id_))
+        return recorder.answer()
+
+
+if __name__ == "__main__":
+    serve(Ours)
