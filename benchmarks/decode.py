@@ -40,7 +40,8 @@ from benchmarks.decoding.decoders import (
 from benchmarks.decoding.figures import bounds, decoder_figures
 from benchmarks.decoding.process import DecoderProcess
 from benchmarks.decoding.rounds import Process, PromptSource, Work, measure
-from decoder_service.models.store import DEFAULT, ModelNotFoundError
+from decoder_service.models.catalogue import DEFAULT
+from decoder_service.models.errors import ModelNotFoundError
 
 
 def main(arguments: list[str] | None = None) -> int:

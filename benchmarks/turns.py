@@ -26,7 +26,8 @@ from benchmarks.decoding.figures import Spread
 from benchmarks.decoding.rounds import PromptSource
 from decoder_service.engine.messages import Begin, Command, Decoded, Failed, Release, Resume, TurnBegan, TurnSpec
 from decoder_service.engine.sampler import Sampling
-from decoder_service.models.store import DEFAULT, ModelNotFoundError
+from decoder_service.models.catalogue import DEFAULT
+from decoder_service.models.errors import ModelNotFoundError
 
 CONTEXT, TURN, RESULT = 1000, 16, 30  # tokens
 LEAST_RATIO = 10.0

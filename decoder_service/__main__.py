@@ -31,6 +31,7 @@ async def serve(settings: DecoderSettings) -> None:
     async with open_channel(settings.tools_address) as tools:
         decoder = assemble(settings, loaded, tools)
         servicer = DecoderServicer(decoder, describe(settings, loaded, decoder), DecoderMetrics(decoder.engine.counts))
+        del loaded  # the runner may have packed its weights, and then nobody needs them twice
         server = Server(
             settings.address,
             lambda grpc_server: decoder_pb2_grpc.add_DecoderServiceServicer_to_server(servicer, grpc_server),

@@ -1,6 +1,5 @@
 """Which decoders there are, and how their programs are started."""
 
-import importlib.util
 import os
 import sys
 from collections.abc import Mapping
@@ -9,6 +8,7 @@ from pathlib import Path
 
 from benchmarks.decoding.process import ROOT
 from decoder_service.models import store
+from decoder_service.models.errors import ModelNotFoundError
 
 OURS = "conveyor"
 ENVIRONMENTS = ROOT / ".peers"
@@ -53,23 +53,15 @@ class Start:
 
 
 def find_model(name: str, gguf: Path | None) -> Model:
-    """Catalogue name or directory; a catalogue model's GGUF file is that of its package, where it is installed.
+    """Catalogue name or directory; its GGUF file is the one that it came in, if no other is named.
 
     Raises ModelNotFoundError.
     """
     directory = store.locate(name)
     if not Path(directory).is_dir():
-        raise store.ModelNotFoundError(f"no model {name!r}: neither in the catalogue nor a directory")
-    return Model(name, directory, str(gguf) if gguf else _packaged(name))
-
-
-def _packaged(name: str) -> str | None:
-    if name not in store.CATALOGUE:
-        return None
-    module, _, inner = store.CATALOGUE[name].file.partition("/")
-    spec = importlib.util.find_spec(module)
-    folders = spec.submodule_search_locations if spec else None
-    return str(Path(folders[0]) / inner) if folders else None
+        raise ModelNotFoundError(f"no model {name!r}: neither in the catalogue nor a directory")
+    found = gguf or store.gguf_of(name)
+    return Model(name, directory, str(found) if found else None)
 
 
 def made(environments: Path) -> list[str]:

@@ -4,10 +4,10 @@ from dataclasses import dataclass
 
 from tokenizers import Tokenizer
 
+from decoder_service.assembly import runner_of
 from decoder_service.engine.engine import Engine
 from decoder_service.engine.kv_cache import token_bytes
 from decoder_service.engine.pages import PAGE_TOKENS, PageBudget
-from decoder_service.engine.runner import ModelRunner
 from decoder_service.engine.scheduler import Scheduler
 from decoder_service.models.loader import load
 from decoder_service.settings import DecoderSettings
@@ -29,11 +29,12 @@ def embedded_engine(model: str, dtype: str, sequences: int) -> Embedded:
     settings = DecoderSettings(model=model, dtype=dtype, max_running=sequences)
     loaded = load(settings.model, settings.dtype)
     pages = int(settings.kv_cache_gib * 2**30 / (PAGE_TOKENS * token_bytes(loaded.model.config, loaded.model.dtype)))
+    context = min(CONTEXT, loaded.context)
     engine = Engine(
-        ModelRunner(loaded.model, pages),
+        runner_of(settings, loaded, pages, context),
         Scheduler(PageBudget(pages), settings.max_running, settings.prefill_chunk),
         loaded.backend_tokenizer,
         frozenset(),  # nothing ends a turn but its length
-        min(CONTEXT, loaded.context),
+        context,
     )
     return Embedded(engine, loaded.backend_tokenizer, str(loaded.model.dtype).removeprefix("torch."))

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from benchmarks.decoding.decoders import OURS
 from benchmarks.decoding.process import Answer
 from benchmarks.decoding.rounds import Samples
-from decoder_service.models.store import DEFAULT
+from decoder_service.models.catalogue import DEFAULT
 
 # Least ratio of our tokens a second to a peer's, by batch; for the default model.
 RATIOS: Mapping[str, Mapping[int, float]] = {

@@ -53,6 +53,8 @@ def _refuse(config: PretrainedConfig, found: Architecture) -> None:
     rope = (getattr(config, "rope_parameters", None) or {}).get("rope_type", "default")
     if config.hidden_act != "silu":
         raise NotLeanError(f"its activation is {config.hidden_act}, not silu")
+    if getattr(config, "attention_bias", False) or getattr(config, "mlp_bias", False):
+        raise NotLeanError("it has biases where its family has none")
     if rope not in PLAIN_ROPE:
         raise NotLeanError(f"its rotary positions are of the kind {rope}")
     if found.head_dim % (2 * LANES) or found.hidden % LANES or found.intermediate % LANES:

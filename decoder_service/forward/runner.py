@@ -1,7 +1,8 @@
 """Runs a step: tokens of some sequences in, logits of their last tokens out.
 
 All tokens of a step lie one after the other, whatever their sequences: the projections see rows, and only attention
-looks at whose they are. Between two products there is one call of a kernel, over buffers that are made once.
+looks at whose they are. Between two products there is one call of a kernel, over buffers that are made once and grow
+where a step is larger than was said.
 """
 
 from collections.abc import Sequence as Several
@@ -36,10 +37,14 @@ class LeanRunner:
         # Zeros are not touched until a page is first written, so memory is taken as it is needed.
         self._keys, self._values = torch.zeros(shape, dtype=dtype), torch.zeros(shape, dtype=dtype)
         self._pool = [(self._keys[n].data_ptr(), self._values[n].data_ptr()) for n in range(architecture.layers)]
-        self._residual = torch.empty(most_rows, architecture.hidden)
-        self._normed = torch.empty(most_rows, architecture.hidden, dtype=dtype)
-        self._attended = torch.empty(most_rows, architecture.query_heads * architecture.head_dim, dtype=dtype)
-        self._gated = torch.empty(most_rows, architecture.intermediate, dtype=dtype)
+        self._make_buffers(most_rows)
+
+    def _make_buffers(self, rows: int) -> None:
+        shape, dtype = self._architecture, self._weights.embedding.dtype
+        self._residual = torch.empty(rows, shape.hidden)
+        self._normed = torch.empty(rows, shape.hidden, dtype=dtype)
+        self._attended = torch.empty(rows, shape.query_heads * shape.head_dim, dtype=dtype)
+        self._gated = torch.empty(rows, shape.intermediate, dtype=dtype)
 
     @torch.inference_mode()
     def run(self, pieces: Several[Piece]) -> torch.Tensor:
@@ -48,6 +53,8 @@ class LeanRunner:
         Returns float32 logits `[pieces, vocabulary]` of the last token run of each.
         """
         step = _Step(pieces)
+        if step.rows > len(self._residual):
+            self._make_buffers(step.rows)
         self._residual[: step.rows] = self._weights.embedding[step.tokens]
         self._layers(step)
         for piece in pieces:

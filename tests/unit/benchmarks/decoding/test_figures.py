@@ -4,7 +4,7 @@ from benchmarks.decoding.decoders import OURS
 from benchmarks.decoding.figures import Spread, batch_figures, bounds, decoder_figures, prefill_rate, ratio
 from benchmarks.decoding.process import Answer
 from benchmarks.decoding.rounds import Samples
-from decoder_service.models.store import DEFAULT
+from decoder_service.models.catalogue import DEFAULT
 
 
 def samples(rate: float, *batches: int) -> Samples:

@@ -10,7 +10,7 @@ from benchmarks.decoding.figures import bounds, decoder_figures
 from benchmarks.decoding.process import Answer
 from benchmarks.decoding.report import as_json
 from benchmarks.decoding.rounds import Samples, Work
-from decoder_service.models.store import DEFAULT
+from decoder_service.models.catalogue import DEFAULT
 
 MARKED = "# Title\n<!-- decode -->\nstale\n<!-- /decode -->\nand\n<!-- turns -->\n<!-- /turns -->\nend\n"
 
