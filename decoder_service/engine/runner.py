@@ -28,6 +28,10 @@ class ModelRunner:
                 rows[place] = row
         return torch.stack(rows)
 
+    def clear(self, pages: list[int]) -> None:
+        """Wipes pages that may hold what is not a number: what is masked is still multiplied."""
+        self._pool.clear(pages)
+
     def _run(self, sequences: list[Sequence], count: int) -> torch.Tensor:
         step = PagedPass(self._pool, sequences, count)
         tokens = [sequence.tokens[sequence.cached : sequence.cached + count] for sequence in sequences]
