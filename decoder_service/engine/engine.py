@@ -14,6 +14,7 @@ from decoder_service.engine.messages import (
     Command,
     Decoded,
     EndTurn,
+    Expect,
     Failed,
     Output,
     Release,
@@ -24,13 +25,17 @@ from decoder_service.engine.messages import (
 )
 from decoder_service.engine.runner import ModelRunner
 from decoder_service.engine.sampler import Sampler
-from decoder_service.engine.scheduler import Scheduler
-from decoder_service.engine.sequence import Piece, Sequence, State
+from decoder_service.engine.scheduler import NeverFitsError, Plan, Scheduler
+from decoder_service.engine.sequence import Sequence, State
 from decoder_service.engine.turn import Turn
 from decoder_service.text.detokenizer import Detokenizer
 from decoder_service.text.grammar import InvalidGrammarError
 
 log = structlog.get_logger()
+
+NOT_FINITE = (
+    "the model's output is not a number; the prompt, or the type that the model computes in, is too much for it"
+)
 
 
 class Engine:
@@ -58,37 +63,61 @@ class Engine:
         return counts["running"] + counts["waiting"] + counts["returning"] > 0
 
     def execute(self, command: Command) -> list[Output]:
-        """Carries out one command between steps. Commands about a sequence that is gone do nothing."""
+        """Carries out one command between steps. Commands about a sequence that is gone do nothing.
+
+        Whatever is wrong with a command, it is its sequence alone that fails.
+        """
+        try:
+            return self._execute(command)
+        except NeverFitsError as error:
+            return [self._fail(command.id, str(error))]
+        except Exception:
+            log.exception("command failed", command=type(command).__name__, sequence=command.id)
+            return [self._fail(command.id, "the engine could not carry out a command")]
+
+    def step(self) -> list[Output]:
+        """Runs one step and gives what each sequence has to say; empty when there was nothing to do."""
+        plan = self._scheduler.plan()
+        if not plan:
+            return []
+        outputs = self._began(plan)
+        try:
+            logits = self._run(plan)
+        except Exception:
+            log.exception("forward pass failed", pieces=len(plan.pieces))
+            return outputs + [
+                self._distrust(piece.sequence, "the model's forward pass failed") for piece in plan.pieces
+            ]
+        return outputs + self._extend_all(plan, logits)
+
+    def _execute(self, command: Command) -> list[Output]:
         match command:
             case Begin():
                 self._begin(command)
             case Resume(id=id_) if id_ in self._sequences:
                 self._resume(command)
+            case Expect(id=id_) if id_ in self._sequences:
+                self._scheduler.expect(self._sequences[id_], command.returns_at)
             case EndTurn(id=id_) if id_ in self._turns:
                 return self._veto(id_)
-            case Release(id=id_) if id_ in self._sequences:
+            case Release(id=id_):
                 self._release(id_)
         return []
-
-    def step(self) -> list[Output]:
-        """Runs one step and gives what each sequence has to say; empty when there was nothing to do."""
-        plan = self._scheduler.plan()
-        return self._run(plan.pieces) if plan else []
 
     def _begin(self, command: Begin) -> None:
         sequence = Sequence(command.id, list(command.prompt), 0)
         sequence.limit = self._limit(sequence, command.turn)
-        self._scheduler.add(sequence)
-        self._sequences[command.id] = sequence
         self._samplers[command.id] = Sampler(command.sampling)
         self._turns[command.id] = self._turn(command.turn)
+        self._scheduler.add(sequence)
+        self._sequences[command.id] = sequence
 
     def _resume(self, command: Resume) -> None:
         sequence = self._sequences[command.id]
         sequence.tokens += command.tokens
         sequence.limit = self._limit(sequence, command.turn)
-        self._scheduler.resume(sequence)
         self._turns[command.id] = self._turn(command.turn)
+        self._scheduler.resume(sequence)
 
     def _limit(self, sequence: Sequence, spec: TurnSpec) -> int:
         return min(len(sequence.tokens) + spec.max_tokens, self._context)
@@ -104,33 +133,34 @@ class Engine:
         return text + self._end_turn(self._sequences[id_], "veto")
 
     def _release(self, id_: int) -> None:
-        self._scheduler.remove(self._sequences.pop(id_))
-        self._samplers.pop(id_)
+        sequence = self._sequences.pop(id_, None)
+        if sequence is not None:
+            self._scheduler.remove(sequence)
+        self._samplers.pop(id_, None)
         self._turns.pop(id_, None)
 
-    def _run(self, pieces: tuple[Piece, ...]) -> list[Output]:
-        sequences = [piece.sequence for piece in pieces]
-        outputs = self._began(sequences)
-        try:
-            began = time.perf_counter()
-            logits = self._runner.run(pieces)
-            if pieces[-1].count > 1:
-                self._scheduler.observe_chunk(pieces[-1].count, time.perf_counter() - began)
-        except Exception:
-            log.exception("forward pass failed", pieces=len(pieces))
-            return outputs + [self._fail(sequence, "the model's forward pass failed") for sequence in sequences]
-        for sequence, row in zip(sequences, logits, strict=True):
-            if not sequence.uncached:
-                outputs += self._extend(sequence, row)
-        return outputs
+    def _run(self, plan: Plan) -> torch.Tensor:
+        began = time.perf_counter()
+        logits = self._runner.run(plan.pieces)
+        self._scheduler.observe(plan.decoding, plan.prefilled, time.perf_counter() - began)
+        return logits
 
-    def _began(self, sequences: list[Sequence]) -> list[Output]:
+    def _began(self, plan: Plan) -> list[Output]:
         outputs: list[Output] = []
-        for sequence in sequences:
-            turn = self._turns[sequence.id]
+        for piece in plan.pieces:
+            turn, sequence = self._turns[piece.sequence.id], piece.sequence
             if not turn.began:
                 turn.began = True
                 outputs.append(TurnBegan(sequence.id, len(sequence.tokens), sequence.cached))
+        return outputs
+
+    def _extend_all(self, plan: Plan, logits: torch.Tensor) -> list[Output]:
+        outputs: list[Output] = []
+        sound = logits.amax(dim=-1).isfinite().tolist()  # the largest of a row is NaN where any is
+        for piece, row, is_sound in zip(plan.pieces, logits, sound, strict=True):
+            if piece.sequence.uncached:
+                continue  # a chunk of a prompt that goes on
+            outputs += self._extend(piece.sequence, row) if is_sound else [self._distrust(piece.sequence, NOT_FINITE)]
         return outputs
 
     def _extend(self, sequence: Sequence, logits: torch.Tensor) -> list[Output]:
@@ -139,10 +169,10 @@ class Engine:
             token = turn.next_token(lambda: self._samplers[sequence.id].choose(logits, turn.spec.grammar))
             text, ended = turn.take(token)
         except InvalidGrammarError as error:
-            return [self._fail(sequence, f"the grammar could not be followed: {error}")]
+            return [self._fail(sequence.id, f"the grammar could not be followed: {error}")]
         except Exception:  # whatever one sequence does to itself, the others go on
             log.exception("choosing a token failed", sequence=sequence.id)
-            return [self._fail(sequence, "choosing a token failed")]
+            return [self._fail(sequence.id, "choosing a token failed")]
         sequence.tokens.append(token)
         if ended is None and len(sequence.tokens) >= sequence.limit:
             text, ended = text + turn.stops.close(), "length"
@@ -154,6 +184,11 @@ class Engine:
         self._scheduler.park(sequence)
         return [TurnEnded(sequence.id, reason, turn.decoded)]
 
-    def _fail(self, sequence: Sequence, message: str) -> Output:
-        self._release(sequence.id)
-        return Failed(sequence.id, message)
+    def _fail(self, id_: int, message: str) -> Output:
+        self._release(id_)
+        return Failed(id_, message)
+
+    def _distrust(self, sequence: Sequence, message: str) -> Output:
+        """Fails a sequence whose keys and values may be wrong: they are wiped, and nobody begins with them."""
+        self._runner.clear(self._scheduler.discard(sequence))
+        return self._fail(sequence.id, message)

@@ -21,6 +21,11 @@ class KVPool:
         self.keys = torch.zeros(shape, dtype=dtype)
         self.values = torch.zeros(shape, dtype=dtype)
 
+    def clear(self, pages: list[int]) -> None:
+        """Makes pages zero again."""
+        for pool in (self.keys, self.values):
+            pool.unflatten(1, (-1, PAGE_TOKENS))[:, pages] = 0
+
 
 def token_bytes(config: PretrainedConfig, dtype: torch.dtype) -> int:
     """Memory that one token takes in the pool."""

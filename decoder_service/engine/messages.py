@@ -42,6 +42,14 @@ class Resume:
 
 
 @dataclass(frozen=True, slots=True)
+class Expect:
+    """When a parked sequence is expected to resume, in seconds of the monotonic clock. The last word counts."""
+
+    id: int
+    returns_at: float
+
+
+@dataclass(frozen=True, slots=True)
 class EndTurn:
     """Ends the running turn after the token that was decoded last. Nothing happens if it has ended."""
 
@@ -55,12 +63,15 @@ class Release:
     id: int
 
 
-Command = Begin | Resume | EndTurn | Release
+Command = Begin | Resume | Expect | EndTurn | Release
 
 
 @dataclass(frozen=True, slots=True)
 class TurnBegan:
-    """The turn's first tokens enter the batch: `prompt_tokens` in all, `cached_tokens` of them already in the cache."""
+    """The turn's first tokens enter the batch: `prompt_tokens` in all, `cached_tokens` of them already in the cache.
+
+    These are the sequence's own from its turns before, or another's whose prompt began the same.
+    """
 
     id: int
     prompt_tokens: int

@@ -20,6 +20,10 @@ class ModelRunner(Protocol):
         """
         ...
 
+    def clear(self, pages: list[int]) -> None:
+        """Makes pages harmless that may hold what is not a number."""
+        ...
+
 
 class ModuleRunner:
     """transformers' own modules over the paged pool: any causal language model, more slowly."""
@@ -36,6 +40,10 @@ class ModuleRunner:
             places = [place for place, piece in enumerate(pieces) if piece.count == count]
             rows |= zip(places, self._pass([pieces[place].sequence for place in places], count), strict=True)
         return torch.stack([rows[place] for place in range(len(pieces))])
+
+    def clear(self, pages: list[int]) -> None:
+        """As `ModelRunner`: what is masked is still multiplied."""
+        self._pool.clear(pages)
 
     def _pass(self, sequences: list[Sequence], count: int) -> torch.Tensor:
         step = PagedPass(self._pool, sequences, count)

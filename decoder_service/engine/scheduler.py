@@ -1,44 +1,55 @@
 """Who runs in the next step. Pure policy: no torch, no clock, no I/O.
 
 * A sequence is admitted only with the pages of its whole turn in hand, so a running sequence never lacks memory and
-  every turn ends.
-* A returning sequence goes before a new one; within each queue, first come, first served.
-* Where pages lack, parked sequences give theirs up, the longest parked first, then returning ones from the queue's end.
-  What they lose is computed again when they return.
-* A chunk is as long as a machine runs in a tenth of a second, so that a cancel does not wait for it either.
-* One step holds one chunk of one prompt and one token of every sequence that decodes, so that a long prompt delays the
-  others by one chunk at most.
+  every turn ends. It begins with the pages that are known of its prompt, whoever computed them (`pages`).
+* A returning sequence goes before a new one; within each queue, first come, first served. It is admitted when a step
+  can run its first tokens, so that it finds what those before it have computed until then.
+* Where pages lack, parked sequences give theirs up, first the one whose tools are expected to be done last, then
+  returning ones from the queue's end. What they lose is computed again when they return, unless it can still be found.
+* One step holds a token of every sequence that decodes and chunks of prompts, as many tokens as the machine can run
+  without those that decode noticing much (`pace`). A quarter of these is for the new prompts that have begun,
+  whoever returns, so that nobody starves.
 """
 
+import math
 from collections import deque
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
+from decoder_service.engine.pace import Pace
 from decoder_service.engine.pages import PageBudget, pages_for
 from decoder_service.engine.sequence import Piece, Sequence, State
 
-FIRST_CHUNK = 64
-LEAST_CHUNK = 16
-CHUNK_SECONDS = 0.1
+NEW_SHARE = 4
+
+
+class NeverFitsError(ValueError):
+    """A sequence that could not run even if it had the whole cache."""
 
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """One step: a single forward pass over these pieces, those that decode first."""
+    """One step: a single forward pass over these pieces, the `decoding` ones first, then chunks of prompts."""
 
     pieces: tuple[Piece, ...]
+    decoding: int
+
+    @property
+    def prefilled(self) -> int:
+        """Tokens of prompts."""
+        return sum(piece.count for piece in self.pieces[self.decoding :])
 
     def __bool__(self) -> bool:
         return bool(self.pieces)
 
 
 class Scheduler:
-    """Sequences by state, and the pages they hold."""
+    """Sequences by state, and the pages they hold. `prefill_chunk`: tokens of prompts in one step, at most."""
 
     def __init__(self, budget: PageBudget, max_running: int, prefill_chunk: int) -> None:
         self._budget = budget
         self._max_running = max_running
-        self._most_chunk = prefill_chunk
-        self._prefill_chunk = min(prefill_chunk, FIRST_CHUNK)
+        self._pace = Pace(prefill_chunk)
         self._waiting: deque[Sequence] = deque()
         self._returning: deque[Sequence] = deque()
         self._running: list[Sequence] = []
@@ -55,83 +66,135 @@ class Scheduler:
         return dict(zip(("waiting", "running", "parked", "returning"), map(len, queues), strict=True))
 
     def add(self, sequence: Sequence) -> None:
-        """Queues a new sequence. Raises ValueError when its turn could not fit even into an empty cache."""
+        """Queues a new sequence. Raises NeverFitsError."""
         self._refuse_impossible(sequence)
         self._waiting.append(sequence)
 
     def park(self, sequence: Sequence) -> None:
-        """The turn of a running sequence has ended."""
+        """The turn of a running sequence has ended. It keeps what it has computed."""
         self._running.remove(sequence)
+        self._budget.publish(sequence)
+        self._budget.trim(sequence)
         sequence.state = State.PARKED
         self._parked.append(sequence)
 
+    def expect(self, sequence: Sequence, returns_at: float) -> None:
+        """Says when the tools of a parked sequence will be done; until it is said, they are expected last of all."""
+        if sequence.state is State.PARKED:
+            sequence.returns_at = returns_at
+
     def resume(self, sequence: Sequence) -> None:
-        """A parked sequence has new tokens and a new limit. Raises ValueError like `add`."""
+        """A parked sequence has new tokens and a new limit. Raises NeverFitsError."""
         self._refuse_impossible(sequence)
         self._parked.remove(sequence)
         sequence.state = State.RETURNING
+        sequence.returned = True
+        sequence.returns_at = math.inf
         self._returning.append(sequence)
 
     def remove(self, sequence: Sequence) -> None:
         """Forgets a sequence in whatever state and takes its pages back. Does nothing the second time."""
         if sequence.state is State.FINISHED:
             return
-        queue = {
-            State.WAITING: self._waiting,
-            State.RUNNING: self._running,
-            State.PARKED: self._parked,
-            State.RETURNING: self._returning,
-        }[sequence.state]
-        queue.remove(sequence)
-        self._evict(sequence)
-        sequence.state = State.FINISHED
+        if sequence.state is State.RUNNING:
+            self._budget.publish(sequence)
+        self._leave(sequence)
+        self._budget.take_back(sequence)
 
-    def observe_chunk(self, tokens: int, seconds: float) -> None:
-        """Learns how long a chunk took, and keeps the next ones near `CHUNK_SECONDS`."""
-        if seconds > CHUNK_SECONDS:
-            self._prefill_chunk = max(min(LEAST_CHUNK, self._most_chunk), self._prefill_chunk // 2)
-        elif seconds < CHUNK_SECONDS / 4 and tokens == self._prefill_chunk:
-            self._prefill_chunk = min(self._most_chunk, self._prefill_chunk * 2)
+    def discard(self, sequence: Sequence) -> list[int]:
+        """Removes a sequence whose keys and values are not to be trusted. Gives the pages that nobody holds now."""
+        self._leave(sequence)
+        return self._budget.discard(sequence)
+
+    def observe(self, decoding: int, prefilled: int, seconds: float) -> None:
+        """Learns what a step took that ran a plan's `decoding` sequences and `prefilled` tokens of prompts."""
+        self._pace.observe(decoding, prefilled, seconds)
 
     def plan(self) -> Plan:
         """Admits whom it can, then says what the next step runs. Empty when there is nothing to do."""
-        while self._admit_next():
-            pass
-        pieces = [Piece(sequence, 1) for sequence in self._running if sequence.uncached == 1]
-        prefill = next((sequence for sequence in self._running if sequence.uncached > 1), None)
-        if prefill is not None:
-            pieces.append(Piece(prefill, min(prefill.uncached, self._prefill_chunk)))
-        return Plan(tuple(pieces))
+        for sequence in self._running:
+            self._budget.publish(sequence)
+        decoding = [Piece(sequence, 1) for sequence in self._running if sequence.uncached == 1]
+        return Plan((*decoding, *self._chunks(len(decoding))), len(decoding))
 
-    def _admit_next(self) -> bool:
-        queue = self._returning or self._waiting
+    def _chunks(self, decoding: int) -> list[Piece]:
+        begun = [sequence for sequence in self._running if sequence.uncached > 1]
+        if not begun and not self._returning and not self._waiting:
+            return []
+        back = [sequence for sequence in begun if sequence.returned]
+        new = [sequence for sequence in begun if not sequence.returned]
+        room = self._pace.chunk(decoding)
+        kept = -(-room // NEW_SHARE) if new else 0
+        pieces = _cut(self._then_admitted(back, self._returning), room - kept)
+        room -= sum(piece.count for piece in pieces)
+        return pieces + _cut(self._then_admitted(new, self._waiting), room)
+
+    def _then_admitted(self, begun: list[Sequence], queue: deque[Sequence]) -> Iterator[Sequence]:
+        yield from begun
+        while (queue is self._returning or not self._returning) and self._admit_first(queue):
+            yield self._running[-1]
+
+    def _admit_first(self, queue: deque[Sequence]) -> bool:
         if not queue or len(self._running) >= self._max_running:
             return False
         sequence = queue[0]
-        lacking = pages_for(sequence.limit) - len(sequence.pages)
+        keeps = bool(sequence.pages)
+        if not keeps:
+            self._budget.reuse(sequence)
+        lacking = max(0, pages_for(sequence.limit) - len(sequence.pages))
         if not self._make_room(lacking, sequence):
+            if not keeps:
+                self._budget.take_back(sequence)
             return False
         queue.popleft()
-        sequence.pages += self._budget.take(max(0, lacking))
+        self._budget.take(sequence, lacking)
         sequence.state = State.RUNNING
         self._running.append(sequence)
         return True
 
     def _make_room(self, pages: int, wanted_by: Sequence) -> bool:
-        victims = [s for s in (*self._parked, *reversed(self._returning)) if s.pages and s is not wanted_by]
-        if pages > self._budget.free + sum(len(victim.pages) for victim in victims):
+        if pages <= self._budget.free:
+            return True
+        victims = self._victims(wanted_by)
+        if pages > self._budget.free + self._budget.held_only_by(victims):
             return False
         for victim in victims:
             if pages <= self._budget.free:
                 break
-            self._evict(victim)
+            self._budget.take_back(victim)
         return True
 
-    def _evict(self, sequence: Sequence) -> None:
-        self._budget.give_back(sequence.pages)
-        sequence.pages = []
-        sequence.cached = 0
+    def _victims(self, wanted_by: Sequence) -> list[Sequence]:
+        """Who gives up pages, first to last. Of those that are expected at the same time, the longest parked."""
+        parked = sorted(self._parked, key=lambda sequence: sequence.returns_at, reverse=True)
+        return [s for s in (*parked, *reversed(self._returning)) if s.pages and s is not wanted_by]
+
+    def _leave(self, sequence: Sequence) -> None:
+        queues: dict[State, deque[Sequence] | list[Sequence]] = {
+            State.WAITING: self._waiting,
+            State.RUNNING: self._running,
+            State.PARKED: self._parked,
+            State.RETURNING: self._returning,
+        }
+        queues[sequence.state].remove(sequence)
+        sequence.state = State.FINISHED
 
     def _refuse_impossible(self, sequence: Sequence) -> None:
+        if not sequence.tokens:
+            raise NeverFitsError("the prompt has no token")
+        if len(sequence.tokens) >= sequence.limit:
+            raise NeverFitsError(
+                f"{len(sequence.tokens)} tokens leave no room for an answer; {sequence.limit} is the most"
+            )
         if pages_for(sequence.limit) > self._budget.count:
-            raise ValueError(f"{sequence.limit} tokens never fit into {self._budget.count} pages")
+            raise NeverFitsError(f"{sequence.limit} tokens never fit into {self._budget.count} pages of the cache")
+
+
+def _cut(prompts: Iterable[Sequence], room: int) -> list[Piece]:
+    """The next tokens of these prompts, in order, up to `room` of them. Takes no sequence that gets none."""
+    pieces: list[Piece] = []
+    prompts = iter(prompts)
+    while room > 0 and (sequence := next(prompts, None)) is not None:
+        pieces.append(Piece(sequence, min(sequence.uncached, room)))
+        room -= pieces[-1].count
+    return pieces

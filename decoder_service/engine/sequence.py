@@ -10,7 +10,10 @@ must be run through the model. While decoding, exactly one token is not cached: 
 """
 
 import enum
+import math
 from dataclasses import dataclass, field
+
+from decoder_service.engine.prefixes import Prefix
 
 
 class State(enum.Enum):
@@ -25,7 +28,12 @@ class State(enum.Enum):
 
 @dataclass(slots=True, eq=False)
 class Sequence:
-    """Tokens and bookkeeping of one completion. `limit`: most tokens it may have at the end of the running turn."""
+    """Tokens and bookkeeping of one completion.
+
+    `limit`: most tokens it may have at the end of the running turn. `pages` change only while it does not run; the
+    first of them may be held by others too, and those are full. `prefix`: as far as others can find its pages.
+    `returned`: its turn is not its first. `returns_at`: when its tools are expected to be done, on any one clock.
+    """
 
     id: int
     tokens: list[int]
@@ -33,6 +41,9 @@ class Sequence:
     state: State = State.WAITING
     cached: int = 0
     pages: list[int] = field(default_factory=list)
+    prefix: Prefix | None = None
+    returned: bool = False
+    returns_at: float = math.inf
 
     @property
     def uncached(self) -> int:

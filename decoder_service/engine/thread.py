@@ -17,6 +17,7 @@ from decoder_service.engine.messages import (
     Begin,
     Command,
     EndTurn,
+    Expect,
     Failed,
     Output,
     Release,
@@ -64,6 +65,10 @@ class SequenceHandle:
     def resume(self, tokens: list[int], turn: TurnSpec) -> None:
         """Starts the next turn after these tokens."""
         self._send(Resume(self.id, tuple(tokens), turn))
+
+    def expect(self, returns_at: float) -> None:
+        """Says when the parked sequence is expected to resume, in seconds of `time.monotonic`."""
+        self._send(Expect(self.id, returns_at))
 
     def end_turn(self) -> None:
         """Ends the running turn early."""

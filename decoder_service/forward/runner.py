@@ -62,6 +62,9 @@ class LeanRunner:
         last = self._normed[step.last] if step.rows > len(pieces) else self._normed[: step.rows]
         return self._weights.head(last).float()
 
+    def clear(self, pages: list[int]) -> None:
+        """As `ModelRunner`: nothing to do, for the kernels read no token that is not the sequence's own."""
+
     def _layers(self, step: "_Step") -> None:
         rows, kernels = step.rows, self._kernels
         normed, attended, gated = self._normed[:rows], self._attended[:rows], self._gated[:rows]

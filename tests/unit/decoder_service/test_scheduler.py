@@ -1,179 +1,373 @@
-"""The scheduler against random lives of sequences: the budget holds, nobody starves, everybody ends."""
+"""The scheduler against random lives of sequences: the budget holds, pages are what they are taken for, nobody starves,
+everybody ends."""
 
+import itertools
+import math
+import random
+from collections import Counter
+
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from decoder_service.engine.pages import PAGE_TOKENS, PageBudget, pages_for
-from decoder_service.engine.scheduler import Scheduler
+from decoder_service.engine.scheduler import NeverFitsError, Plan, Scheduler
 from decoder_service.engine.sequence import Piece, Sequence, State
 
 PAGES = 12
 CONTEXT = PAGES * PAGE_TOKENS
+KINDS = ("add", "add", "resume", "resume", "expect", "step", "step", "step", "veto", "remove", "discard")
 
-
-@st.composite
-def lives(draw: st.DrawFn) -> list[list[tuple[int, int]]]:
-    """For each sequence its turns: new tokens before the turn, tokens decoded in it. All fit the context."""
-    sequences = []
-    for _ in range(draw(st.integers(1, 8))):
-        turns, used = [], 0
-        for _ in range(draw(st.integers(1, 4))):
-            new, decoded = draw(st.integers(1, 40)), draw(st.integers(1, 12))
-            if used + new + decoded > CONTEXT:
-                break
-            turns.append((new, decoded))
-            used += new + decoded
-        sequences.append(turns or [(1, 1)])
-    return sequences
+Trace = list[tuple[str, int]]
+traces = st.lists(st.tuples(st.sampled_from(KINDS), st.integers(0, 2**32 - 1)), max_size=80)
 
 
 class Simulation:
-    """Drives a scheduler as the engine does, with tokens made up."""
+    """Drives a scheduler as the engine does. The cache is made up: a slot holds the tokens that led to it."""
 
-    def __init__(self, sequences: list[list[tuple[int, int]]], max_running: int, chunk: int) -> None:
+    def __init__(self, max_running: int, chunk: int, timed: bool) -> None:
         self.budget = PageBudget(PAGES)
         self.scheduler = Scheduler(self.budget, max_running, chunk)
-        self.max_running = max_running
-        self.left = dict(enumerate(sequences))
-        self.sequences = {}
-        self.decoded = dict.fromkeys(self.left, 0)
+        self.max_running, self.chunk, self.timed = max_running, chunk, timed
+        self.slots: dict[tuple[int, int], tuple[int, ...]] = {}
+        self.live: list[Sequence] = []
+        self.ended: list[Sequence] = []
+        self.ids = itertools.count()
         self.admitted: list[int] = []
-        for id_, turns in self.left.items():
-            new, decoded = turns[0]
-            self.sequences[id_] = Sequence(id_, [0] * new, new + decoded)
-            self.scheduler.add(self.sequences[id_])
+        self.idle_steps = 0
+        self.steps = 0
+        self.most_steps = 0
 
-    def run(self, resume: bool) -> None:
-        for _ in range(100_000):
-            plan = self.scheduler.plan()
+    def run(self, trace: Trace) -> None:
+        for kind, seed in trace:
+            getattr(self, kind)(random.Random(seed))
             self.check()
-            if not plan:
-                if not self.resume_parked():
-                    return
+        luck = random.Random(0)
+        while self.live:
+            self.step(luck)
+            self.check()
+            for sequence in self.some(State.PARKED):
+                self.end(sequence)
+
+    def some(self, state: State) -> list[Sequence]:
+        return [sequence for sequence in self.live if sequence.state is state]
+
+    def add(self, luck: random.Random) -> None:
+        shared = [luck.choice((1, 1, 2))] * PAGE_TOKENS * luck.randint(0, 6)
+        tokens = shared + [luck.randint(1, 2) for _ in range(luck.randint(1, 20))]
+        sequence = Sequence(next(self.ids), tokens, len(tokens) + luck.randint(1, 30))
+        self.scheduler.add(sequence)
+        self.live.append(sequence)
+        self.most_steps += 2 * CONTEXT
+
+    def resume(self, luck: random.Random) -> None:
+        for sequence in self.some(State.PARKED)[:1]:
+            limit = len(sequence.tokens) + 30 + luck.randint(1, 10)
+            if limit > CONTEXT:
+                self.end(sequence)
                 continue
-            for piece in plan.pieces:
-                self.advance(piece.sequence, piece.count)
-            if resume:
-                self.resume_parked()
-        raise AssertionError("never ends")
-
-    def advance(self, sequence: Sequence, count: int) -> None:
-        assert sequence.state is State.RUNNING
-        sequence.cached += count
-        assert sequence.cached <= len(sequence.pages) * PAGE_TOKENS
-        if not sequence.uncached:
-            sequence.tokens.append(0)
-            self.decoded[sequence.id] += 1
-            if self.decoded[sequence.id] == self.left[sequence.id][0][1]:
-                self.end_turn(sequence)
-
-    def end_turn(self, sequence: Sequence) -> None:
-        self.decoded[sequence.id] = 0
-        self.scheduler.park(sequence)
-        self.left[sequence.id].pop(0)
-        if not self.left[sequence.id]:
-            self.scheduler.remove(sequence)
-
-    def resume_parked(self) -> bool:
-        parked = [s for s in self.sequences.values() if s.state is State.PARKED]
-        for sequence in parked:
-            new, decoded = self.left[sequence.id][0]
-            sequence.tokens += [0] * new
-            sequence.limit = len(sequence.tokens) + decoded
+            sequence.tokens += [luck.randint(1, 2) for _ in range(luck.randint(0, 30))]
+            sequence.limit = limit
             self.scheduler.resume(sequence)
-        return bool(parked)
+            self.most_steps += 2 * CONTEXT
+
+    def expect(self, luck: random.Random) -> None:
+        for sequence in self.live:
+            self.scheduler.expect(sequence, luck.choice((1.0, 2.0, math.inf)))
+
+    def veto(self, luck: random.Random) -> None:
+        for sequence in self.some(State.RUNNING)[:1]:
+            self.scheduler.park(sequence)
+
+    def remove(self, luck: random.Random) -> None:
+        if self.live:
+            self.end(luck.choice(self.live))
+
+    def discard(self, luck: random.Random) -> None:
+        if self.live:
+            sequence = luck.choice(self.live)
+            held = sequence.pages
+            wiped = self.scheduler.discard(sequence)
+            assert set(wiped) == {page for page in held if not self.budget.holders(page)}
+            self.gone(sequence)
+
+    def end(self, sequence: Sequence) -> None:
+        self.scheduler.remove(sequence)
+        self.gone(sequence)
+
+    def gone(self, sequence: Sequence) -> None:
+        self.live.remove(sequence)
+        self.ended.append(sequence)
+
+    def step(self, luck: random.Random) -> None:
+        waiting, returning = self.some(State.WAITING), bool(self.some(State.RETURNING))
+        plan = self.scheduler.plan()
+        self.check_plan(plan, waiting, returning)
+        for piece in plan.pieces:
+            self.compute(piece)
+        if self.timed:
+            self.scheduler.observe(plan.decoding, plan.prefilled, luck.choice((0.0, 0.01, 0.03, 1.0)))
+        for piece in plan.pieces:
+            if not piece.sequence.uncached:
+                piece.sequence.tokens.append(luck.randint(1, 2))
+                if len(piece.sequence.tokens) == piece.sequence.limit or luck.random() < 0.1:
+                    self.scheduler.park(piece.sequence)
+                    if luck.random() < 0.3 or not self.steps % 7:
+                        self.end(piece.sequence)
+
+    def compute(self, piece: Piece) -> None:
+        sequence = piece.sequence
+        assert sequence.state is State.RUNNING
+        for place in range(sequence.cached, sequence.cached + piece.count):
+            page = sequence.pages[place // PAGE_TOKENS]
+            assert self.budget.holders(page) == 1, "a shared page is written"
+            self.slots[page, place % PAGE_TOKENS] = tuple(sequence.tokens[: place + 1])
+        sequence.cached += piece.count
+
+    def check_plan(self, plan: Plan, waiting: list[Sequence], returning: bool) -> None:
+        self.steps += bool(plan)
+        assert self.steps <= self.most_steps, "somebody waits for ever"
+        running = self.scheduler.running
+        assert bool(plan) == bool(self.some(State.RUNNING) or self.some(State.WAITING) or self.some(State.RETURNING))
+        assert [piece.sequence for piece in plan.pieces[: plan.decoding]] == [
+            s for s in running if s.uncached == 1 and s not in [p.sequence for p in plan.pieces[plan.decoding :]]
+        ]
+        assert all(1 <= piece.count <= piece.sequence.uncached for piece in plan.pieces)
+        assert len({piece.sequence for piece in plan.pieces}) == len(plan.pieces)
+        assert plan.prefilled <= self.chunk
+        self.check_prompts(plan)
+        fresh = [sequence for sequence in waiting if sequence.state is State.RUNNING]
+        assert not fresh or not self.some(State.RETURNING), "a new one went before one that returns"
+        assert fresh == waiting[: len(fresh)], "somebody jumped the queue"
+
+    def check_prompts(self, plan: Plan) -> None:
+        """Whose prompt began first gets a share of every step; only a step that measures runs none."""
+        chunks = [piece.sequence for piece in plan.pieces[plan.decoding :]]
+        begun = [s for s in self.scheduler.running if s.uncached > 1]
+        if chunks:
+            new = [s for s in begun if not s.returned]
+            assert not new or new[0] in chunks
+            self.idle_steps = 0
+        elif begun:
+            self.idle_steps += 1
+            assert self.idle_steps <= 3, "prompts do not get on"
 
     def check(self) -> None:
-        self.admitted += [s.id for s in self.scheduler.running if s.id not in self.admitted]
-        held = [page for sequence in self.sequences.values() for page in sequence.pages]
-        assert len(held) == len(set(held))
+        held = Counter(page for sequence in self.live for page in sequence.pages)
+        assert all(self.budget.holders(page) == held[page] for page in range(PAGES))
         assert len(held) + self.budget.free == PAGES
         assert len(self.scheduler.running) <= self.max_running
-        for sequence in self.scheduler.running:
-            assert len(sequence.pages) >= pages_for(sequence.limit)
+        assert all(sequence.pages == [] for sequence in self.ended)
+        for sequence in self.live:
+            assert len(set(sequence.pages)) == len(sequence.pages) and sequence.uncached >= 1
+            assert sequence.state is not State.RUNNING or len(sequence.pages) >= pages_for(sequence.limit)
+            for place in range(sequence.cached):
+                found = self.slots[sequence.pages[place // PAGE_TOKENS], place % PAGE_TOKENS]
+                assert found == tuple(sequence.tokens[: place + 1]), "a page holds something else"
 
 
-@given(lives(), st.integers(1, 4), st.integers(1, 16), st.booleans())
-@settings(max_examples=200, deadline=None)
-def test_every_request_ends_within_the_budget(
-    sequences: list[list[tuple[int, int]]], max_running: int, chunk: int, resume_at_once: bool
-) -> None:
-    simulation = Simulation(sequences, max_running, chunk)
-    simulation.run(resume_at_once)
-    assert not any(simulation.left.values())
-    assert all(sequence.state is State.FINISHED for sequence in simulation.sequences.values())
+def simulate(trace: Trace, max_running: int, chunk: int, timed: bool) -> None:
+    simulation = Simulation(max_running, chunk, timed)
+    simulation.run(trace)
+    assert all(sequence.state is State.FINISHED for sequence in simulation.ended)
     assert simulation.budget.free == PAGES
+    assert set(simulation.scheduler.counts().values()) == {0}
 
 
-@given(lives(), st.integers(1, 4))
-@settings(max_examples=100, deadline=None)
-def test_new_sequences_are_admitted_in_order_of_their_coming(
-    sequences: list[list[tuple[int, int]]], max_running: int
+@given(traces, st.integers(1, 5), st.integers(1, 64), st.booleans())
+@settings(max_examples=200, deadline=None)
+def test_every_request_ends_within_the_budget_and_pages_hold_what_they_should(
+    trace: Trace, max_running: int, chunk: int, timed: bool
 ) -> None:
-    simulation = Simulation(sequences, max_running, 8)
-    simulation.run(resume=True)
-    assert simulation.admitted == sorted(simulation.admitted)
+    simulate(trace, max_running, chunk, timed)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(1800)
+@given(traces, st.integers(1, 5), st.integers(1, 64), st.booleans())
+@settings(max_examples=10_000, deadline=None)
+def test_ten_thousand_lives_go_well(trace: Trace, max_running: int, chunk: int, timed: bool) -> None:
+    simulate(trace, max_running, chunk, timed)
+
+
+def scheduler_of(pages: int = PAGES, max_running: int = 4, chunk: int = 8) -> Scheduler:
+    return Scheduler(PageBudget(pages), max_running, chunk)
+
+
+def compute(scheduler: Scheduler, sequence: Sequence) -> Sequence:
+    """Runs a new sequence's prompt to its end, decodes a token and parks it."""
+    scheduler.add(sequence)
+    while sequence.uncached:
+        for piece in scheduler.plan().pieces:
+            piece.sequence.cached += piece.count
+    sequence.tokens.append(0)
+    scheduler.park(sequence)
+    return sequence
+
+
+def come_back(scheduler: Scheduler, sequence: Sequence, fresh: list[int]) -> None:
+    sequence.tokens += fresh
+    sequence.limit = len(sequence.tokens) + 1
+    scheduler.resume(sequence)
 
 
 def test_a_returning_sequence_goes_before_a_new_one() -> None:
-    scheduler = Scheduler(PageBudget(PAGES), max_running=1, prefill_chunk=8)
-    old, new = Sequence(1, [0], 2), Sequence(2, [0], 2)
-    scheduler.add(old)
-    scheduler.plan()
-    scheduler.park(old)
+    scheduler = scheduler_of(max_running=1)
+    old, new = compute(scheduler, Sequence(1, [0], 2)), Sequence(2, [0], 2)
     scheduler.add(new)
-    old.tokens += [0, 0]
-    old.limit = 5
-    scheduler.resume(old)
+    come_back(scheduler, old, [0, 0])
     scheduler.plan()
     assert scheduler.running == (old,)
 
 
-def test_pressure_takes_the_pages_of_the_longest_parked() -> None:
-    scheduler = Scheduler(PageBudget(3), max_running=4, prefill_chunk=8)
-    parked = [Sequence(id_, [0], 16) for id_ in range(2)]
-    for sequence in parked:
+def test_a_short_result_is_not_kept_waiting_by_a_long_prompt_nor_the_prompt_by_it() -> None:
+    scheduler = scheduler_of(chunk=16)
+    old, new = compute(scheduler, Sequence(1, [0], 2)), Sequence(2, [1] * 100, 120)
+    scheduler.add(new)
+    scheduler.plan()
+    come_back(scheduler, old, [0] * 10)
+    assert scheduler.plan().pieces == (Piece(old, 11), Piece(new, 5))
+    old.tokens += [0] * 20
+    assert scheduler.plan().pieces == (Piece(old, 12), Piece(new, 4))
+
+
+def test_one_step_takes_several_prompts_up_to_the_chunk_and_admits_no_more() -> None:
+    scheduler = scheduler_of(chunk=16)
+    first, second, third = (Sequence(id_, [id_] * 10, 12) for id_ in range(3))
+    for sequence in (first, second, third):
         scheduler.add(sequence)
-    scheduler.plan()
-    for sequence in parked:
-        sequence.cached = 1
-        scheduler.park(sequence)
-    wanted = Sequence(9, [0], 32)
-    scheduler.add(wanted)
-    scheduler.plan()
-    assert wanted.state is State.RUNNING
-    assert (parked[0].pages, parked[0].cached) == ([], 0)
-    assert len(parked[1].pages) == 1
+    assert scheduler.plan() == Plan((Piece(first, 10), Piece(second, 6)), 0)
+    assert third.state is State.WAITING
 
 
-def test_a_chunk_of_a_long_prompt_leaves_room_for_those_that_decode() -> None:
-    scheduler = Scheduler(PageBudget(PAGES), max_running=4, prefill_chunk=8)
-    decoding, long = Sequence(1, [0], 10), Sequence(2, [0] * 50, 60)
+def test_a_prompt_begins_with_the_pages_of_another_that_began_the_same() -> None:
+    scheduler = scheduler_of(chunk=64)
+    system = [7] * 40
+    first = compute(scheduler, Sequence(1, [*system, 1], 60))
+    second = Sequence(2, [*system, 2], 60)
+    scheduler.add(second)
+    assert scheduler.plan().pieces == (Piece(second, 9),)
+    assert (second.cached, second.pages[:2]) == (32, first.pages[:2])
+
+
+def test_prompts_that_come_at_once_share_what_the_first_of_them_computes() -> None:
+    scheduler = scheduler_of(chunk=16)
+    system = [7] * 64
+    twins = [Sequence(id_, [*system, id_], 70) for id_ in range(2)]
+    for twin in twins:
+        scheduler.add(twin)
+    ran = 0
+    while any(twin.uncached for twin in twins):
+        for piece in scheduler.plan().pieces:
+            piece.sequence.cached += piece.count
+            ran += piece.count
+    assert ran <= 65 + 17
+
+
+def test_pages_of_a_finished_sequence_are_found_by_the_next() -> None:
+    scheduler = scheduler_of(chunk=64)
+    first = compute(scheduler, Sequence(1, [7] * 33, 40))
+    scheduler.remove(first)
+    second = Sequence(2, [7] * 33, 40)
+    scheduler.add(second)
+    assert scheduler.plan().pieces == (Piece(second, 1),)
+    assert second.cached == 32
+
+
+def test_pages_of_a_sequence_that_broke_are_not_found() -> None:
+    scheduler = scheduler_of(chunk=64)
+    broken = compute(scheduler, Sequence(1, [7] * 33, 40))
+    pages = broken.pages
+    assert scheduler.discard(broken) == pages
+    second = Sequence(2, [7] * 33, 40)
+    scheduler.add(second)
+    assert scheduler.plan().pieces == (Piece(second, 33),)
+
+
+def test_pressure_takes_the_pages_of_the_sequence_that_is_expected_last() -> None:
+    scheduler = scheduler_of(pages=4, chunk=64)
+    parked = [compute(scheduler, Sequence(id_, [id_], 16)) for id_ in range(3)]
+    for sequence, returns_at in zip(parked, (5.0, 9.0, 7.0), strict=True):
+        scheduler.expect(sequence, returns_at)
+    scheduler.add(Sequence(9, [9], 32))
+    scheduler.plan()
+    assert [len(sequence.pages) for sequence in parked] == [1, 0, 1]
+
+
+def test_pressure_takes_first_the_pages_of_those_that_nobody_expects_the_longest_parked_first() -> None:
+    scheduler = scheduler_of(pages=4, chunk=64)
+    parked = [compute(scheduler, Sequence(id_, [id_], 16)) for id_ in range(3)]
+    scheduler.expect(parked[0], 1000.0)
+    scheduler.add(Sequence(9, [9], 32))
+    scheduler.plan()
+    assert [len(sequence.pages) for sequence in parked] == [1, 0, 1]
+
+
+def test_nobody_gives_up_pages_for_one_that_would_not_fit_all_the_same() -> None:
+    scheduler = scheduler_of(pages=4, chunk=64)
+    parked = compute(scheduler, Sequence(1, [1], 16))
+    scheduler.add(Sequence(2, [2], 2 * PAGE_TOKENS))
+    scheduler.plan()
+    scheduler.add(Sequence(3, [3], 3 * PAGE_TOKENS))
+    scheduler.plan()
+    assert len(parked.pages) == 1
+    assert scheduler.counts()["waiting"] == 1
+
+
+def test_a_sequence_that_gave_up_its_pages_finds_what_is_left_of_them() -> None:
+    scheduler = scheduler_of(pages=4, chunk=64)
+    parked = compute(scheduler, Sequence(1, [1] * 40, 42))
+    other = compute(scheduler, Sequence(2, [2], 2 * PAGE_TOKENS))
+    assert (parked.cached, parked.pages) == (0, [])
+    scheduler.remove(other)
+    come_back(scheduler, parked, [1] * 5)
+    plan = scheduler.plan()
+    assert plan.pieces == (Piece(parked, 14),)
+    assert parked.cached == 2 * PAGE_TOKENS
+
+
+def test_a_parked_sequence_gives_back_what_its_turn_did_not_use() -> None:
+    budget = PageBudget(PAGES)
+    scheduler = Scheduler(budget, 4, 64)
+    compute(scheduler, Sequence(1, [1] * 17, CONTEXT))
+    assert budget.free == PAGES - 2
+
+
+def test_chunks_beside_sequences_that_decode_are_as_long_as_they_let_the_step_be() -> None:
+    scheduler = scheduler_of(chunk=64)
+    decoding, long = Sequence(1, [0], 10), Sequence(2, [1] * 150, 160)
     scheduler.add(decoding)
+    scheduler.plan()
     scheduler.add(long)
-    assert scheduler.plan().pieces == (Piece(decoding, 1), Piece(long, 8))
+    assert scheduler.plan().pieces == (Piece(decoding, 1),)  # tells what a step takes
+    scheduler.observe(1, 0, 0.02)
+    assert scheduler.plan().pieces == (Piece(decoding, 1), Piece(long, 16))
+    scheduler.observe(1, 16, 0.02 + 16 * 0.0004)
+    plan = scheduler.plan()
+    assert plan.decoding == 1
+    assert 20 <= plan.prefilled <= 30
+
+
+@pytest.mark.parametrize(
+    ("sequence", "why"),
+    [
+        (Sequence(1, [], 5), "no token"),
+        (Sequence(1, [0] * 5, 5), "no room for an answer"),
+        (Sequence(1, [0], CONTEXT + 1), "193 tokens never fit into 12 pages"),
+    ],
+)
+def test_what_can_never_run_is_refused(sequence: Sequence, why: str) -> None:
+    scheduler = scheduler_of()
+    with pytest.raises(NeverFitsError, match=why):
+        scheduler.add(sequence)
+    assert scheduler.counts()["waiting"] == 0
 
 
 def test_removing_twice_is_harmless() -> None:
-    scheduler = Scheduler(PageBudget(PAGES), max_running=4, prefill_chunk=8)
+    scheduler = scheduler_of()
     sequence = Sequence(1, [0], 10)
     scheduler.add(sequence)
     scheduler.plan()
     scheduler.remove(sequence)
     scheduler.remove(sequence)
     assert scheduler.counts() == {"waiting": 0, "running": 0, "parked": 0, "returning": 0}
-
-
-def test_chunks_follow_the_pace_of_the_machine() -> None:
-    scheduler = Scheduler(PageBudget(PAGES), max_running=4, prefill_chunk=100)
-    scheduler.add(Sequence(1, [0] * 150, 160))
-
-    def chunk() -> int:
-        return scheduler.plan().pieces[-1].count
-
-    assert chunk() == 64
-    scheduler.observe_chunk(64, seconds=0.01)
-    assert chunk() == 100
-    for _ in range(9):
-        scheduler.observe_chunk(chunk(), seconds=1.0)
-    assert chunk() == 16
