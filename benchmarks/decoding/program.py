@@ -68,7 +68,7 @@ class Decoder(Protocol):
 
 
 def arguments() -> argparse.Namespace:
-    """`model` (a directory, or for llama.cpp a file), `threads`, `sequences` (most in a batch), and for ours `dtype` and
+    """`model` (a directory, or for llama.cpp a file), `threads`, `sequences` (most in a batch); for ours, `dtype` and
     `quantization`."""
     parser = argparse.ArgumentParser()
     parser.add_argument("--model", required=True)
