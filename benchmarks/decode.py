@@ -31,6 +31,7 @@ from benchmarks.decoding.decoders import (
     PEERS,
     Model,
     NotMadeError,
+    Setup,
     Start,
     find_model,
     made,
@@ -80,11 +81,11 @@ def _run(options: argparse.Namespace, model: Model, starts: dict[str, Start], co
 
 
 def _starts(options: argparse.Namespace, model: Model) -> dict[str, Start]:
-    sequences = max(options.batch)
+    setup = Setup(options.threads, max(options.batch), options.dtype, options.quantization)
     peers = made(options.environments) if options.peers is None else options.peers
-    starts = {OURS: start_ours(model, options.dtype, options.threads, sequences)}
+    starts = {OURS: start_ours(model, setup)}
     for name in peers:
-        starts[name] = start_peer(name, model, options.environments, options.threads, sequences)
+        starts[name] = start_peer(name, model, options.environments, setup)
     return starts
 
 
@@ -99,6 +100,7 @@ def _options(arguments: list[str] | None) -> argparse.Namespace:
     add("--model", default=DEFAULT, help=f"catalogue name or directory; default: {DEFAULT}")
     add("--gguf", metavar="FILE", type=Path, help="its 4-bit weights for llama.cpp; default: the catalogue's")
     add("--dtype", default="auto", help="of our weights, as the decoder's setting; default: auto")
+    add("--quantization", default="auto", help="of our weights, likewise; default: auto")
     add("--peers", metavar="NAME,...", type=_peers, help="default: those that `make peers` has made; '': none")
     add("--environments", metavar="FOLDER", type=Path, default=ENVIRONMENTS, help="default: .peers")
     add("--threads", metavar="N", type=_count, default=len(os.sched_getaffinity(0)), help="default: all cores")

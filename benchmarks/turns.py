@@ -16,7 +16,6 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-import torch
 from rich.console import Console
 from rich.table import Table
 
@@ -73,9 +72,9 @@ class Conversation:
 
     def _turn(self, command: Command, tokens: int, cached: int) -> float:
         began, first, decoded = time.perf_counter(), None, 0
-        self._engine.execute(command)
-        while decoded < tokens:
-            for output in self._engine.step():
+        outputs = self._engine.execute(command)
+        while True:
+            for output in outputs:
                 match output:
                     case Decoded():
                         first = first or time.perf_counter() - began
@@ -84,7 +83,11 @@ class Conversation:
                         _check(output.cached_tokens, cached)
                     case Failed():
                         raise WrongMeasurementError(output.message)
-        return first or 0.0
+            if first is not None and decoded >= tokens:
+                return first
+            if not self._engine.busy():
+                raise WrongMeasurementError(f"the engine ended a turn after {decoded} of {tokens} tokens")
+            outputs = self._engine.step()
 
 
 def _check(cached: int, wanted: int) -> None:
@@ -124,10 +127,9 @@ def main(arguments: list[str] | None = None) -> int:
     """Measures, prints a table, records the run; gives the exit code."""
     options = _options(arguments)
     console = Console()
-    torch.set_num_threads(options.threads)
     machine = record.machine()
     try:
-        embedded = embedded_engine(options.model, options.dtype, sequences=1)
+        embedded = embedded_engine(options.model, options.dtype, options.quantization, options.threads, sequences=1)
     except ModelNotFoundError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
@@ -146,6 +148,7 @@ def _options(arguments: list[str] | None) -> argparse.Namespace:
     add = parser.add_argument
     add("--model", default=DEFAULT, help=f"catalogue name or directory; default: {DEFAULT}")
     add("--dtype", default="auto", help="of the weights, as the decoder's setting; default: auto")
+    add("--quantization", default="auto", help="of the weights, likewise; default: auto")
     add("--threads", metavar="N", type=int, default=len(os.sched_getaffinity(0)), help="default: all cores")
     add("--rounds", metavar="N", type=int, default=10, help="default: 10")
     add("--seed", type=int, default=0, help="of the prompts; default: 0")

@@ -60,13 +60,16 @@ def runner_of(settings: DecoderSettings, loaded: LoadedModel, pages: int, contex
     except NotLeanError as reason:
         log.warning("transformers' modules run the model, which is slower", model=loaded.name, reason=str(reason))
         return ModuleRunner(model, pages)
-    precision = Precision(model.dtype, _bits(settings, loaded))
+    precision = Precision(model.dtype, bits_of(settings, loaded))
     weights = weights_of(model, architecture, precision, loaded.blocks, context)
     return LeanRunner(architecture, weights, kernels, pages, settings.max_running + settings.prefill_chunk)
 
 
-def _bits(settings: DecoderSettings, loaded: LoadedModel) -> int | None:
-    """Few bits pay with bfloat16 only: in float32 one wants every token as transformers would have it."""
+def bits_of(settings: DecoderSettings, loaded: LoadedModel) -> int | None:
+    """Bits of a weight; None: those of the model's dtype.
+
+    Few bits pay with bfloat16 only: in float32 one wants every token as transformers would have it.
+    """
     if settings.quantization == "auto":
         in_four = loaded.blocks is not None and loaded.blocks.is_known and loaded.model.dtype == torch.bfloat16
         return 4 if in_four else None

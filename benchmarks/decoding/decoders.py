@@ -3,7 +3,7 @@
 import os
 import sys
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 from benchmarks.decoding.process import ROOT
@@ -45,6 +45,17 @@ class Model:
 
 
 @dataclass(frozen=True, slots=True)
+class Setup:
+    """What all decoders are given alike: threads and the most sequences of a batch; and what ours keeps its weights as,
+    in the words of the decoder's settings."""
+
+    threads: int
+    sequences: int
+    dtype: str = "auto"
+    quantization: str = "auto"
+
+
+@dataclass(frozen=True, slots=True)
 class Start:
     """How a program is started."""
 
@@ -69,12 +80,12 @@ def made(environments: Path) -> list[str]:
     return [name for name in PEERS if (environments / name / ".installed").exists()]
 
 
-def start_ours(model: Model, dtype: str, threads: int, sequences: int) -> Start:
+def start_ours(model: Model, setup: Setup) -> Start:
     """Our engine, in the environment of the benchmark."""
-    return _start(sys.executable, "ours", _open_mp(threads), model.name, threads, sequences, dtype)
+    return _start(sys.executable, "ours", _open_mp(setup.threads), model.name, setup)
 
 
-def start_peer(name: str, model: Model, environments: Path, threads: int, sequences: int) -> Start:
+def start_peer(name: str, model: Model, environments: Path, setup: Setup) -> Start:
     """A peer in its own environment. Raises NotMadeError."""
     peer = PEERS[name]
     python = environments / name / "bin" / "python"
@@ -84,19 +95,17 @@ def start_peer(name: str, model: Model, environments: Path, threads: int, sequen
     if weights is None:
         raise NotMadeError(f"{name} reads GGUF, and none is known of {model.name}: name it with --gguf FILE")
     environment = dict(peer.environment)
-    bound = _vllm_threads(environments / name, threads) if name == "vllm" else _open_mp(threads)
-    return _start(str(python), peer.module, environment | bound, weights, threads, sequences, "auto")
+    bound = _vllm_threads(environments / name, setup.threads) if name == "vllm" else _open_mp(setup.threads)
+    return _start(str(python), peer.module, environment | bound, weights, setup)
 
 
-def _start(
-    python: str, module: str, environment: Mapping[str, str], model: str, threads: int, sequences: int, dtype: str
-) -> Start:
-    options = {"--model": model, "--threads": str(threads), "--sequences": str(sequences), "--dtype": dtype}
+def _start(python: str, module: str, environment: Mapping[str, str], model: str, setup: Setup) -> Start:
+    options = {"model": model} | asdict(setup)
     command = [
         python,
         "-m",
         f"benchmarks.decoding.programs.{module}",
-        *(word for pair in options.items() for word in pair),
+        *(word for key, value in options.items() for word in (f"--{key}", str(value))),
     ]
     inherited = {
         key: value for key, value in os.environ.items() if key not in ("PYTHONPATH", "VIRTUAL_ENV", "OMP_NUM_THREADS")

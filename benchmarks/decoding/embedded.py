@@ -1,10 +1,16 @@
-"""The engine as `decoder_service.assembly` makes it, for benchmarks that step it themselves."""
+"""The engine as `decoder_service.assembly` makes it, for benchmarks that step it themselves.
+
+Nothing imports torch before this module does: `decoder_service` tells torch's threads how long to spin, and they listen
+only when torch is loaded.
+"""
 
 from dataclasses import dataclass
 
+import decoder_service  # isort: skip  # noqa: F401  # before torch
+import torch
 from tokenizers import Tokenizer
 
-from decoder_service.assembly import runner_of
+from decoder_service.assembly import bits_of, runner_of
 from decoder_service.engine.engine import Engine
 from decoder_service.engine.kv_cache import token_bytes
 from decoder_service.engine.pages import PAGE_TOKENS, PageBudget
@@ -24,9 +30,11 @@ class Embedded:
     weights: str
 
 
-def embedded_engine(model: str, dtype: str, sequences: int) -> Embedded:
+def embedded_engine(model: str, dtype: str, quantization: str, threads: int, sequences: int) -> Embedded:
     """Loads a model with the decoder's default settings, for a batch of so many sequences."""
-    settings = DecoderSettings(model=model, dtype=dtype, max_running=sequences)
+    given = {"dtype": dtype, "quantization": quantization, "threads": threads, "max_running": sequences}
+    settings = DecoderSettings.model_validate({"model": model} | given)
+    torch.set_num_threads(settings.threads)
     loaded = load(settings.model, settings.dtype)
     pages = int(settings.kv_cache_gib * 2**30 / (PAGE_TOKENS * token_bytes(loaded.model.config, loaded.model.dtype)))
     context = min(CONTEXT, loaded.context)
@@ -37,4 +45,6 @@ def embedded_engine(model: str, dtype: str, sequences: int) -> Embedded:
         frozenset(),  # nothing ends a turn but its length
         context,
     )
-    return Embedded(engine, loaded.backend_tokenizer, str(loaded.model.dtype).removeprefix("torch."))
+    bits = bits_of(settings, loaded)
+    weights = f"{bits} bits" if bits else str(loaded.model.dtype).removeprefix("torch.")
+    return Embedded(engine, loaded.backend_tokenizer, weights)

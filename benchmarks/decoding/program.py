@@ -68,12 +68,14 @@ class Decoder(Protocol):
 
 
 def arguments() -> argparse.Namespace:
-    """`model` (a directory, or for llama.cpp a file), `threads`, `sequences` (most in a batch), `dtype`."""
+    """`model` (a directory, or for llama.cpp a file), `threads`, `sequences` (most in a batch); for ours, `dtype` and
+    `quantization`."""
     parser = argparse.ArgumentParser()
     parser.add_argument("--model", required=True)
     parser.add_argument("--threads", type=int, required=True)
     parser.add_argument("--sequences", type=int, required=True)
     parser.add_argument("--dtype", default="auto")
+    parser.add_argument("--quantization", default="auto")
     return parser.parse_args()
 
 

@@ -10,7 +10,7 @@ from tokenizers.models import WordLevel
 
 from benchmarks import decode
 from benchmarks.decoding import decoders
-from benchmarks.decoding.decoders import OURS, Model, NotMadeError, Start, find_model, start_ours, start_peer
+from benchmarks.decoding.decoders import OURS, Model, NotMadeError, Setup, Start, find_model, start_ours, start_peer
 
 FAKE = Path(__file__).parent / "decoding" / "fake_program.py"
 OPTIONS = ["--model", "m", "--threads", "1", "--sequences", "2"]
@@ -91,7 +91,7 @@ def test_a_peer_is_started_by_its_own_python_with_its_own_weights(tmp_path):
         (tmp_path / name).mkdir()
         (tmp_path / name / ".installed").touch()
     model = Model("m", "/directory", "/file.gguf")
-    starts = {name: start_peer(name, model, tmp_path, 1, 8) for name in decoders.PEERS}
+    starts = {name: start_peer(name, model, tmp_path, Setup(1, 8)) for name in decoders.PEERS}
     for name, start in starts.items():
         assert start.command[0] == str(tmp_path / name / "bin" / "python")
         assert start.command[start.command.index("--sequences") + 1] == "8"
@@ -99,14 +99,14 @@ def test_a_peer_is_started_by_its_own_python_with_its_own_weights(tmp_path):
         assert "PYTHONPATH" not in start.environment
     assert len(starts["vllm"].environment["VLLM_CPU_OMP_THREADS_BIND"].split(",")) == 1
     assert starts["llama.cpp"].environment["OMP_NUM_THREADS"] == "1"
-    assert start_ours(model, "float32", 1, 8).command[0] == sys.executable
+    assert start_ours(model, Setup(1, 8, "float32")).command[:1] == [sys.executable]
 
 
 def test_llama_cpp_needs_a_file_of_weights(tmp_path):
     (tmp_path / "llama.cpp").mkdir()
     (tmp_path / "llama.cpp" / ".installed").touch()
     with pytest.raises(NotMadeError, match="name it with --gguf FILE"):
-        start_peer("llama.cpp", Model("m", "/directory", None), tmp_path, 1, 1)
+        start_peer("llama.cpp", Model("m", "/directory", None), tmp_path, Setup(1, 1))
 
 
 def test_a_directory_is_a_model_with_the_file_that_is_given(model):

@@ -12,7 +12,8 @@ class ScriptedEngine:
 
     def __init__(self, kept: int = CONTEXT + TURN - 1, found: int = 0) -> None:
         self.log: list[Command] = []
-        self._kept, self._found, self._outputs = kept, found, [[]]
+        self._kept, self._found = kept, found
+        self._outputs: list[list[Output]] = []
 
     def execute(self, command: Command) -> list[Output]:
         self.log.append(command)
@@ -21,6 +22,9 @@ class ScriptedEngine:
             tokens = [[Decoded(command.id, (7,), "x")] for _ in range(command.turn.max_tokens)]
             self._outputs = [[TurnBegan(command.id, 0, cached)], *tokens]
         return []
+
+    def busy(self) -> bool:
+        return bool(self._outputs)
 
     def step(self) -> list[Output]:
         return self._outputs.pop(0)
@@ -59,6 +63,13 @@ def test_an_engine_that_fails_is_an_error():
     engine.step = lambda: [Failed(1, "no more")]  # type: ignore[method-assign]
     with pytest.raises(WrongMeasurementError, match="no more"):
         Conversation(Embedded(engine, None, "none")).begin([1], 1)  # type: ignore[arg-type]
+
+
+def test_an_engine_that_stops_early_is_an_error_and_not_waited_for():
+    engine = ScriptedEngine()
+    engine.step = lambda: engine._outputs.pop() and []  # type: ignore[method-assign]
+    with pytest.raises(WrongMeasurementError, match="after 0 of 3 tokens"):
+        Conversation(Embedded(engine, None, "none")).begin([1], 3)  # type: ignore[arg-type]
 
 
 def test_the_ratio_is_that_of_the_medians():
