@@ -235,6 +235,9 @@ async def test_over_capacity_is_refused_at_once(model: LoadedModel) -> None:
         first = stack.client.Complete(asking("Count to a thousand.", limits=pb.Limits(max_tokens=500)), timeout=60)
         assert (await first.read()).WhichOneof("event") == "turn_started"
         code, reason, _ = await refused(stack, asking("And I?"))
+        with pytest.raises(grpc.aio.AioRpcError) as caught:
+            await stack.complete(asking("And I?"))
+        assert from_rpc_error(caught.value, Reason.INTERNAL).retry_seconds == 1
         first.cancel()
     assert (code, reason) == (grpc.StatusCode.RESOURCE_EXHAUSTED, Reason.OVERLOADED)
 

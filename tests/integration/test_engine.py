@@ -15,6 +15,7 @@ from decoder_service.engine.pages import PAGE_TOKENS, PageBudget
 from decoder_service.engine.runner import ModelRunner, ModuleRunner
 from decoder_service.engine.sampler import Sampling
 from decoder_service.engine.scheduler import Scheduler
+from decoder_service.engine.sequence import Piece
 from decoder_service.engine.thread import EngineOverloadedError, EngineThread, SequenceFailedError, SequenceHandle
 from decoder_service.models.loader import LoadedModel
 from decoder_service.settings import DecoderSettings
@@ -124,8 +125,9 @@ async def test_a_sequence_that_lost_its_pages_goes_on_the_same(model: LoadedMode
     prompt = prompt_of(model, "What is a cat?")
     parked = engine.begin(prompt, Sampling(), TurnSpec(max_tokens=6))
     first = await outputs_of(parked)
-    stranger = [198] * len(prompt)  # shares no page with it, and wants them all
-    greedy = engine.begin(stranger, Sampling(), TurnSpec(max_tokens=8 * PAGE_TOKENS - len(stranger)))
+    other = [5, *prompt]  # shares nothing
+    spec = TurnSpec(max_tokens=8 * PAGE_TOKENS - len(other), replay=tuple(other * 9))
+    greedy = engine.begin(other, Sampling(), spec)  # wants all pages
     await outputs_of(greedy)
     engine.release(greedy)
     parked.resume([198], TurnSpec(max_tokens=6))
@@ -266,3 +268,65 @@ async def test_a_sequence_whose_token_cannot_be_chosen_fails_alone(model: Loaded
     with pytest.raises(SequenceFailedError):
         await outputs_of(broken)
     assert ended(await outputs_of(neighbour)).completion_tokens == 6
+
+
+async def test_a_prompt_begins_with_what_another_has_computed_and_goes_on_the_same(
+    model: LoadedModel, engine: EngineThread
+) -> None:
+    system = "You answer in one word. " * 12
+    template = ChatTemplate(model.tokenizer)
+    prompts = [
+        template.prompt([Message("system", system), Message("user", question)], "", [])
+        for question in ("What is red?", "What is blue?", "What is red?")
+    ]
+    for number, prompt in enumerate(prompts):
+        handle = engine.begin(prompt, Sampling(), TurnSpec(max_tokens=6))
+        outputs = await outputs_of(handle)
+        engine.release(handle)
+        began = outputs[0]
+        assert isinstance(began, TurnBegan)
+        assert (began.cached_tokens >= 4 * PAGE_TOKENS) == bool(number)
+        assert tokens_of(outputs) == generate(model, prompt, 6)
+
+
+async def test_logits_that_are_no_numbers_end_their_sequence_alone_and_leave_nothing_behind(
+    model: LoadedModel, engine: EngineThread
+) -> None:
+    runner = engine._engine._runner
+    run, pages = runner.run, []
+    prompts = [prompt_of(model, question) for question in ("What is a cat? " * 5, "What is a dog? " * 5)]
+
+    def broken(pieces: tuple[Piece, ...]) -> torch.Tensor:
+        logits = run(pieces).clone()
+        for place, piece in enumerate(pieces):
+            if piece.sequence.tokens[: len(prompts[0])] == prompts[0]:
+                logits[place, 3] = float("nan")
+                pages.extend(piece.sequence.pages)
+                runner._pool.values[:, piece.sequence.pages[-1] * PAGE_TOKENS] = float("nan")
+        return logits
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(runner, "run", broken)
+        handles = [engine.begin(prompt, Sampling(), TurnSpec(max_tokens=6)) for prompt in prompts]
+        with pytest.raises(SequenceFailedError, match="not a number"):
+            await outputs_of(handles[0])
+        assert tokens_of(await outputs_of(handles[1])) == generate(model, prompts[1], 6)
+    assert pages
+    again = engine.begin(prompts[0], Sampling(), TurnSpec(max_tokens=6))
+    assert tokens_of(await outputs_of(again)) == generate(model, prompts[0], 6)
+
+
+async def test_what_can_never_fit_fails_alone(model: LoadedModel) -> None:
+    engine = start(model, pages=4)
+    well = engine.begin(prompt_of(model, "Hi"), Sampling(), TurnSpec(max_tokens=2))
+    for prompt, why in ((list(range(100)), "100 tokens leave no room"), ([], "no token")):
+        handle = engine.begin(prompt, Sampling(), TurnSpec(max_tokens=4))
+        with pytest.raises(SequenceFailedError, match=why):
+            await outputs_of(handle)
+    assert ended(await outputs_of(well)).completion_tokens == 2
+    well.resume([5] * 100, TurnSpec(max_tokens=2))
+    with pytest.raises(SequenceFailedError, match="leave no room"):
+        await outputs_of(well)
+    assert not engine.failed.is_set()
+    assert engine.counts() == {"waiting": 0, "running": 0, "parked": 0, "returning": 0}
+    await engine.stop()

@@ -117,15 +117,20 @@ def test_what_is_discarded_is_not_found_and_what_others_hold_stays_theirs() -> N
     own = broken.pages[1:]
     assert budget.discard(broken) == own
     assert found(budget, A, B, [9]) == [] and found(budget, A, C, [9]) == []
-    computed(budget, A, C, [9])  # computed once more, beside the one that is cut off
-    neighbour.tokens += [9] * (2 * PAGE_TOKENS)
-    budget.take(neighbour, 2)
-    neighbour.cached += 2 * PAGE_TOKENS
+    assert [budget.holders(page) for page in neighbour.pages] == [1, 1, 1]
+
+
+def test_what_follows_a_discarded_page_takes_nothing_along_when_it_goes() -> None:
+    budget = PageBudget(10)
+    broken, neighbour = computed(budget, A, [9]), computed(budget, A, [8])
+    budget.discard(broken)
+    again = computed(budget, A, [7])
+    neighbour.tokens += [8] * PAGE_TOKENS
+    neighbour.cached += PAGE_TOKENS
     budget.publish(neighbour)
     budget.take_back(neighbour)
-    assert len(found(budget, A, C, [9])) == 2
     budget.take(Sequence(3, [0], 2), budget.free)
-    assert budget.free == 0
+    assert found(budget, A, [9]) == again.pages[:1]
 
 
 def test_unwritten_pages_are_trimmed() -> None:
