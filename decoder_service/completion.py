@@ -10,7 +10,7 @@ import asyncio
 import time
 from collections.abc import AsyncGenerator
 from contextlib import AsyncExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 
 from decoder_service import wire
@@ -21,11 +21,13 @@ from decoder_service.text.grammar import Grammar, GrammarCompiler, InvalidGramma
 from decoder_service.text.stops import TurnStop
 from decoder_service.text.template import ChatTemplate, ToolText, function_object
 from decoder_service.tool_client import ToolStream
+from decoder_service.tool_durations import OpenCalls, ToolDurations
 from protos.conveyor.decoder.v1 import decoder_pb2
 from protos.conveyor.tool.v1 import tool_pb2, tool_pb2_grpc
 from protos.rpc.errors import Reason, ServiceError, reject
 
 RETRY_SECONDS = 1.0
+SOONEST_SECONDS = 0.05  # before a late call is thought of again
 ANSWER_TOKENS = 256  # left free for the answer when results are cut
 CUT_SHARE = 0.8  # of what would fit by proportion, because texts differ in characters per token
 CUT = "[cut to fit the model's context]"
@@ -40,6 +42,7 @@ class Decoder:
     grammars: GrammarCompiler
     tools: "tool_pb2_grpc.ToolServiceAsyncStub"
     context: int
+    durations: ToolDurations = field(default_factory=ToolDurations)
 
 
 class Completion:
@@ -54,6 +57,8 @@ class Completion:
         self._results: dict[str, ToolText] = {}
         self._sequence: SequenceHandle | None = None
         self._tools: ToolStream | None = None
+        one_by_one = request.tools is not None and request.tools.mode == tool_pb2.MODE_SERIAL
+        self._calls = OpenCalls(decoder.durations, one_by_one)
 
     async def events(self) -> AsyncGenerator[decoder_pb2.GenerateResponse, None]:
         """Runs the completion. Closing the iterator frees the sequence and stops the tools. Raises ServiceError."""
@@ -146,7 +151,7 @@ class Completion:
         for number in range(self._request.max_turns):
             ended, last_tokens, context = await self._decode_turn(number, sequence)
             left -= ended.completion_tokens
-            calls = await self._tools.end_turn(ended.reason) if self._tools else 0
+            calls = await self._finish_calls(self._tools, sequence, ended.reason) if self._tools else 0
             self._say(turn_finished=decoder_pb2.TurnFinished(turn=number, call_count=calls))
             if not calls or ended.reason == "length":
                 return self._finish(wire.FINISH_REASONS[ended.reason])
@@ -159,6 +164,19 @@ class Completion:
             self._results.clear()
             sequence.resume(fresh, turn)
         raise AssertionError("max_turns is at least 1")
+
+    async def _finish_calls(self, tools: ToolStream, sequence: SequenceHandle, reason: str) -> int:
+        """Waits for the turn's calls and says how many there were. Meanwhile the engine is told when to expect them."""
+        telling = asyncio.create_task(self._tell_when_done(sequence))
+        try:
+            return await tools.end_turn(reason)
+        finally:
+            telling.cancel()
+
+    async def _tell_when_done(self, sequence: SequenceHandle) -> None:
+        while (done_at := self._calls.done_at(now := time.monotonic())) is not None:
+            sequence.expect(done_at)
+            await asyncio.sleep(max(SOONEST_SECONDS, done_at - now))
 
     def _next(
         self, number: int, left: int, started: tool_pb2.Started, after: tuple[int, ...], room: int
@@ -200,10 +218,14 @@ class Completion:
             case "call_opened" if not event.call_opened.parent_id:
                 opened = event.call_opened
                 self._results[opened.call_id] = ToolText(opened.name, "")  # keeps the order of appearance
+                self._calls.opened(opened.call_id, opened.name)
+            case "call_started":
+                self._calls.started(event.call_started.call_id, time.monotonic())
             case "call_finished" if event.call_finished.call_id in self._results:  # of inner calls their parent tells
                 finished = event.call_finished
                 name = self._results[finished.call_id].name
                 self._results[finished.call_id] = ToolText(name, wire.result_text(finished))
+                self._calls.finished(finished.call_id, time.monotonic())
             case "turn_vetoed" if self._sequence:
                 self._sequence.end_turn()
         self._say(**wire.from_tool_event(event))

@@ -124,9 +124,8 @@ async def test_a_sequence_that_lost_its_pages_goes_on_the_same(model: LoadedMode
     prompt = prompt_of(model, "What is a cat?")
     parked = engine.begin(prompt, Sampling(), TurnSpec(max_tokens=6))
     first = await outputs_of(parked)
-    greedy = engine.begin(
-        prompt, Sampling(), TurnSpec(max_tokens=7 * PAGE_TOKENS - len(prompt))
-    )  # wants nearly all pages
+    stranger = [198] * len(prompt)  # shares no page with it, and wants them all
+    greedy = engine.begin(stranger, Sampling(), TurnSpec(max_tokens=8 * PAGE_TOKENS - len(stranger)))
     await outputs_of(greedy)
     engine.release(greedy)
     parked.resume([198], TurnSpec(max_tokens=6))

@@ -19,7 +19,12 @@ CONTEXT = PAGES * PAGE_TOKENS
 KINDS = ("add", "add", "resume", "resume", "expect", "step", "step", "step", "veto", "remove", "discard")
 
 Trace = list[tuple[str, int]]
-traces = st.lists(st.tuples(st.sampled_from(KINDS), st.integers(0, 2**32 - 1)), max_size=80)
+traces = st.lists(st.tuples(st.sampled_from(KINDS), st.integers(0, 2**32 - 1)), min_size=20, max_size=80)
+
+
+def tokens_by(luck: random.Random, count: int) -> list[int]:
+    """Mostly the same, so that many a prompt begins like another; now and then not."""
+    return [2 if luck.random() < 0.02 else 1 for _ in range(count)]
 
 
 class Simulation:
@@ -45,7 +50,6 @@ class Simulation:
         luck = random.Random(0)
         while self.live:
             self.step(luck)
-            self.check()
             for sequence in self.some(State.PARKED):
                 self.end(sequence)
 
@@ -53,20 +57,20 @@ class Simulation:
         return [sequence for sequence in self.live if sequence.state is state]
 
     def add(self, luck: random.Random) -> None:
-        shared = [luck.choice((1, 1, 2))] * PAGE_TOKENS * luck.randint(0, 6)
-        tokens = shared + [luck.randint(1, 2) for _ in range(luck.randint(1, 20))]
-        sequence = Sequence(next(self.ids), tokens, len(tokens) + luck.randint(1, 30))
+        tokens = tokens_by(luck, luck.choice((luck.randint(1, 20), luck.randint(1, 120))))
+        sequence = Sequence(next(self.ids), tokens, len(tokens) + luck.randint(1, 40))
         self.scheduler.add(sequence)
         self.live.append(sequence)
         self.most_steps += 2 * CONTEXT
 
     def resume(self, luck: random.Random) -> None:
         for sequence in self.some(State.PARKED)[:1]:
-            limit = len(sequence.tokens) + 30 + luck.randint(1, 10)
+            fresh = tokens_by(luck, luck.randint(0, 30))
+            limit = len(sequence.tokens) + len(fresh) + luck.randint(1, 10)
             if limit > CONTEXT:
                 self.end(sequence)
                 continue
-            sequence.tokens += [luck.randint(1, 2) for _ in range(luck.randint(0, 30))]
+            sequence.tokens += fresh
             sequence.limit = limit
             self.scheduler.resume(sequence)
             self.most_steps += 2 * CONTEXT
@@ -89,6 +93,8 @@ class Simulation:
             held = sequence.pages
             wiped = self.scheduler.discard(sequence)
             assert set(wiped) == {page for page in held if not self.budget.holders(page)}
+            for slot in itertools.product(wiped, range(PAGE_TOKENS)):
+                self.slots[slot] = ()  # whoever found it would notice
             self.gone(sequence)
 
     def end(self, sequence: Sequence) -> None:
@@ -100,6 +106,11 @@ class Simulation:
         self.ended.append(sequence)
 
     def step(self, luck: random.Random) -> None:
+        for _ in range(luck.choice((1, 1, 2, 12))):
+            self.step_once(luck)
+            self.check()
+
+    def step_once(self, luck: random.Random) -> None:
         waiting, returning = self.some(State.WAITING), bool(self.some(State.RETURNING))
         plan = self.scheduler.plan()
         self.check_plan(plan, waiting, returning)
@@ -109,10 +120,10 @@ class Simulation:
             self.scheduler.observe(plan.decoding, plan.prefilled, luck.choice((0.0, 0.01, 0.03, 1.0)))
         for piece in plan.pieces:
             if not piece.sequence.uncached:
-                piece.sequence.tokens.append(luck.randint(1, 2))
+                piece.sequence.tokens += tokens_by(luck, 1)
                 if len(piece.sequence.tokens) == piece.sequence.limit or luck.random() < 0.1:
                     self.scheduler.park(piece.sequence)
-                    if luck.random() < 0.3 or not self.steps % 7:
+                    if luck.random() < 0.2:
                         self.end(piece.sequence)
 
     def compute(self, piece: Piece) -> None:
@@ -160,6 +171,7 @@ class Simulation:
         assert all(sequence.pages == [] for sequence in self.ended)
         for sequence in self.live:
             assert len(set(sequence.pages)) == len(sequence.pages) and sequence.uncached >= 1
+            assert sequence.state is not State.WAITING or not sequence.pages
             assert sequence.state is not State.RUNNING or len(sequence.pages) >= pages_for(sequence.limit)
             for place in range(sequence.cached):
                 found = self.slots[sequence.pages[place // PAGE_TOKENS], place % PAGE_TOKENS]
