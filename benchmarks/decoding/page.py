@@ -6,6 +6,7 @@ Writes docs/decoding.svg and what stands between the marks of docs/decoding.md.
 import json
 import re
 import sys
+import textwrap
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -33,8 +34,8 @@ def plot(run: Run, path: Path) -> None:
         axes.set(xscale="log", yscale="log", xlabel="sequences", ylabel="tokens a second")
         axes.set_xticks(sizes, [str(size) for size in sizes])
         axes.minorticks_off()
+        axes.yaxis.set_major_locator(matplotlib.ticker.LogLocator(base=2))
         axes.yaxis.set_major_formatter(matplotlib.ticker.ScalarFormatter())
-        axes.set_yticks([25, 50, 100, 200, 400, 800, 1600])
         axes.grid(alpha=0.25)
         axes.legend(frameon=False)
         figure.savefig(path, format="svg", metadata={"Date": None})
@@ -56,6 +57,7 @@ def decode_tables(run: Run) -> str:
     """The tables of one run, as Markdown."""
     decoders, sizes = run["decoders"], [str(size) for size in run["work"]["batches"]]
     parts = [
+        f"![Decoded tokens a second over the number of sequences]({PLOT.name})",
         _about(run),
         "Decoded tokens a second, median of the rounds (least–most):",
         _by_batch(decoders, sizes, lambda figures: _spread(figures["rate"])),
@@ -78,11 +80,12 @@ def turns_table(run: Run) -> str:
 
 def _about(run: Run) -> str:
     machine = run["machine"]
-    return (
+    text = (
         f"`{run['model']}` on {run['date']}: {machine['processor']}, {machine['cores']} cores, "
         f"{machine['memory_gib']:g} GiB, {' '.join(machine['instructions']) or 'no vector instructions'}; "
-        f"{run['threads']} threads, {run['rounds']} rounds."
+        f"{run['threads']} threads, {run['rounds']} rounds; load average before it {machine['load_average']:g}."
     )
+    return textwrap.fill(text, 120, break_long_words=False, break_on_hyphens=False)
 
 
 def _by_batch(decoders: Run, sizes: list[str], cell: Callable[[Run], str]) -> str:

@@ -38,7 +38,7 @@ def test_tables_and_plot_are_those_of_the_recorded_runs(tmp_path, monkeypatch):
     other = record.write("turns-m", record.machine(), turns, tmp_path / "turns.json")
     assert page.main([str(recorded(tmp_path, "gone")), str(other)]) == 0
     text = page.PAGE.read_text()
-    assert text.startswith("# Title\n<!-- decode -->\n\n`smollm2-135m` on ") and text.endswith("<!-- /turns -->\nend\n")
+    assert text.startswith("# Title\n<!-- decode -->\n\n![") and text.endswith("<!-- /turns -->\nend\n")
     assert "stale" not in text
     assert f"| sequences | {OURS} | transformers | vllm |" in text
     assert "| 8 | 400 (400–400) | 400 (400–400) | – |" in text
