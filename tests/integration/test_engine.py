@@ -302,7 +302,7 @@ async def test_logits_that_are_no_numbers_end_their_sequence_alone_and_leave_not
             if piece.sequence.tokens[: len(prompts[0])] == prompts[0]:
                 logits[place, 3] = float("nan")
                 pages.extend(piece.sequence.pages)
-                runner._pool.values[:, piece.sequence.pages[-1] * PAGE_TOKENS] = float("nan")
+                runner._values[:, piece.sequence.pages[-1]] = float("nan")
         return logits
 
     with pytest.MonkeyPatch.context() as patch:
