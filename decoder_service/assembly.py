@@ -31,7 +31,7 @@ log = structlog.get_logger()
 
 def assemble(settings: DecoderSettings, loaded: LoadedModel, tools: grpc.aio.Channel) -> Decoder:
     """Makes the decoder and starts its engine. Inside the running event loop. Raises UnsupportedModelError."""
-    pages = int(settings.kv_cache_gib * 2**30 / (PAGE_TOKENS * token_bytes(loaded.model.config, loaded.model.dtype)))
+    pages = pages_of(settings, loaded)
     context = min(settings.context_length or loaded.context, loaded.context, pages * PAGE_TOKENS)
     if context < PAGE_TOKENS:
         raise UnsupportedModelError(
@@ -49,6 +49,11 @@ def assemble(settings: DecoderSettings, loaded: LoadedModel, tools: grpc.aio.Cha
         tools=tool_pb2_grpc.ToolServiceStub(tools),
         context=context,
     )
+
+
+def pages_of(settings: DecoderSettings, loaded: LoadedModel) -> int:
+    """Pages that the memory for keys and values holds."""
+    return int(settings.kv_cache_gib * 2**30 / (PAGE_TOKENS * token_bytes(loaded.model.config, loaded.model.dtype)))
 
 
 def runner_of(settings: DecoderSettings, loaded: LoadedModel, pages: int, context: int) -> ModelRunner:

@@ -10,10 +10,9 @@ import decoder_service  # isort: skip  # noqa: F401  # before torch
 import torch
 from tokenizers import Tokenizer
 
-from decoder_service.assembly import bits_of, runner_of
+from decoder_service.assembly import bits_of, pages_of, runner_of
 from decoder_service.engine.engine import Engine
-from decoder_service.engine.kv_cache import token_bytes
-from decoder_service.engine.pages import PAGE_TOKENS, PageBudget
+from decoder_service.engine.pages import PageBudget
 from decoder_service.engine.scheduler import Scheduler
 from decoder_service.models.loader import load
 from decoder_service.settings import DecoderSettings
@@ -36,7 +35,7 @@ def embedded_engine(model: str, dtype: str, quantization: str, threads: int, seq
     settings = DecoderSettings.model_validate({"model": model} | given)
     torch.set_num_threads(settings.threads)
     loaded = load(settings.model, settings.dtype)
-    pages = int(settings.kv_cache_gib * 2**30 / (PAGE_TOKENS * token_bytes(loaded.model.config, loaded.model.dtype)))
+    pages = pages_of(settings, loaded)
     context = min(CONTEXT, loaded.context)
     engine = Engine(
         runner_of(settings, loaded, pages, context),

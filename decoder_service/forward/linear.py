@@ -66,8 +66,8 @@ class Int4Linear:
     ) -> None:
         self._codes = torch.ops.aten._convert_weight_to_int4pack_for_cpu(codes.to(torch.int32), 1)
         rounded = scale.bfloat16()
-        # The kernel computes (code - 8) * scale + middle: with the middle from the rounded scale, its rounding is felt
-        # least where most codes are.
+        # The kernel computes (code - 8) * scale + middle, so the scale's rounding is felt least in the middle, where
+        # most codes are.
         middle = (minimum + 8 * scale).bfloat16()
         self._scales = torch.stack((rounded.T, middle.T), -1).contiguous()
         self._bias = bias

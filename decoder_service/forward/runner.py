@@ -10,7 +10,7 @@ from collections.abc import Sequence as Several
 import numpy as np
 import torch
 
-from decoder_service.engine.pages import PAGE_TOKENS
+from decoder_service.engine.pages import PAGE_TOKENS, pages_for
 from decoder_service.engine.sequence import Piece
 from decoder_service.forward.architecture import Architecture
 from decoder_service.forward.kernels import Kernels
@@ -107,7 +107,7 @@ def _tokens(piece: Piece) -> list[int]:
 
 def _tables(pieces: Several[Piece]) -> "np.ndarray[tuple[int, int], np.dtype[np.int32]]":
     """The pages that each sequence's tokens lie in, `[sequences, most pages of one]`."""
-    used = [-(-(piece.sequence.cached + piece.count) // PAGE_TOKENS) for piece in pieces]
+    used = [pages_for(piece.sequence.cached + piece.count) for piece in pieces]
     tables = np.zeros((len(pieces), max(used)), dtype=np.int32)
     for row, (piece, count) in enumerate(zip(pieces, used, strict=True)):
         tables[row, :count] = piece.sequence.pages[:count]
