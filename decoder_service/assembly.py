@@ -66,7 +66,7 @@ def runner_of(settings: DecoderSettings, loaded: LoadedModel, pages: int, contex
         log.warning("transformers' modules run the model, which is slower", model=loaded.name, reason=str(reason))
         return ModuleRunner(model, pages)
     precision = Precision(model.dtype, bits_of(settings, loaded))
-    weights = weights_of(model, architecture, precision, loaded.blocks, context)
+    weights = weights_of(model, architecture, precision, loaded.blocks, kernels, context)
     return LeanRunner(architecture, weights, kernels, pages, settings.max_running + settings.prefill_chunk)
 
 

@@ -1,9 +1,12 @@
-"""The kernels of `kernels.cpp`, built when they are first needed.
+"""The kernels in `native/`, built when they are first needed. Plain C calls over raw memory: no header of torch's is
+needed, and building takes seconds.
 
 A compiled library is looked for beside this file, where an image's build puts it, and in the cache folder; if there is
 none and the machine has a C++ compiler, it is built into the cache folder, which takes a few seconds. Its name holds a
-hash of the source, so that a change makes another. `python -m decoder_service.forward.kernels FOLDER` builds those for
+hash of the sources, so that a change makes another. `python -m decoder_service.forward.kernels FOLDER` builds those for
 all processors of this machine's family.
+
+OpenMP's threads are torch's own: both name their library libgomp.so.1, and the one that torch has loaded serves here too.
 """
 
 import ctypes
@@ -20,14 +23,17 @@ import structlog
 import torch
 
 from decoder_service.forward.architecture import Architecture, NotLeanError
+from decoder_service.forward.groups import FEW_BITS, MANY_BITS
 from protos.rpc.settings import cache_folder
 
-SOURCE = Path(__file__).with_name("kernels.cpp")
+SOURCES = Path(__file__).with_name("native")
 BUILD_SECONDS = 120.0
 # Not -ffast-math when linking: it would have every thread of the process flush denormal numbers to zero.
 COMPILE = ["-std=c++17", "-O3", "-fPIC", "-fopenmp", "-ffast-math", "-fno-finite-math-only", "-Wno-psabi"]
-X86_LEVELS = {  # of the x86-64 psABI, with what each needs of /proc/cpuinfo
-    "x86-64-v4": {"avx512f", "avx512bw", "avx512cd", "avx512dq", "avx512vl"},
+AVX512 = {"avx512f", "avx512bw", "avx512cd", "avx512dq", "avx512vl"}
+X86_LEVELS = {  # of the x86-64 psABI, and one with dot products of bytes; with what each needs of /proc/cpuinfo
+    "x86-64-v4-vnni": AVX512 | {"avx512_vnni"},
+    "x86-64-v4": AVX512,
     "x86-64-v3": {"avx2", "bmi2", "f16c", "fma"},
 }
 NAMES = {torch.float32: "float32", torch.bfloat16: "bfloat16"}
@@ -37,6 +43,7 @@ log = structlog.get_logger()
 _P, _I, _F = ctypes.c_void_p, ctypes.c_int64, ctypes.c_float
 _ADD_NORM = (_P, _P, _P, _P, _I, _I, _F)
 _GATE = (_P, _P, _I, _I)
+_PRODUCT = (_P, _P, _P, _P, _I, _I, _I)
 _ATTEND = (_P, _P, _P, _P, _I, _P, _P, _P, _P, _P, _I, _I, _I, _I, _F)
 
 
@@ -47,6 +54,9 @@ class Kernels:
         self._add_norm = _function(library, f"add_norm_{NAMES[dtype]}", _ADD_NORM)
         self._gate = _function(library, f"gate_{NAMES[dtype]}", _GATE)
         self._attend = _function(library, f"attend_{NAMES[dtype]}", _ATTEND)
+        self._products = {
+            bits: _function(library, f"product_{bits}_{NAMES[dtype]}", _PRODUCT) for bits in (FEW_BITS, MANY_BITS)
+        }
         self._hidden, self._intermediate = architecture.hidden, architecture.intermediate
         self._epsilon = architecture.epsilon
         self._heads = (architecture.query_heads, architecture.kv_heads, architecture.head_dim)
@@ -59,6 +69,14 @@ class Kernels:
     def gate(self, gate_up: int, out: int, rows: int) -> None:
         """silu(gate) * up of `[rows, 2 * intermediate]`."""
         self._gate(gate_up, out, rows, self._intermediate)
+
+    def product(self, bits: int) -> "ctypes._NamedFuncPointer":
+        """The product with weights of 4 or 8 bits.
+
+        Takes their records (`groups`), inputs `[rows, in]`, a bias `[out]` or None, outputs `[rows, out]`, and the
+        numbers of rows, inputs and outputs.
+        """
+        return self._products[bits]
 
     def attend(
         self,
@@ -97,14 +115,16 @@ def build(level: str, folder: Path) -> Path:
         raise NotLeanError("the kernels are not built, and there is no C++ compiler: install g++")
     folder.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=folder, prefix=".kernels-") as made:
-        compiled, linked = Path(made, "kernels.o"), Path(made, "kernels.so")
-        _run([compiler, "-c", *COMPILE, *_machine(level), str(SOURCE), "-o", str(compiled)])
-        _run([compiler, "-shared", "-fopenmp", str(compiled), "-o", str(linked)])
+        compiled, linked = [], Path(made, "kernels.so")
+        for source in sorted(SOURCES.glob("*.cpp")):
+            compiled.append(str(Path(made, source.stem).with_suffix(".o")))
+            _run([compiler, "-c", *COMPILE, *_machine(level), str(source), "-o", compiled[-1]])
+        _run([compiler, "-shared", "-fopenmp", *compiled, "-o", str(linked)])
         return linked.replace(folder / _file_name(level))
 
 
 def _library(level: str) -> Path:
-    own, cached = SOURCE.with_name(_file_name(level)), cache_folder() / "kernels" / _file_name(level)
+    own, cached = Path(__file__).with_name(_file_name(level)), cache_folder() / "kernels" / _file_name(level)
     for path in (own, cached):
         if path.exists():
             return path
@@ -124,12 +144,17 @@ def _levels() -> list[str]:
 
 
 def _machine(level: str) -> list[str]:
-    return [f"-march={level}", "-mprefer-vector-width=512"] if level in X86_LEVELS else []
+    if level not in X86_LEVELS:
+        return []
+    base, vnni, _ = level.partition("-vnni")
+    return [f"-march={base}", "-mprefer-vector-width=512", *(["-mavx512vnni"] if vnni else [])]
 
 
 def _file_name(level: str) -> str:
-    digest = hashlib.sha256(SOURCE.read_bytes() + repr(COMPILE).encode()).hexdigest()[:12]
-    return f"kernels-{level}-{digest}.so"
+    digest = hashlib.sha256(repr(COMPILE).encode())
+    for source in sorted(SOURCES.iterdir()):
+        digest.update(source.read_bytes())
+    return f"kernels-{level}-{digest.hexdigest()[:12]}.so"
 
 
 def _run(command: list[str]) -> None:

@@ -1,7 +1,8 @@
 """Products with a weight, `[rows, in] -> [rows, out]`: in full, 8 or 4 bits, and the faster of two for the rows.
 
 With few rows a product waits for its weights to come from memory, so the smaller ones win; with many it waits for the
-arithmetic, where bfloat16 wins. Where the two cross is measured when a model is loaded.
+arithmetic, where processors that multiply matrices of bfloat16 win. Where the two cross is measured when a model is
+loaded.
 """
 
 import time
@@ -11,7 +12,9 @@ from typing import Protocol
 
 import torch
 
-GROUP = 32  # weights that share a scale
+from decoder_service.forward.groups import GroupCodes
+from decoder_service.forward.kernels import Kernels
+
 MEASURED_ROWS = (2, 4, 6, 8, 12, 16, 24, 32)
 REPEATS = 3
 
@@ -36,45 +39,24 @@ class DenseLinear:
         return torch.ops.mkldnn._linear_pointwise(x, self._weight, self._bias, "none", [], "")  # type: ignore[no-any-return]
 
 
-class Int8Linear:
-    """8 bits and a scale for each output, over bfloat16 inputs."""
+class GroupedLinear:
+    """4 or 8 bits. Inputs are rounded to 8 bits on the way."""
 
-    def __init__(self, weight: torch.Tensor, bias: torch.Tensor | None = None) -> None:
-        wide = weight.float()
-        scale = wide.abs().amax(1).clamp(min=1e-12) / 127
-        self._codes = (wide / scale[:, None]).round().to(torch.int8)
-        self._scale = scale.bfloat16()
+    def __init__(self, kernels: Kernels, weight: GroupCodes, bias: torch.Tensor | None = None) -> None:
+        self._outputs, self._inputs = weight.codes.shape
+        self._records = weight.records()
         self._bias = bias
+        self._multiply = kernels.product(weight.bits)
 
     def __call__(self, x: torch.Tensor) -> torch.Tensor:
         """`[rows, in] -> [rows, out]`."""
-        return _with_bias(torch._weight_int8pack_mm(x, self._codes, self._scale), self._bias)
-
-
-class Int4Linear:
-    """4 bits, and a scale and a minimum for each group of 32 inputs: `weight = scale * code + minimum`.
-
-    `codes` is `[out, in]` in 0..15, `scale` and `minimum` are `[out, in / 32]`.
-    """
-
-    def __init__(
-        self,
-        codes: torch.Tensor,
-        scale: torch.Tensor,
-        minimum: torch.Tensor,
-        bias: torch.Tensor | None = None,
-    ) -> None:
-        self._codes = torch.ops.aten._convert_weight_to_int4pack_for_cpu(codes.to(torch.int32), 1)
-        rounded = scale.bfloat16()
-        # The kernel computes (code - 8) * scale + middle, so the scale's rounding is felt least in the middle, where
-        # most codes are.
-        middle = (minimum + 8 * scale).bfloat16()
-        self._scales = torch.stack((rounded.T, middle.T), -1).contiguous()
-        self._bias = bias
-
-    def __call__(self, x: torch.Tensor) -> torch.Tensor:
-        """`[rows, in] -> [rows, out]`."""
-        return _with_bias(torch.ops.aten._weight_int4pack_mm_for_cpu(x, self._codes, GROUP, self._scales), self._bias)
+        rows, bias = len(x), self._bias
+        out = x.new_empty(rows, self._outputs)
+        bias_at = None if bias is None else bias.data_ptr()
+        self._multiply(
+            self._records.data_ptr(), x.data_ptr(), bias_at, out.data_ptr(), rows, self._inputs, self._outputs
+        )
+        return out
 
 
 class ByRows:
@@ -110,6 +92,3 @@ def _seconds(products: Sequence[Linear], x: torch.Tensor) -> float:
         times.append(time.perf_counter() - began)
     return median(times)
 
-
-def _with_bias(x: torch.Tensor, bias: torch.Tensor | None) -> torch.Tensor:
-    return x if bias is None else x.add_(bias)

@@ -11,12 +11,11 @@ import torch
 from transformers import PreTrainedModel
 
 from decoder_service.forward.architecture import Architecture
-from decoder_service.forward.linear import GROUP, ByRows, DenseLinear, Int4Linear, Int8Linear, Linear, settle
+from decoder_service.forward.groups import GROUP, MANY_BITS, GroupCodes, from_blocks, joined, nearest
+from decoder_service.forward.kernels import Kernels
+from decoder_service.forward.linear import ByRows, DenseLinear, GroupedLinear, Linear, settle
 from decoder_service.models.blocks import GgufBlocks
 
-MOST_CODE = 15  # of 4 bits
-TINY = 1e-12
-FEWEST_BITS = 4
 PROJECTIONS = {
     "qkv": ("self_attn.q_proj", "self_attn.k_proj", "self_attn.v_proj"),
     "output": ("self_attn.o_proj",),
@@ -59,11 +58,16 @@ class Precision:
 
 @torch.inference_mode()
 def weights_of(
-    model: PreTrainedModel, architecture: Architecture, precision: Precision, blocks: GgufBlocks | None, context: int
+    model: PreTrainedModel,
+    architecture: Architecture,
+    precision: Precision,
+    blocks: GgufBlocks | None,
+    kernels: Kernels,
+    context: int,
 ) -> Weights:
     """Packs a model's weights; the model keeps its own. `context`: positions that are to be had."""
     body: Any = model.model
-    packer = _Packer(precision, blocks)
+    packer = _Packer(precision, blocks, kernels)
     embedding = body.embed_tokens.weight.to(precision.dtype)
     head = packer.packed("head", ["lm_head.weight"], [model.get_output_embeddings().weight], None)
     layers = tuple(_layer(layer, f"model.layers.{index}.", packer) for index, layer in enumerate(body.layers))
@@ -75,9 +79,10 @@ def weights_of(
 class _Packer:
     """Packs products in one precision. Those in few bits keep the full ones beside them, and are settled at the end."""
 
-    def __init__(self, precision: Precision, blocks: GgufBlocks | None) -> None:
+    def __init__(self, precision: Precision, blocks: GgufBlocks | None, kernels: Kernels) -> None:
         self._precision = precision
         self._blocks = blocks
+        self._kernels = kernels
         self._unsettled: dict[str, list[ByRows]] = {}
         self._widths: dict[str, int] = {}
 
@@ -87,7 +92,9 @@ class _Packer:
         many = DenseLinear(fused.to(self._precision.dtype), bias)
         if self._precision.bits is None or fused.shape[1] % GROUP:
             return many
-        found = ByRows(self._small(kind, names, fused, bias), many)
+        bits = MANY_BITS if kind == "head" else self._precision.bits
+        codes = joined([self._codes(name, weight, bits) for name, weight in zip(names, weights, strict=True)])
+        found = ByRows(GroupedLinear(self._kernels, codes, bias), many)
         self._widths[kind] = fused.shape[1]
         self._unsettled.setdefault(kind, []).append(found)
         return found
@@ -97,32 +104,12 @@ class _Packer:
         for kind, products in self._unsettled.items():
             settle(products, self._widths[kind])
 
-    def _small(self, kind: str, names: list[str], fused: torch.Tensor, bias: torch.Tensor | None) -> Linear:
-        codes = self._codes(names, fused) if self._precision.bits == FEWEST_BITS and kind != "head" else None
-        return Int8Linear(fused, bias) if codes is None else Int4Linear(*codes, bias)
-
-    def _codes(self, names: list[str], fused: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor] | None:
-        """The codes of the file, or made here where there is no file; None where the file has more bits."""
+    def _codes(self, name: str, weight: torch.Tensor, bits: int) -> GroupCodes:
+        """Those of the file; in 8 bits where the file has others; made here where there is no file."""
         if self._blocks is None:
-            return group_codes(fused)
-        found = [self._blocks.linear(name) for name in names]
-        whole = [each for each in found if each is not None and each.bits == FEWEST_BITS and each.group == GROUP]
-        if len(whole) < len(names):
-            return None
-        return (
-            torch.cat([torch.as_tensor(each.codes) for each in whole]),
-            torch.cat([torch.as_tensor(each.scale) for each in whole]),
-            torch.cat([torch.as_tensor(each.minimum) for each in whole]),
-        )
-
-
-def group_codes(weight: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-    """The nearest 4-bit codes of `[out, in]`, with scales and minima `[out, in / 32]`."""
-    groups = weight.float().unflatten(1, (-1, GROUP))
-    low, high = groups.amin(2), groups.amax(2)
-    scale = ((high - low) / MOST_CODE).clamp(min=TINY)
-    codes = ((groups - low[..., None]) / scale[..., None]).round().clamp(0, MOST_CODE)
-    return codes.flatten(1).to(torch.uint8), scale, low
+            return nearest(weight, bits)
+        blocks = self._blocks.linear(name)
+        return (from_blocks(blocks) if blocks is not None else None) or nearest(weight, MANY_BITS)
 
 
 def _layer(layer: Any, prefix: str, packer: _Packer) -> Layer:

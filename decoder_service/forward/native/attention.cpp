@@ -1,8 +1,4 @@
-// What a step does between its matrix products: residual and norm, rotation, the KV cache, attention, gate.
-//
-// Plain C calls over raw memory, so that no header of torch is needed and building takes seconds (kernels.py). T is
-// float or bfloat16; all arithmetic is in float. OpenMP threads are torch's own: both name their library libgomp.so.1,
-// and the one that torch has loaded serves this file too.
+// Rotation, the KV cache, attention.
 //
 // The cache of a layer, for a page of 16 tokens and a head:
 //
@@ -10,108 +6,15 @@
 //                          across lanes
 //     values  [16][dim]
 
-#include <algorithm>
 #include <array>
-#include <cmath>
-#include <cstdint>
-#include <cstring>
 #include <utility>
 #include <vector>
 
+#include "lanes.h"
+
 namespace {
 
-constexpr int PAGE = 16;
-
-// GCC's and Clang's vectors: the compiler makes of one what the machine has, and keeps it in registers. Every width here
-// is a multiple of 16 (architecture.py).
-typedef float Lanes __attribute__((vector_size(PAGE * sizeof(float))));
-typedef int32_t Integers __attribute__((vector_size(PAGE * sizeof(int32_t))));
-typedef uint32_t Bits __attribute__((vector_size(PAGE * sizeof(uint32_t))));
-typedef uint16_t HalfBits __attribute__((vector_size(PAGE * sizeof(uint16_t))));
-
-struct bfloat16 {
-    uint16_t bits;
-};
-
-inline Lanes lanes(const float* from) {
-    Lanes wide;
-    std::memcpy(&wide, from, sizeof wide);
-    return wide;
-}
-
-inline Lanes lanes(const bfloat16* from) {
-    HalfBits half;
-    std::memcpy(&half, from, sizeof half);
-    return reinterpret_cast<Lanes>(__builtin_convertvector(half, Bits) << 16);
-}
-
-inline void put(const Lanes& from, float* to) { std::memcpy(to, &from, sizeof from); }
-
-// To the nearest, ties to even. A NaN stays one: its low half, cut off, may have held all that made it a NaN.
-inline void put(const Lanes& from, bfloat16* to) {
-    const Bits bits = reinterpret_cast<Bits>(from);
-    const Bits rounded = (bits + 0x7fff + ((bits >> 16) & 1)) >> 16, quiet = (bits >> 16) | 0x40;
-    const HalfBits half = __builtin_convertvector((bits & 0x7fffffff) > 0x7f800000 ? quiet : rounded, HalfBits);
-    std::memcpy(to, &half, sizeof half);
-}
-
-inline float sum(const Lanes& lanes) {
-    float total = 0;
-    for (int i = 0; i < PAGE; i++) total += lanes[i];
-    return total;
-}
-
-inline float highest(const Lanes& lanes) {
-    float found = lanes[0];
-    for (int i = 1; i < PAGE; i++) found = std::max(found, lanes[i]);
-    return found;
-}
-
-// e to the x, to about 2 units in the last place: e^x = 2^n e^r, |r| <= ln 2 / 2, with the polynomial of Cephes' expf.
-inline Lanes exponential(Lanes x) {
-    const Lanes low = Lanes{} - 87.0f, high = Lanes{} + 88.0f;
-    x = x < low ? low : x;
-    x = x > high ? high : x;
-    const Integers n = __builtin_convertvector(x * 1.44269504f + 256.5f, Integers) - 256;
-    const Lanes whole = __builtin_convertvector(n, Lanes);
-    const Lanes r = x - whole * 0.693359375f + whole * 2.12194440e-4f;
-    Lanes y = Lanes{} + 1.9875691500e-4f;
-    y = y * r + 1.3981999507e-3f;
-    y = y * r + 8.3334519073e-3f;
-    y = y * r + 4.1665795894e-2f;
-    y = y * r + 1.6666665459e-1f;
-    y = y * r + 5.0000001201e-1f;
-    y = y * r * r + r + 1.0f;
-    return y * reinterpret_cast<Lanes>((n + 127) << 23);
-}
-
-template <typename T>
-void add_norm(float* residual, const T* delta, const float* weight, T* out, int64_t rows, int64_t width, float epsilon) {
-#pragma omp parallel for if (rows > 8)
-    for (int64_t row = 0; row < rows; row++) {
-        float* x = residual + row * width;
-        Lanes squares = {};
-        for (int64_t i = 0; i < width; i += PAGE) {
-            Lanes each = lanes(x + i);
-            if (delta) put(each += lanes(delta + row * width + i), x + i);
-            squares += each * each;
-        }
-        const float scale = 1.0f / std::sqrt(sum(squares) / width + epsilon);
-        for (int64_t i = 0; i < width; i += PAGE) put(lanes(x + i) * scale * lanes(weight + i), out + row * width + i);
-    }
-}
-
-template <typename T>
-void gate(const T* gate_up, T* out, int64_t rows, int64_t width) {
-#pragma omp parallel for if (rows > 4)
-    for (int64_t row = 0; row < rows; row++) {
-        const T* g = gate_up + row * 2 * width;
-        for (int64_t i = 0; i < width; i += PAGE) {
-            const Lanes x = lanes(g + i);
-            put(x / (1.0f + exponential(-x)) * lanes(g + width + i), out + row * width + i);
-        }
-    }
-}
+constexpr int PAGE = LANES;
 
 struct Heads {
     int64_t query, kv, dim;
@@ -289,13 +192,6 @@ struct Attention {
 }  // namespace
 
 #define EXPORTED(T, NAME)                                                                                              \
-    extern "C" void add_norm_##NAME(float* residual, const T* delta, const float* weight, T* out, int64_t rows,        \
-                                    int64_t width, float epsilon) {                                                    \
-        add_norm(residual, delta, weight, out, rows, width, epsilon);                                                  \
-    }                                                                                                                  \
-    extern "C" void gate_##NAME(const T* gate_up, T* out, int64_t rows, int64_t width) {                               \
-        gate(gate_up, out, rows, width);                                                                               \
-    }                                                                                                                  \
     extern "C" void attend_##NAME(const T* qkv, const float* cosines, const float* sines, const int32_t* tables,       \
                                   int64_t table_width, const int32_t* sequences, const int32_t* positions, T* keys,    \
                                   T* values, T* out, int64_t rows, int64_t query_heads, int64_t kv_heads, int64_t dim, \
