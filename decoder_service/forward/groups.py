@@ -1,6 +1,6 @@
 """Weights in few bits: codes in groups of 32 inputs, and the records of them that the products read.
 
-    weight[o, i] = scale[o, i // 32] * codes[o, i] + minimum[o, i // 32]
+weight[o, i] = scale[o, i // 32] * codes[o, i] + minimum[o, i // 32]
 """
 
 from collections.abc import Sequence
@@ -19,7 +19,7 @@ SMALLEST = 2.0**-24  # of float16
 
 @dataclass(frozen=True, slots=True, eq=False)
 class GroupCodes:
-    """`codes` is uint8 `[out, in]` below 2 to the `bits`, 4 or 8; `scale` and `minimum` are float32 `[out, in / 32]`."""
+    """`codes` is uint8 `[out, in]`, below 2 to the power of `bits`; the others are float32 `[out, in / 32]`."""
 
     bits: int
     codes: torch.Tensor
@@ -31,7 +31,9 @@ class GroupCodes:
         codes = _tiles(self.codes, GROUP).unflatten(3, (-1, QUAD)).transpose(2, 3)  # [tiles, groups, quads, 16, 4]
         if self.bits == FEW_BITS:
             codes = codes[:, :, 0::2] | codes[:, :, 1::2] << FEW_BITS
-        halves = [_tiles(each.half(), 1).flatten(2).contiguous().view(torch.uint8) for each in (self.scale, self.minimum)]
+        halves = [
+            _tiles(each.half(), 1).flatten(2).contiguous().view(torch.uint8) for each in (self.scale, self.minimum)
+        ]
         return torch.cat([*halves, codes.flatten(2)], 2)
 
 

@@ -6,7 +6,8 @@ none and the machine has a C++ compiler, it is built into the cache folder, whic
 hash of the sources, so that a change makes another. `python -m decoder_service.forward.kernels FOLDER` builds those for
 all processors of this machine's family.
 
-OpenMP's threads are torch's own: both name their library libgomp.so.1, and the one that torch has loaded serves here too.
+OpenMP's threads are torch's own: both name their library libgomp.so.1, and the one that torch has loaded serves here
+too.
 """
 
 import ctypes
@@ -102,10 +103,10 @@ def open_kernels(architecture: Architecture, dtype: torch.dtype) -> Kernels:
     """The kernels, built if need be. Raises NotLeanError where this machine has none and cannot build them."""
     if dtype not in NAMES:
         raise NotLeanError(f"there are no kernels for {dtype}")
-    levels = _levels()
-    if not levels:
+    level = next(iter(levels()), None)
+    if level is None:
         raise NotLeanError("there are no kernels for this processor")
-    return Kernels(ctypes.CDLL(str(_library(levels[0]))), architecture, dtype)
+    return Kernels(ctypes.CDLL(str(_library(level))), architecture, dtype)
 
 
 def build(level: str, folder: Path) -> Path:
@@ -135,7 +136,7 @@ def _library(level: str) -> Path:
         raise NotLeanError(f"the kernels cannot be built: {error}") from error
 
 
-def _levels() -> list[str]:
+def levels() -> list[str]:
     """What this processor runs, the best first."""
     if platform.machine() != "x86_64":
         return [platform.machine()]
@@ -173,5 +174,5 @@ def _function(library: ctypes.CDLL, name: str, arguments: tuple[type, ...]) -> "
 
 
 if __name__ == "__main__":
-    for each in X86_LEVELS if platform.machine() == "x86_64" else _levels():
+    for each in X86_LEVELS if platform.machine() == "x86_64" else levels():
         print(build(each, Path(sys.argv[1])))

@@ -5,8 +5,10 @@ arithmetic, where processors that multiply matrices of bfloat16 win. Where the t
 loaded.
 """
 
+import bisect
+import math
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from statistics import median
 from typing import Protocol
 
@@ -15,8 +17,10 @@ import torch
 from decoder_service.forward.groups import GroupCodes
 from decoder_service.forward.kernels import Kernels
 
-MEASURED_ROWS = (2, 4, 6, 8, 12, 16, 24, 32)
+MEASURED_ROWS = (2, 4, 6, 8, 12, 16, 24, 32, 64, 128, 256)
+MORE_THAN_A_CACHE = 64 * 2**20  # weights
 REPEATS = 3
+CLEARLY = 1.1  # slower: by less, the larger weights are not worth their memory
 
 
 class Linear(Protocol):
@@ -60,27 +64,37 @@ class GroupedLinear:
 
 
 class ByRows:
-    """Takes `few` up to `most` rows, `many` above."""
+    """Takes `few` up to `most` rows, and above them what `make_many` makes, if it is ever to be taken."""
 
-    def __init__(self, few: Linear, many: Linear) -> None:
-        self.few, self.many, self.most = few, many, 1
+    def __init__(self, few: Linear, make_many: Callable[[], Linear]) -> None:
+        self.few, self.make_many = few, make_many
+        self.most = math.inf
+        self._many = few
 
     def __call__(self, x: torch.Tensor) -> torch.Tensor:
         """`[rows, in] -> [rows, out]`."""
-        return self.few(x) if len(x) <= self.most else self.many(x)
+        return self.few(x) if len(x) <= self.most else self._many(x)
+
+    def turn_above(self, most: int) -> None:
+        """Has more rows than these take the other product."""
+        self.most, self._many = most, self.make_many()
 
 
-def settle(products: Sequence[ByRows], width: int) -> None:
-    """Measures where products of one shape cross, and has them all turn there. `width`: their inputs, in bfloat16.
+def settle(products: Sequence[ByRows], inputs: int, outputs: int) -> None:
+    """Measures where products of one shape cross, and has them all turn there, if they do. Inputs are bfloat16."""
+    sample = products[: -(-MORE_THAN_A_CACHE // (inputs * outputs))]
+    few, many = [each.few for each in sample], [each.make_many() for each in sample]
 
-    All are run in turn, so that their weights come from memory as they do in a step.
-    """
-    for rows in MEASURED_ROWS:
-        x = torch.zeros(rows, width, dtype=torch.bfloat16)
-        if _seconds([each.few for each in products], x) > _seconds([each.many for each in products], x):
-            return
-        for each in products:
-            each.most = rows
+    def many_win(rows: int) -> bool:
+        x = torch.zeros(rows, inputs, dtype=torch.bfloat16)
+        # With few rows, as many products in turn as fit into no cache, so that weights come from memory as in a step.
+        count = max(1, len(sample) * MEASURED_ROWS[0] // rows)
+        return _seconds(few[:count], x) > CLEARLY * _seconds(many[:count], x)
+
+    crossing = bisect.bisect_left(MEASURED_ROWS, True, key=many_win)
+    if crossing < len(MEASURED_ROWS):
+        for product in products:
+            product.turn_above(MEASURED_ROWS[crossing - 1] if crossing else 1)
 
 
 def _seconds(products: Sequence[Linear], x: torch.Tensor) -> float:
@@ -91,4 +105,3 @@ def _seconds(products: Sequence[Linear], x: torch.Tensor) -> float:
             product(x)
         times.append(time.perf_counter() - began)
     return median(times)
-

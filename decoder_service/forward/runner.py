@@ -34,8 +34,8 @@ class LeanRunner:
         dtype = weights.embedding.dtype
         self._angles = (weights.cosines.data_ptr(), weights.sines.data_ptr())
         shape = (architecture.layers, pages, architecture.kv_heads, architecture.head_dim * PAGE_TOKENS)
-        # Zeros are not touched until a page is first written, so memory is taken as it is needed.
-        self._keys, self._values = torch.zeros(shape, dtype=dtype), torch.zeros(shape, dtype=dtype)
+        # Not filled, so that memory is taken when a page is first written.
+        self._keys, self._values = torch.empty(shape, dtype=dtype), torch.empty(shape, dtype=dtype)
         self._pool = [(self._keys[n].data_ptr(), self._values[n].data_ptr()) for n in range(architecture.layers)]
         self._make_buffers(most_rows)
 

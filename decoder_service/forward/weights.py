@@ -77,32 +77,33 @@ def weights_of(
 
 
 class _Packer:
-    """Packs products in one precision. Those in few bits keep the full ones beside them, and are settled at the end."""
+    """Packs products in one precision. Those in few bits are settled at the end."""
 
     def __init__(self, precision: Precision, blocks: GgufBlocks | None, kernels: Kernels) -> None:
         self._precision = precision
         self._blocks = blocks
         self._kernels = kernels
-        self._unsettled: dict[str, list[ByRows]] = {}
-        self._widths: dict[str, int] = {}
+        self._unsettled: dict[tuple[int, int], list[ByRows]] = {}
 
     def packed(self, kind: str, names: list[str], weights: list[torch.Tensor], bias: torch.Tensor | None) -> Linear:
         """One product for weights that share an input."""
-        fused = torch.cat(weights)
-        many = DenseLinear(fused.to(self._precision.dtype), bias)
-        if self._precision.bits is None or fused.shape[1] % GROUP:
-            return many
+        outputs, inputs = sum(len(weight) for weight in weights), weights[0].shape[1]
+
+        def dense() -> Linear:
+            return DenseLinear(torch.cat(weights).to(self._precision.dtype), bias)
+
+        if self._precision.bits is None or inputs % GROUP:
+            return dense()
         bits = MANY_BITS if kind == "head" else self._precision.bits
         codes = joined([self._codes(name, weight, bits) for name, weight in zip(names, weights, strict=True)])
-        found = ByRows(GroupedLinear(self._kernels, codes, bias), many)
-        self._widths[kind] = fused.shape[1]
-        self._unsettled.setdefault(kind, []).append(found)
+        found = ByRows(GroupedLinear(self._kernels, codes, bias), dense)
+        self._unsettled.setdefault((inputs, outputs), []).append(found)
         return found
 
     def settle(self) -> None:
-        """Measures, for each kind of product, up to how many rows the small one is faster."""
-        for kind, products in self._unsettled.items():
-            settle(products, self._widths[kind])
+        """Measures, for each shape of product, up to how many rows the small one is faster."""
+        for (inputs, outputs), products in self._unsettled.items():
+            settle(products, inputs, outputs)
 
     def _codes(self, name: str, weight: torch.Tensor, bits: int) -> GroupCodes:
         """Those of the file; in 8 bits where the file has others; made here where there is no file."""

@@ -15,6 +15,7 @@
 namespace {
 
 constexpr int PAGE = LANES;
+constexpr Integers FIRST = {0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15};
 
 struct Heads {
     int64_t query, kv, dim;
@@ -32,66 +33,73 @@ inline void rotate(const T* from, const float* cosine, const float* sine, int64_
     }
 }
 
-// The scores of WIDTH query heads with a page's tokens. WIDTH is fixed so that the sums stay in registers.
+// What is kept of WIDTH queries lies side by side, so that all of it is reached from one address: queries [dim][WIDTH],
+// scores [pages][WIDTH][16], sums [dim / 16][WIDTH][16].
+
+// The scores of WIDTH queries with a page's tokens. Where there are few, coordinates are summed apart, for each sum has
+// to wait for its last addition.
 template <typename T, int WIDTH>
-inline void score(const float* query, const T* keys, int64_t dim, float* scores, int64_t stride) {
-    Lanes grown[WIDTH] = {};
-    for (int64_t i = 0; i < dim; i++) {
-        const Lanes row = lanes(keys + i * PAGE);
-        for (int g = 0; g < WIDTH; g++) grown[g] += query[g * dim + i] * row;
+inline void score(const float* queries, const T* keys, int64_t dim, Lanes* scores) {
+    constexpr int APART = WIDTH <= 3 ? 4 : WIDTH <= 6 ? 2 : 1;
+    Lanes grown[APART][WIDTH] = {};
+    for (int64_t i = 0; i < dim; i += APART)
+        for (int part = 0; part < APART; part++) {
+            const Lanes row = lanes(keys + (i + part) * PAGE);
+            for (int g = 0; g < WIDTH; g++) grown[part][g] += queries[(i + part) * WIDTH + g] * row;
+        }
+    for (int g = 0; g < WIDTH; g++) {
+        for (int part = 1; part < APART; part++) grown[0][g] += grown[part][g];
+        scores[g] = grown[0][g];
     }
-    for (int g = 0; g < WIDTH; g++) put(grown[g], scores + g * stride);
 }
 
-// Adds a page's `count` values, each by its weight, for WIDTH query heads; two registers of coordinates at a time.
+// Adds a page's `count` values, each by its weight, for WIDTH queries; two registers of coordinates at a time.
 template <typename T, int WIDTH>
-inline void weigh(const float* weights, int64_t stride, const T* values, int64_t count, int64_t dim, float* sums) {
-    for (int64_t i = 0; i < dim; i += 2 * PAGE) {
+inline void weigh(const Lanes* weights, const T* values, int64_t count, int64_t dim, Lanes* sums) {
+    const float* weight = reinterpret_cast<const float*>(weights);
+    for (int64_t i = 0; i < dim; i += 2 * PAGE, sums += 2 * WIDTH) {
         Lanes low[WIDTH], high[WIDTH];
-        for (int g = 0; g < WIDTH; g++) low[g] = lanes(sums + g * dim + i), high[g] = lanes(sums + g * dim + i + PAGE);
+        for (int g = 0; g < WIDTH; g++) low[g] = sums[g], high[g] = sums[WIDTH + g];
         for (int64_t j = 0; j < count; j++) {
             const Lanes first = lanes(values + j * dim + i), second = lanes(values + j * dim + i + PAGE);
             for (int g = 0; g < WIDTH; g++) {
-                low[g] += weights[g * stride + j] * first;
-                high[g] += weights[g * stride + j] * second;
+                low[g] += weight[g * PAGE + j] * first;
+                high[g] += weight[g * PAGE + j] * second;
             }
         }
-        for (int g = 0; g < WIDTH; g++) put(low[g], sums + g * dim + i), put(high[g], sums + g * dim + i + PAGE);
+        for (int g = 0; g < WIDTH; g++) sums[g] = low[g], sums[WIDTH + g] = high[g];
     }
 }
 
-// Of the first `count` scores; the rest, up to `room`, a multiple of 16, become 0.
-inline void softmax(float* scores, int64_t count, int64_t room) {
-    std::fill(scores + count, scores + room, -INFINITY);
-    Lanes most = lanes(scores), total = {};
-    for (int64_t j = PAGE; j < room; j += PAGE) {
-        const Lanes each = lanes(scores + j);
-        most = each > most ? each : most;
+// Of the first `count` scores of a query; the rest, up to the end of the pages, become 0.
+template <int WIDTH>
+inline void softmax(Lanes* scores, int64_t count, int64_t pages) {
+    for (int64_t p = count / PAGE; p < pages; p++) {
+        const Integers left = Integers{} + static_cast<int32_t>(count - p * PAGE);
+        scores[p * WIDTH] = FIRST < left ? scores[p * WIDTH] : Lanes{} - INFINITY;
     }
+    Lanes most = scores[0], total = {};
+    for (int64_t p = 1; p < pages; p++) most = scores[p * WIDTH] > most ? scores[p * WIDTH] : most;
     const float top = highest(most);
-    for (int64_t j = 0; j < room; j += PAGE) {
-        const Lanes each = exponential(lanes(scores + j) - top);
-        put(each, scores + j);
-        total += each;
-    }
+    for (int64_t p = 0; p < pages; p++) total += scores[p * WIDTH] = exponential(scores[p * WIDTH] - top);
     const float share = 1.0f / sum(total);
-    for (int64_t j = 0; j < room; j += PAGE) put(lanes(scores + j) * share, scores + j);
+    for (int64_t p = 0; p < pages; p++) scores[p * WIDTH] *= share;
 }
 
 // Attention of WIDTH queries of one sequence that share a KV head; query g sees the first counts[g] tokens in its pages.
 // `keys` and `values` point at that head in page 0. The results are left in `sums`.
 template <typename T, int WIDTH>
 void attend(const float* queries, const int64_t* counts, const T* keys, const T* values, const int32_t* table,
-            const Heads& heads, float* scores, float* sums) {
+            const Heads& heads, Lanes* scores, Lanes* sums) {
     const int64_t count = *std::max_element(counts, counts + WIDTH);
-    const int64_t pages = (count + PAGE - 1) / PAGE, stride = pages * PAGE;
+    const int64_t pages = (count + PAGE - 1) / PAGE;
     for (int64_t p = 0; p < pages; p++)
-        score<T, WIDTH>(queries, keys + table[p] * heads.page(), heads.dim, scores + p * PAGE, stride);
-    for (int g = 0; g < WIDTH; g++) softmax(scores + g * stride, counts[g], stride);
-    std::fill_n(sums, WIDTH * heads.dim, 0.0f);
+        score<T, WIDTH>(queries, keys + table[p] * heads.page(), heads.dim, scores + p * WIDTH);
+    for (int g = 0; g < WIDTH; g++) softmax<WIDTH>(scores + g, counts[g], pages);
+    std::fill_n(sums, WIDTH * heads.dim / PAGE, Lanes{});
     for (int64_t p = 0; p < pages; p++)
-        weigh<T, WIDTH>(scores + p * PAGE, stride, values + table[p] * heads.page(),
-                        std::min<int64_t>(PAGE, count - p * PAGE), heads.dim, sums);
+        weigh<T, WIDTH>(scores + p * WIDTH, values + table[p] * heads.page(), std::min<int64_t>(PAGE, count - p * PAGE),
+                        heads.dim, sums);
 }
 
 constexpr int WIDEST = 12;  // queries at a time: as many sums as there are registers for
@@ -115,6 +123,17 @@ std::vector<Block> blocks_of(const int32_t* sequences, int64_t rows, int64_t mos
     }
     return blocks;
 }
+
+// What a thread needs for a block. It grows to the largest and stays.
+struct Scratch {
+    std::vector<float> rotated, queries;
+    std::vector<Lanes> scores, sums;
+
+    void fit(size_t dim, size_t pages) {
+        if (rotated.size() < dim) rotated.resize(dim), queries.resize(WIDEST * dim), sums.resize(WIDEST * dim / PAGE);
+        if (scores.size() < WIDEST * pages) scores.resize(WIDEST * pages);
+    }
+};
 
 template <typename T>
 struct Attention {
@@ -151,39 +170,40 @@ struct Attention {
     }
 
     // The query heads [first, first + count) of a block's rows, all of one KV head.
-    void attend_block(const Block& block, int64_t first, int64_t count, float* queries, float* scores, float* sums) const {
+    void attend_block(const Block& block, int64_t first, int64_t count, Scratch& scratch) const {
         static const auto by_width = attend_by_width<T>(std::make_index_sequence<WIDEST>());
         const int64_t width = block.rows * count, at = first / (heads.query / heads.kv) * heads.dim * PAGE;
         int64_t counts[WIDEST];
         for (int64_t each = 0; each < width; each++) {
             const int64_t row = block.row + each / count;
             counts[each] = positions[row] + 1;
-            turned(row, first + each % count, queries + each * heads.dim);
+            turned(row, first + each % count, scratch.rotated.data());
+            for (int64_t i = 0; i < heads.dim; i++) scratch.queries[i * width + each] = scratch.rotated[i] * scale;
         }
-        for (int64_t i = 0; i < width * heads.dim; i++) queries[i] *= scale;
-        by_width[width - 1](queries, counts, keys + at, values + at, table(block.row), heads, scores, sums);
+        by_width[width - 1](scratch.queries.data(), counts, keys + at, values + at, table(block.row), heads,
+                            scratch.scores.data(), scratch.sums.data());
         for (int64_t each = 0; each < width; each++) {
             T* to = out + ((block.row + each / count) * heads.query + first + each % count) * heads.dim;
-            for (int64_t i = 0; i < heads.dim; i += PAGE) put(lanes(sums + each * heads.dim + i), to + i);
+            for (int64_t i = 0; i < heads.dim / PAGE; i++) put(scratch.sums[i * width + each], to + i * PAGE);
         }
     }
 
     void run(int64_t rows) const {
         const int64_t group = heads.query / heads.kv, together = std::min<int64_t>(group, WIDEST);
         const std::vector<Block> blocks = blocks_of(sequences, rows, WIDEST / together);
-        const int64_t room = (*std::max_element(positions, positions + rows) / PAGE + 1) * PAGE;
+        const int64_t pages = *std::max_element(positions, positions + rows) / PAGE + 1;
         const int64_t tasks = static_cast<int64_t>(blocks.size()) * heads.kv;
 #pragma omp parallel
         {
-            std::vector<float> queries(WIDEST * heads.dim), sums(WIDEST * heads.dim), scores(WIDEST * room);
+            static thread_local Scratch scratch;
+            scratch.fit(heads.dim, pages);
 #pragma omp for
-            for (int64_t row = 0; row < rows; row++) store(row, queries.data());
+            for (int64_t row = 0; row < rows; row++) store(row, scratch.rotated.data());
 #pragma omp for schedule(dynamic, 1)
             for (int64_t task = 0; task < tasks; task++) {
                 const int64_t head = task % heads.kv;
                 for (int64_t g = head * group; g < (head + 1) * group; g += together)
-                    attend_block(blocks[task / heads.kv], g, std::min(together, (head + 1) * group - g), queries.data(),
-                                 scores.data(), sums.data());
+                    attend_block(blocks[task / heads.kv], g, std::min(together, (head + 1) * group - g), scratch);
             }
         }
     }

@@ -1,69 +1,132 @@
 """Products in few bits are those of the weights that they stand for."""
 
+import ctypes
+
 import pytest
 import torch
 
-from decoder_service.forward.linear import ByRows, DenseLinear, Int4Linear, Int8Linear, settle
-from decoder_service.forward.weights import group_codes
+from decoder_service.forward.architecture import Architecture
+from decoder_service.forward.groups import GroupCodes, nearest
+from decoder_service.forward.kernels import Kernels, build, levels, open_kernels
+from decoder_service.forward.linear import MEASURED_ROWS, ByRows, DenseLinear, GroupedLinear, Linear, settle
+
+ARCHITECTURE = Architecture(1, 64, 96, 9, 3, 64, 1e-5)
 
 
 def relative_error(found: torch.Tensor, wanted: torch.Tensor) -> float:
     return float((found.float() - wanted).norm() / wanted.norm())
 
 
-@pytest.mark.parametrize("rows", [1, 5, 33])
+def whole(codes: GroupCodes) -> torch.Tensor:
+    return codes.codes * codes.scale.repeat_interleave(32, 1) + codes.minimum.repeat_interleave(32, 1)
+
+
+def rounded(x: torch.Tensor) -> torch.Tensor:
+    """Inputs as the products see them: 8 bits in groups of 32."""
+    groups = x.float().unflatten(1, (-1, 32))
+    scale = groups.abs().amax(2, keepdim=True) / 127
+    return ((groups / scale.clamp(min=1e-30)).round() * scale).flatten(1)
+
+
+@pytest.fixture(scope="module", params=levels())
+def library(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> ctypes.CDLL:
+    """The kernels for every kind of processor that this one can stand in for."""
+    return ctypes.CDLL(str(build(request.param, tmp_path_factory.mktemp("kernels"))))
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+@pytest.mark.parametrize("bits", [4, 8])
+def test_grouped_products_are_those_of_their_weights(library: ctypes.CDLL, dtype: torch.dtype, bits: int) -> None:
+    kernels = Kernels(library, ARCHITECTURE, dtype)
+    for rows, outputs in ((1, 96), (5, 100), (9, 16), (33, 7), (300, 40)):
+        torch.manual_seed(rows)
+        codes, x, bias = nearest(torch.randn(outputs, 64), bits), torch.randn(rows, 64).to(dtype), torch.randn(outputs)
+        wanted = torch.nn.functional.linear(rounded(x), whole(codes))
+        exact = 1e-6 if dtype == torch.float32 else 3e-3
+        assert relative_error(GroupedLinear(kernels, codes)(x), wanted) < exact
+        assert relative_error(GroupedLinear(kernels, codes, bias.to(dtype))(x), wanted + bias) < exact
+        assert relative_error(rounded(x), x.float()) < 0.008
+
+
+@pytest.mark.parametrize("bits", [4, 8])
+def test_a_row_is_the_same_in_any_company(bits: int) -> None:
+    codes, x = nearest(torch.randn(48, 96), bits), torch.randn(37, 96)
+    product = GroupedLinear(open_kernels(ARCHITECTURE, torch.float32), codes)
+    together = product(x)
+    for count in (1, 2, 7, 8, 9, 20):
+        assert torch.equal(product(x[:count].contiguous()), together[:count])
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), float("-inf")])
+def test_what_is_no_number_stays_none_and_in_its_row(value: float) -> None:
+    x = torch.randn(3, 64)
+    x[1, 40] = value
+    found = GroupedLinear(open_kernels(ARCHITECTURE, torch.float32), nearest(torch.randn(32, 64), 4))(x)
+    assert not found[1].isfinite().any()
+    assert found[[0, 2]].isfinite().all()
+
+
+def test_rows_of_zeros_give_zeros() -> None:
+    found = GroupedLinear(open_kernels(ARCHITECTURE, torch.float32), nearest(torch.randn(32, 64), 8))(
+        torch.zeros(2, 64)
+    )
+    assert torch.equal(found, torch.zeros(2, 32))
+
+
 @pytest.mark.parametrize("with_bias", [False, True])
-def test_products_are_those_of_their_weights(rows: int, with_bias: bool) -> None:
-    torch.manual_seed(rows)
-    weight, x = torch.randn(96, 64), torch.randn(rows, 64).bfloat16()
+def test_dense_products_are_torchs(with_bias: bool) -> None:
+    weight, x = torch.randn(96, 64), torch.randn(5, 64)
     bias = torch.randn(96) if with_bias else None
     half = None if bias is None else bias.bfloat16()
-    codes, scale, minimum = group_codes(weight)
-    four = codes * scale.repeat_interleave(32, 1) + minimum.repeat_interleave(32, 1)
-
-    def wanted(of: torch.Tensor) -> torch.Tensor:
-        return torch.nn.functional.linear(x.float(), of, bias)
-
-    assert relative_error(DenseLinear(weight.bfloat16(), half)(x), wanted(weight)) < 0.01
-    assert relative_error(Int8Linear(weight, half)(x), wanted(weight)) < 0.02
-    assert relative_error(Int4Linear(codes, scale, minimum, half)(x), wanted(four)) < 0.01
-    exact = DenseLinear(weight, bias)(x.float())
-    assert torch.allclose(exact, wanted(weight), atol=1e-5)
-
-
-def test_codes_of_a_group_are_exact_where_the_group_has_sixteen_values() -> None:
-    levels = torch.arange(16).repeat(2, 2)[:, torch.randperm(32)] * 0.25 - 1.5
-    codes, scale, minimum = group_codes(levels)
-    assert torch.equal(codes * scale + minimum, levels)
-
-
-def test_equal_weights_have_no_scale_and_are_kept() -> None:
-    codes, scale, minimum = group_codes(torch.full((1, 32), 3.0))
-    assert torch.equal(codes * scale + minimum, torch.full((1, 32), 3.0))
+    wanted = torch.nn.functional.linear(x, weight, bias)
+    assert torch.allclose(DenseLinear(weight, bias)(x), wanted, atol=1e-5)
+    assert relative_error(DenseLinear(weight.bfloat16(), half)(x.bfloat16()), wanted) < 0.01
 
 
 class Counting:
-    def __init__(self) -> None:
+    """A product that does nothing but sleep in proportion to its slowness."""
+
+    def __init__(self, work: int = 0) -> None:
         self.rows: list[int] = []
+        self._busy = torch.ones(work, work)
 
     def __call__(self, x: torch.Tensor) -> torch.Tensor:
         self.rows.append(len(x))
+        if len(self._busy):
+            self._busy @ self._busy
         return x
 
 
-def test_rows_choose_between_two_products() -> None:
-    few, many = Counting(), Counting()
-    product = ByRows(few, many)
-    product.most = 4
-    for rows in (1, 4, 5):
+def settled(few: Linear, many: Linear) -> ByRows:
+    product = ByRows(few, lambda: many)
+    settle([product], 2, 2)
+    return product
+
+
+def test_where_the_small_one_always_wins_the_other_is_not_kept() -> None:
+    few, many = Counting(), Counting(1000)
+    product = settled(few, many)
+    few.rows.clear()
+    for rows in (1, 5000):
         product(torch.zeros(rows, 2))
-    assert (few.rows, many.rows) == ([1, 4], [5])
+    assert few.rows == [1, 5000]
 
 
 def test_one_row_is_always_the_small_ones() -> None:
-    def slow(x: torch.Tensor) -> torch.Tensor:
-        return (torch.ones(2000, 2000) @ torch.ones(2000, 2000))[: len(x)]
+    few, many = Counting(1000), Counting()
+    product = settled(few, many)
+    few.rows.clear()
+    many.rows.clear()
+    for rows in (1, 2):
+        product(torch.zeros(rows, 2))
+    assert (few.rows, many.rows) == ([1], [2])
 
-    product = ByRows(slow, lambda x: x)
-    settle([product], 2)
-    assert product.most == 1
+
+def test_products_turn_where_they_cross() -> None:
+    class SlowWithMany(Counting):
+        def __call__(self, x: torch.Tensor) -> torch.Tensor:
+            return super().__call__(x) if len(x) >= 16 else x
+
+    product = settled(SlowWithMany(1000), Counting(300))
+    assert product.most == 12
+    assert product.most in MEASURED_ROWS

@@ -48,8 +48,9 @@ def random_model(config: PretrainedConfig) -> PreTrainedModel:
 
 def lean(model: PreTrainedModel, pages: int, most_rows: int = 4) -> LeanRunner:
     architecture = architecture_of(model.config)
-    weights = weights_of(model, architecture, Precision(torch.float32), None, CONTEXT)
-    return LeanRunner(architecture, weights, open_kernels(architecture, torch.float32), pages, most_rows)
+    kernels = open_kernels(architecture, torch.float32)
+    weights = weights_of(model, architecture, Precision(torch.float32), None, kernels, CONTEXT)
+    return LeanRunner(architecture, weights, kernels, pages, most_rows)
 
 
 def sequences(lengths: list[int]) -> list[Sequence]:
