@@ -32,11 +32,13 @@ BUILD_SECONDS = 120.0
 # Not -ffast-math when linking: it would have every thread of the process flush denormal numbers to zero.
 COMPILE = ["-std=c++17", "-O3", "-fPIC", "-fopenmp", "-ffast-math", "-fno-finite-math-only", "-Wno-psabi"]
 AVX512 = {"avx512f", "avx512bw", "avx512cd", "avx512dq", "avx512vl"}
-X86_LEVELS = {  # of the x86-64 psABI, and one with dot products of bytes; with what each needs of /proc/cpuinfo
+X86_LEVELS = {  # of the x86-64 psABI, some with dot products of few bits; with what each needs of /proc/cpuinfo
+    "x86-64-v4-bf16": AVX512 | {"avx512_vnni", "avx512_bf16"},
     "x86-64-v4-vnni": AVX512 | {"avx512_vnni"},
     "x86-64-v4": AVX512,
     "x86-64-v3": {"avx2", "bmi2", "f16c", "fma"},
 }
+DOTS = {"-vnni": ["-mavx512vnni"], "-bf16": ["-mavx512vnni", "-mavx512bf16"]}
 NAMES = {torch.float32: "float32", torch.bfloat16: "bfloat16"}
 
 log = structlog.get_logger()
@@ -147,8 +149,8 @@ def levels() -> list[str]:
 def _machine(level: str) -> list[str]:
     if level not in X86_LEVELS:
         return []
-    base, vnni, _ = level.partition("-vnni")
-    return [f"-march={base}", "-mprefer-vector-width=512", *(["-mavx512vnni"] if vnni else [])]
+    base, dots = level[: len("x86-64-v4")], level[len("x86-64-v4") :]
+    return [f"-march={base}", "-mprefer-vector-width=512", *DOTS.get(dots, [])]
 
 
 def _file_name(level: str) -> str:

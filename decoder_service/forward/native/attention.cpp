@@ -2,9 +2,12 @@
 //
 // The cache of a layer, for a page of 16 tokens and a head:
 //
-//     keys    [dim][16]    one load brings a coordinate of 16 tokens, so 16 scores grow side by side, without a sum
-//                          across lanes
-//     values  [16][dim]
+//     float       keys [dim][16]          values [16][dim]
+//     bfloat16    keys [dim / 2][16][2]   values [8][dim][2]
+//
+// One load brings a coordinate of 16 tokens, or a pair of coordinates, so 16 scores grow side by side, without a sum
+// across lanes; and values likewise bring 16 coordinates of a token, or of a pair. A pair is what processors multiply and
+// add at once, in float.
 
 #include <array>
 #include <utility>
@@ -33,19 +36,59 @@ inline void rotate(const T* from, const float* cosine, const float* sine, int64_
     }
 }
 
-// What is kept of WIDTH queries lies side by side, so that all of it is reached from one address: queries [dim][WIDTH],
-// scores [pages][WIDTH][16], sums [dim / 16][WIDTH][16].
+// What is multiplied at once: a number, or two of 16 bits.
+template <typename T>
+struct Unit;
+
+template <>
+struct Unit<float> {
+    static constexpr int SIZE = 1;
+    typedef float One;
+    typedef Lanes Many;
+};
+
+template <>
+struct Unit<bfloat16> {
+    static constexpr int SIZE = 2;
+    typedef uint32_t One;  // the first in the low half
+    typedef Bits Many;
+};
+
+inline Lanes units(const float* from) { return lanes(from); }
+
+inline Bits units(const bfloat16* from) {
+    Bits pairs;
+    std::memcpy(&pairs, from, sizeof pairs);
+    return pairs;
+}
+
+inline Lanes add_product(Lanes sum, Lanes many, float one) { return sum + many * one; }
+
+inline Lanes add_product(Lanes sum, Bits many, uint32_t one) {
+#if defined(__AVX512BF16__)
+    return reinterpret_cast<Lanes>(_mm512_dpbf16_ps(reinterpret_cast<__m512>(sum), reinterpret_cast<__m512bh>(many),
+                                                    reinterpret_cast<__m512bh>(Bits{} + one)));
+#else
+    const Lanes first = reinterpret_cast<Lanes>(many << 16), second = reinterpret_cast<Lanes>(many & 0xffff0000);
+    const Bits low = Bits{} + (one << 16), high = Bits{} + (one & 0xffff0000);
+    return sum + first * reinterpret_cast<Lanes>(low) + second * reinterpret_cast<Lanes>(high);
+#endif
+}
+
+// What is kept of WIDTH queries lies side by side, so that all of it is reached from one address: queries
+// [dim / SIZE][WIDTH], scores [pages][WIDTH][16], sums [dim / 16][WIDTH][16].
 
 // The scores of WIDTH queries with a page's tokens. Where there are few, coordinates are summed apart, for each sum has
 // to wait for its last addition.
 template <typename T, int WIDTH>
-inline void score(const float* queries, const T* keys, int64_t dim, Lanes* scores) {
-    constexpr int APART = WIDTH <= 3 ? 4 : WIDTH <= 6 ? 2 : 1;
+inline void score(const typename Unit<T>::One* queries, const T* keys, int64_t dim, Lanes* scores) {
+    constexpr int APART = WIDTH <= 3 ? 4 : WIDTH <= 6 ? 2 : 1, SIZE = Unit<T>::SIZE;
     Lanes grown[APART][WIDTH] = {};
-    for (int64_t i = 0; i < dim; i += APART)
+    for (int64_t i = 0; i < dim / SIZE; i += APART)
         for (int part = 0; part < APART; part++) {
-            const Lanes row = lanes(keys + (i + part) * PAGE);
-            for (int g = 0; g < WIDTH; g++) grown[part][g] += queries[(i + part) * WIDTH + g] * row;
+            const auto row = units(keys + (i + part) * PAGE * SIZE);
+            for (int g = 0; g < WIDTH; g++)
+                grown[part][g] = add_product(grown[part][g], row, queries[(i + part) * WIDTH + g]);
         }
     for (int g = 0; g < WIDTH; g++) {
         for (int part = 1; part < APART; part++) grown[0][g] += grown[part][g];
@@ -53,27 +96,31 @@ inline void score(const float* queries, const T* keys, int64_t dim, Lanes* score
     }
 }
 
-// Adds a page's `count` values, each by its weight, for WIDTH queries; two registers of coordinates at a time.
+// Adds a page's first `count` values, each by its weight, for WIDTH queries; two registers of coordinates at a time.
+// What is beside the last of them in its unit has the weight 0.
 template <typename T, int WIDTH>
 inline void weigh(const Lanes* weights, const T* values, int64_t count, int64_t dim, Lanes* sums) {
-    const float* weight = reinterpret_cast<const float*>(weights);
+    constexpr int SIZE = Unit<T>::SIZE;
+    typename Unit<T>::One weight[WIDTH][PAGE / SIZE];
+    for (int g = 0; g < WIDTH; g++) put(weights[g], reinterpret_cast<T*>(weight[g]));
+    const int64_t used = (count + SIZE - 1) / SIZE;
     for (int64_t i = 0; i < dim; i += 2 * PAGE, sums += 2 * WIDTH) {
         Lanes low[WIDTH], high[WIDTH];
         for (int g = 0; g < WIDTH; g++) low[g] = sums[g], high[g] = sums[WIDTH + g];
-        for (int64_t j = 0; j < count; j++) {
-            const Lanes first = lanes(values + j * dim + i), second = lanes(values + j * dim + i + PAGE);
+        for (int64_t j = 0; j < used; j++) {
+            const auto first = units(values + (j * dim + i) * SIZE), second = units(values + (j * dim + i + PAGE) * SIZE);
             for (int g = 0; g < WIDTH; g++) {
-                low[g] += weight[g * PAGE + j] * first;
-                high[g] += weight[g * PAGE + j] * second;
+                low[g] = add_product(low[g], first, weight[g][j]);
+                high[g] = add_product(high[g], second, weight[g][j]);
             }
         }
         for (int g = 0; g < WIDTH; g++) sums[g] = low[g], sums[WIDTH + g] = high[g];
     }
 }
 
-// Of the first `count` scores of a query; the rest, up to the end of the pages, become 0.
+// Of the first `count` scores of a query, each by `scale`; the rest, up to the end of the pages, become 0.
 template <int WIDTH>
-inline void softmax(Lanes* scores, int64_t count, int64_t pages) {
+inline void softmax(Lanes* scores, int64_t count, int64_t pages, float scale) {
     for (int64_t p = count / PAGE; p < pages; p++) {
         const Integers left = Integers{} + static_cast<int32_t>(count - p * PAGE);
         scores[p * WIDTH] = FIRST < left ? scores[p * WIDTH] : Lanes{} - INFINITY;
@@ -81,7 +128,7 @@ inline void softmax(Lanes* scores, int64_t count, int64_t pages) {
     Lanes most = scores[0], total = {};
     for (int64_t p = 1; p < pages; p++) most = scores[p * WIDTH] > most ? scores[p * WIDTH] : most;
     const float top = highest(most);
-    for (int64_t p = 0; p < pages; p++) total += scores[p * WIDTH] = exponential(scores[p * WIDTH] - top);
+    for (int64_t p = 0; p < pages; p++) total += scores[p * WIDTH] = exponential((scores[p * WIDTH] - top) * scale);
     const float share = 1.0f / sum(total);
     for (int64_t p = 0; p < pages; p++) scores[p * WIDTH] *= share;
 }
@@ -89,13 +136,13 @@ inline void softmax(Lanes* scores, int64_t count, int64_t pages) {
 // Attention of WIDTH queries of one sequence that share a KV head; query g sees the first counts[g] tokens in its pages.
 // `keys` and `values` point at that head in page 0. The results are left in `sums`.
 template <typename T, int WIDTH>
-void attend(const float* queries, const int64_t* counts, const T* keys, const T* values, const int32_t* table,
-            const Heads& heads, Lanes* scores, Lanes* sums) {
+void attend(const typename Unit<T>::One* queries, const int64_t* counts, const T* keys, const T* values,
+            const int32_t* table, const Heads& heads, float scale, Lanes* scores, Lanes* sums) {
     const int64_t count = *std::max_element(counts, counts + WIDTH);
     const int64_t pages = (count + PAGE - 1) / PAGE;
     for (int64_t p = 0; p < pages; p++)
         score<T, WIDTH>(queries, keys + table[p] * heads.page(), heads.dim, scores + p * WIDTH);
-    for (int g = 0; g < WIDTH; g++) softmax<WIDTH>(scores + g, counts[g], pages);
+    for (int g = 0; g < WIDTH; g++) softmax<WIDTH>(scores + g, counts[g], pages, scale);
     std::fill_n(sums, WIDTH * heads.dim / PAGE, Lanes{});
     for (int64_t p = 0; p < pages; p++)
         weigh<T, WIDTH>(scores + p * WIDTH, values + table[p] * heads.page(), std::min<int64_t>(PAGE, count - p * PAGE),
@@ -125,12 +172,14 @@ std::vector<Block> blocks_of(const int32_t* sequences, int64_t rows, int64_t mos
 }
 
 // What a thread needs for a block. It grows to the largest and stays.
+template <typename T>
 struct Scratch {
-    std::vector<float> rotated, queries;
+    std::vector<float> rotated;
+    std::vector<typename Unit<T>::One> queries;
     std::vector<Lanes> scores, sums;
 
     void fit(size_t dim, size_t pages) {
-        if (rotated.size() < dim) rotated.resize(dim), queries.resize(WIDEST * dim), sums.resize(WIDEST * dim / PAGE);
+        if (rotated.size() < dim) rotated.resize(dim), queries.resize(WIDEST * dim / Unit<T>::SIZE), sums.resize(WIDEST * dim / PAGE);
         if (scores.size() < WIDEST * pages) scores.resize(WIDEST * pages);
     }
 };
@@ -154,23 +203,38 @@ struct Attention {
         rotate(qkv + row * heads.width() + head * heads.dim, cosines + angle, sines + angle, half, to);
     }
 
-    void store(int64_t row, float* rotated) const {
+    void store(int64_t row, bool is_last, float* rotated) const {
+        constexpr int SIZE = Unit<T>::SIZE;
         const int64_t slot = positions[row] % PAGE, page = table(row)[positions[row] / PAGE] * heads.page();
+        const int64_t unit = slot / SIZE, place = slot % SIZE;
         for (int64_t head = 0; head < heads.kv; head++) {
             turned(row, heads.query + head, rotated);
-            T* key = keys + page + head * heads.dim * PAGE + slot;
+            T* key = keys + page + head * heads.dim * PAGE + slot * SIZE;
             T narrow[PAGE];
             for (int64_t i = 0; i < heads.dim; i += PAGE) {
                 put(lanes(rotated + i), narrow);
-                for (int64_t j = 0; j < PAGE; j++) key[(i + j) * PAGE] = narrow[j];
+                for (int64_t j = 0; j < PAGE; j++) key[(i + j) / SIZE * PAGE * SIZE + j % SIZE] = narrow[j];
             }
             const T* value = qkv + row * heads.width() + (heads.query + heads.kv + head) * heads.dim;
-            std::copy_n(value, heads.dim, values + page + (head * PAGE + slot) * heads.dim);
+            T* to = values + page + head * heads.dim * PAGE + unit * heads.dim * SIZE;
+            for (int64_t i = 0; i < heads.dim; i++) to[i * SIZE + place] = value[i];
+            if (is_last && place + 1 < SIZE)  // the other's place may hold what is no number, and 0 times that is none
+                for (int64_t i = 0; i < heads.dim; i++) to[i * SIZE + place + 1] = T{};
+        }
+    }
+
+    void pack(const float* rotated, int64_t each, int64_t width, typename Unit<T>::One* queries) const {
+        constexpr int SIZE = Unit<T>::SIZE;
+        T narrow[PAGE];
+        for (int64_t i = 0; i < heads.dim; i += PAGE) {
+            put(lanes(rotated + i), narrow);
+            for (int64_t j = 0; j < PAGE; j += SIZE)
+                std::memcpy(queries + (i + j) / SIZE * width + each, narrow + j, SIZE * sizeof(T));
         }
     }
 
     // The query heads [first, first + count) of a block's rows, all of one KV head.
-    void attend_block(const Block& block, int64_t first, int64_t count, Scratch& scratch) const {
+    void attend_block(const Block& block, int64_t first, int64_t count, Scratch<T>& scratch) const {
         static const auto by_width = attend_by_width<T>(std::make_index_sequence<WIDEST>());
         const int64_t width = block.rows * count, at = first / (heads.query / heads.kv) * heads.dim * PAGE;
         int64_t counts[WIDEST];
@@ -178,9 +242,9 @@ struct Attention {
             const int64_t row = block.row + each / count;
             counts[each] = positions[row] + 1;
             turned(row, first + each % count, scratch.rotated.data());
-            for (int64_t i = 0; i < heads.dim; i++) scratch.queries[i * width + each] = scratch.rotated[i] * scale;
+            pack(scratch.rotated.data(), each, width, scratch.queries.data());
         }
-        by_width[width - 1](scratch.queries.data(), counts, keys + at, values + at, table(block.row), heads,
+        by_width[width - 1](scratch.queries.data(), counts, keys + at, values + at, table(block.row), heads, scale,
                             scratch.scores.data(), scratch.sums.data());
         for (int64_t each = 0; each < width; each++) {
             T* to = out + ((block.row + each / count) * heads.query + first + each % count) * heads.dim;
@@ -195,10 +259,11 @@ struct Attention {
         const int64_t tasks = static_cast<int64_t>(blocks.size()) * heads.kv;
 #pragma omp parallel
         {
-            static thread_local Scratch scratch;
+            static thread_local Scratch<T> scratch;
             scratch.fit(heads.dim, pages);
 #pragma omp for
-            for (int64_t row = 0; row < rows; row++) store(row, scratch.rotated.data());
+            for (int64_t row = 0; row < rows; row++)
+                store(row, row + 1 == rows || sequences[row + 1] != sequences[row], scratch.rotated.data());
 #pragma omp for schedule(dynamic, 1)
             for (int64_t task = 0; task < tasks; task++) {
                 const int64_t head = task % heads.kv;

@@ -15,15 +15,13 @@
 #include <utility>
 #include <vector>
 
-#if defined(__AVX512F__)
-#include <immintrin.h>
-#endif
-
 #include "lanes.h"
 
 namespace {
 
 constexpr int GROUP = 32, QUAD = 4, MOST_ROWS = 8;
+constexpr int AHEAD = 8;  // records that are asked from memory before their turn
+
 
 typedef uint8_t Bytes __attribute__((vector_size(LANES * QUAD)));
 typedef uint16_t Words __attribute__((vector_size(LANES * QUAD)));
@@ -96,6 +94,8 @@ void multiply(const Record<BITS>* records, const Inputs* x, int64_t groups, Lane
     Lanes totals[ROWS] = {};
     for (int64_t group = 0; group < groups; group++, records++, x++) {
         Integers sums[ROWS] = {};
+        for (size_t at = 0; at < sizeof *records; at += 64)
+            __builtin_prefetch(reinterpret_cast<const char*>(records + AHEAD) + at);
         dots<ROWS>(*records, x, groups, sums);
         const Lanes scale = from_halves(records->scales), minimum = from_halves(records->minimums);
         for (int row = 0; row < ROWS; row++) {
