@@ -34,7 +34,7 @@ class Begin:
 
 @dataclass(frozen=True, slots=True)
 class Prepare:
-    """What is likely to follow a parked sequence, from the `start`-th of these tokens on, replacing what was said before.
+    """What is likely to follow a parked sequence, from the `start`-th token after it on; the last word counts.
 
     It is computed where a step has room. A wrong guess costs that much work and changes nothing else.
     """

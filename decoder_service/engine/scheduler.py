@@ -161,7 +161,7 @@ class Scheduler:
         return [s for s in self._parked if s.uncached > 1 and s.pages and self._space(s)]
 
     def _space(self, sequence: Sequence) -> int:
-        """How many more tokens a parked sequence has a place for, in its last page and in those that nobody waits for."""
+        """Tokens that a parked sequence has a place for, in its last page and in those that nobody waits for."""
         spare = 0 if self._waiting or self._returning else self._budget.free
         return (len(sequence.pages) + spare) * PAGE_TOKENS - sequence.cached
 

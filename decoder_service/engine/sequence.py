@@ -8,8 +8,8 @@ A sequence WAITs for its first turn, RUNs in the batch, is PARKED between turns 
 when its tools are done and it waits for a place again. `cached` tokens have their keys and values in `pages`; the rest
 must be run through the model. While decoding, exactly one token is not cached: the one that was chosen last.
 
-While it is PARKED, its last `ahead` tokens are a guess at what will follow, so that they can be computed meanwhile. What
-follows in truth replaces them, and is computed only from where the two differ.
+While it is PARKED, its last `ahead` tokens are a guess at what will follow, so that they can be computed meanwhile.
+What follows in truth replaces them, and is computed only from where the two differ.
 """
 
 import enum

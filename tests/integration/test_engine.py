@@ -20,7 +20,8 @@ from decoder_service.engine.thread import EngineOverloadedError, EngineThread, S
 from decoder_service.models.loader import LoadedModel
 from decoder_service.settings import DecoderSettings
 from decoder_service.text.stops import TurnStop
-from decoder_service.text.template import ChatTemplate, Message
+from decoder_service.text.template import ChatTemplate, Message, ToolText
+from tests.processes import until
 
 pytestmark = pytest.mark.timeout(240)  # the first test may have to convert the model
 
@@ -117,6 +118,31 @@ async def test_a_second_turn_computes_only_the_new_tokens(model: LoadedModel, en
     engine.release(handle)
     whole = [*prompt, *tokens_of(first), *fresh]
     assert second[0] == TurnBegan(handle.id, len(whole), len(prompt) + 9)  # the last decoded token had not been run yet
+    assert tokens_of(second) == generate(model, whole, 10)
+
+
+@pytest.mark.parametrize("engine", ["lean", "modules"], indirect=True)
+@pytest.mark.parametrize("wrong", [False, True])
+async def test_a_turn_after_what_was_prepared_is_the_same_as_without(
+    model: LoadedModel, engine: EngineThread, wrong: bool
+) -> None:
+    prompt = prompt_of(model, "What is a cat?")
+    handle = engine.begin(prompt, Sampling(), TurnSpec(max_tokens=10))
+    first = await outputs_of(handle)
+    result = "\n".join(f"Cat number {number} is {number} years old." for number in range(8))
+    fresh = ChatTemplate(model.tokenizer).continuation([], [ToolText("cats", result)], ())
+    guess, right = [*fresh[:-6], 5, 6, 7], len(fresh) - 6
+    if wrong:
+        guess[20], right = 5, 20
+    sequence = engine._engine._sequences[handle.id]
+    for start, end in ((0, 30), (30, len(guess))):
+        handle.prepare(start, guess[start:end])
+        await until(lambda end=end: (sequence.ahead, sequence.uncached) == (end, 1))  # type: ignore[misc]
+    handle.resume(fresh, TurnSpec(max_tokens=10))
+    second = await outputs_of(handle)
+    engine.release(handle)
+    whole = [*prompt, *tokens_of(first), *fresh]
+    assert second[0] == TurnBegan(handle.id, len(whole), len(prompt) + 10 + right)
     assert tokens_of(second) == generate(model, whole, 10)
 
 

@@ -162,8 +162,8 @@ class Simulation:
         assert fresh == waiting[: len(fresh)], "somebody jumped the queue"
 
     def check_prompts(self, plan: Plan) -> None:
-        """Whose prompt began first gets a share of every step; only one that measures runs none, once for each number of
-        sequences that decode."""
+        """Whose prompt began first gets a share of every step; only one that measures runs none, once for each number
+        of sequences that decode."""
         chunks = [p.sequence for p in plan.pieces[plan.decoding :] if p.sequence.state is State.RUNNING]
         begun = [s for s in self.scheduler.running if s.uncached > 1]
         if chunks:
