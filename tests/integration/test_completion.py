@@ -139,7 +139,7 @@ async def test_a_result_that_streams_is_computed_as_it_comes_and_the_answer_is_t
 
     use = pb.ToolUse(format="json", tools=["count"])
     replay = ['{"name": "count", "arguments": {"to": 40}}']
-    request = asking("Count.", tool_use=use, replay=replay, limits=pb.Limits(max_turns=2, max_tokens=50))
+    request = asking("Count.", tool_use=use, replay=replay, limits=pb.Limits(max_turns=2, max_tokens=28))
     async with running_stack(model, [count]) as stack:
         answer = await stack.complete(request)
         prepares = False
