@@ -167,7 +167,7 @@ class Engine:
         sound = logits.amax(dim=-1).isfinite().tolist()  # the largest of a row is NaN where any is
         for piece, row, is_sound in zip(plan.pieces, logits, sound, strict=True):
             if piece.sequence.uncached:
-                continue  # a chunk of a prompt that goes on, or of what is prepared
+                continue  # a chunk of a prompt that goes on
             outputs += self._extend(piece.sequence, row) if is_sound else [self._distrust(piece.sequence, NOT_FINITE)]
         return outputs
 

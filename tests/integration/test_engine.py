@@ -146,11 +146,16 @@ async def test_a_turn_after_what_was_prepared_is_the_same_as_without(
     assert tokens_of(second) == generate(model, whole, 10)
 
 
-async def test_a_sequence_that_lost_its_pages_goes_on_the_same(model: LoadedModel) -> None:
+@pytest.mark.parametrize("prepared", [False, True])
+async def test_a_sequence_that_lost_its_pages_goes_on_the_same(model: LoadedModel, prepared: bool) -> None:
     engine = start(model, pages=8)
     prompt = prompt_of(model, "What is a cat?")
     parked = engine.begin(prompt, Sampling(), TurnSpec(max_tokens=6))
     first = await outputs_of(parked)
+    if prepared:
+        parked.prepare(0, [198, *[5] * 1000])  # more than fits
+        sequence = engine._engine._sequences[parked.id]
+        await until(lambda: sequence.cached == 8 * PAGE_TOKENS - 1)
     other = [5, *prompt]  # shares nothing
     spec = TurnSpec(max_tokens=8 * PAGE_TOKENS - len(other), replay=tuple(other * 9))
     greedy = engine.begin(other, Sampling(), spec)  # wants all pages
