@@ -7,6 +7,7 @@ Everything that the caller is to see passes through one queue, stamped with the 
 """
 
 import asyncio
+import contextlib
 import time
 from collections.abc import AsyncGenerator
 from contextlib import AsyncExitStack
@@ -14,6 +15,7 @@ from dataclasses import dataclass, field
 from functools import partial
 
 from decoder_service import wire
+from decoder_service.ahead import Ahead, Result
 from decoder_service.engine.messages import Decoded, TurnBegan, TurnEnded, TurnSpec
 from decoder_service.engine.thread import EngineOverloadedError, EngineThread, SequenceFailedError, SequenceHandle
 from decoder_service.request import Request
@@ -27,7 +29,10 @@ from protos.conveyor.tool.v1 import tool_pb2, tool_pb2_grpc
 from protos.rpc.errors import Reason, ServiceError, reject
 
 RETRY_SECONDS = 1.0
-SOONEST_SECONDS = 0.05  # before a late call is thought of again
+SOONEST_SECONDS = 0.05  # before open calls are thought of again
+WORTH_SECONDS = (
+    0.05  # that calls must still take for something to be prepared: a step that has begun keeps a result waiting
+)
 ANSWER_TOKENS = 256  # left free for the answer when results are cut
 CUT_SHARE = 0.8  # of what would fit by proportion, because texts differ in characters per token
 CUT = "[cut to fit the model's context]"
@@ -54,11 +59,12 @@ class Completion:
         self._began = time.monotonic()
         self._outbox: asyncio.Queue[decoder_pb2.GenerateResponse | None] = asyncio.Queue()
         self._usage = decoder_pb2.Usage()
-        self._results: dict[str, ToolText] = {}
+        self._results: dict[str, Result] = {}
         self._sequence: SequenceHandle | None = None
         self._tools: ToolStream | None = None
         one_by_one = request.tools is not None and request.tools.mode == tool_pb2.MODE_SERIAL
         self._calls = OpenCalls(decoder.durations, one_by_one)
+        self._news = asyncio.Event()  # of the running calls
 
     async def events(self) -> AsyncGenerator[decoder_pb2.GenerateResponse, None]:
         """Runs the completion. Closing the iterator frees the sequence and stops the tools. Raises ServiceError."""
@@ -151,13 +157,15 @@ class Completion:
         for number in range(self._request.max_turns):
             ended, last_tokens, context = await self._decode_turn(number, sequence)
             left -= ended.completion_tokens
-            calls = await self._finish_calls(self._tools, sequence, ended.reason) if self._tools else 0
+            room = self._decoder.context - context
+            goes_on = ended.reason != "length" and number + 1 < self._request.max_turns and left > 0
+            ahead = self._ahead(last_tokens, room, left) if goes_on else None
+            calls = await self._finish_calls(self._tools, sequence, ended.reason, ahead) if self._tools else 0
             self._say(turn_finished=decoder_pb2.TurnFinished(turn=number, call_count=calls))
             if not calls or ended.reason == "length":
                 return self._finish(wire.FINISH_REASONS[ended.reason])
             if number + 1 == self._request.max_turns:
                 return self._finish(decoder_pb2.FINISH_REASON_TURNS)
-            room = self._decoder.context - context
             fresh, turn = await asyncio.to_thread(self._next, number + 1, left, started, last_tokens, room)
             if left < 1 or len(fresh) >= room:
                 return self._finish(decoder_pb2.FINISH_REASON_LENGTH)
@@ -165,24 +173,43 @@ class Completion:
             sequence.resume(fresh, turn)
         raise AssertionError("max_turns is at least 1")
 
-    async def _finish_calls(self, tools: ToolStream, sequence: SequenceHandle, reason: str) -> int:
-        """Waits for the turn's calls and says how many there were. Meanwhile the engine is told when to expect them."""
-        telling = asyncio.create_task(self._tell_when_done(sequence))
+    def _ahead(self, after: tuple[int, ...], room: int, left: int) -> Ahead:
+        most = room - min(left, ANSWER_TOKENS)
+        return Ahead(self._decoder.template, self._request.messages, after, most)
+
+    async def _finish_calls(self, tools: ToolStream, sequence: SequenceHandle, reason: str, ahead: Ahead | None) -> int:
+        """Waits for the turn's calls and says how many there were. Meanwhile the engine is told when to expect them and
+        what is likely to follow."""
+        telling = asyncio.create_task(self._tell_meanwhile(sequence, ahead))
         try:
             return await tools.end_turn(reason)
         finally:
             telling.cancel()
 
-    async def _tell_when_done(self, sequence: SequenceHandle) -> None:
-        while (done_at := self._calls.done_at(now := time.monotonic())) is not None:
-            sequence.expect(done_at)
-            await asyncio.sleep(max(SOONEST_SECONDS, done_at - now))
+    async def _tell_meanwhile(self, sequence: SequenceHandle, ahead: Ahead | None) -> None:
+        while True:
+            self._news.clear()
+            done_at = self._calls.done_at(now := time.monotonic())
+            if done_at is not None:
+                sequence.expect(done_at)
+                if ahead and done_at - now > WORTH_SECONDS:
+                    await self._prepare(sequence, ahead)
+            await asyncio.sleep(SOONEST_SECONDS)
+            seconds = None if done_at is None else max(0.0, done_at - time.monotonic())
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(seconds):
+                    await self._news.wait()
+
+    async def _prepare(self, sequence: SequenceHandle, ahead: Ahead) -> None:
+        likely = await asyncio.to_thread(ahead.learn, list(self._results.values()))
+        if likely is not None:
+            sequence.prepare(*likely)
 
     def _next(
         self, number: int, left: int, started: tool_pb2.Started, after: tuple[int, ...], room: int
     ) -> tuple[list[int], TurnSpec]:
         """The tokens of the results and the turn that reads them. Results too long for the context are cut to fit."""
-        results = list(self._results.values())
+        results = [ToolText(result.name, result.text or "") for result in self._results.values()]
         render = partial(self._decoder.template.continuation, self._request.messages, after=after)
         fresh = render(results=results)
         most = room - min(left, ANSWER_TOKENS)
@@ -217,17 +244,19 @@ class Completion:
         match event.WhichOneof("event"):
             case "call_opened" if not event.call_opened.parent_id:
                 opened = event.call_opened
-                self._results[opened.call_id] = ToolText(opened.name, "")  # keeps the order of appearance
+                self._results[opened.call_id] = Result(opened.name)  # keeps the order of appearance
                 self._calls.opened(opened.call_id, opened.name)
             case "call_started":
                 self._calls.started(event.call_started.call_id, time.monotonic())
+            case "call_output" if event.call_output.call_id in self._results:
+                self._results[event.call_output.call_id].output.append(event.call_output.text)
             case "call_finished" if event.call_finished.call_id in self._results:  # of inner calls their parent tells
                 finished = event.call_finished
-                name = self._results[finished.call_id].name
-                self._results[finished.call_id] = ToolText(name, wire.result_text(finished))
+                self._results[finished.call_id].text = wire.result_text(finished)
                 self._calls.finished(finished.call_id, time.monotonic())
             case "turn_vetoed" if self._sequence:
                 self._sequence.end_turn()
+        self._news.set()
         self._say(**wire.from_tool_event(event))
 
     def _add(self, usage: decoder_pb2.Usage) -> None:

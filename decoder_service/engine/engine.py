@@ -17,6 +17,7 @@ from decoder_service.engine.messages import (
     Expect,
     Failed,
     Output,
+    Prepare,
     Release,
     Resume,
     TurnBegan,
@@ -60,7 +61,7 @@ class Engine:
     def busy(self) -> bool:
         """Whether the next step has something to run."""
         counts = self._scheduler.counts()
-        return counts["running"] + counts["waiting"] + counts["returning"] > 0
+        return counts["running"] + counts["waiting"] + counts["returning"] > 0 or self._scheduler.prepares()
 
     def execute(self, command: Command) -> list[Output]:
         """Carries out one command between steps. Commands about a sequence that is gone do nothing.
@@ -94,6 +95,8 @@ class Engine:
         match command:
             case Begin():
                 self._begin(command)
+            case Prepare(id=id_) if id_ in self._sequences:
+                self._prepare(command)
             case Resume(id=id_) if id_ in self._sequences:
                 self._resume(command)
             case Expect(id=id_) if id_ in self._sequences:
@@ -112,9 +115,14 @@ class Engine:
         self._scheduler.add(sequence)
         self._sequences[command.id] = sequence
 
+    def _prepare(self, command: Prepare) -> None:
+        sequence = self._sequences[command.id]
+        room = self._context - (len(sequence.tokens) - sequence.ahead) - command.start
+        self._scheduler.prepare(sequence, command.start, command.tokens[: max(0, room)])
+
     def _resume(self, command: Resume) -> None:
         sequence = self._sequences[command.id]
-        sequence.tokens += command.tokens
+        sequence.follow(command.tokens)
         sequence.limit = self._limit(sequence, command.turn)
         self._turns[command.id] = self._turn(command.turn)
         self._scheduler.resume(sequence)
@@ -148,8 +156,8 @@ class Engine:
     def _began(self, plan: Plan) -> list[Output]:
         outputs: list[Output] = []
         for piece in plan.pieces:
-            turn, sequence = self._turns[piece.sequence.id], piece.sequence
-            if not turn.began:
+            turn, sequence = self._turns.get(piece.sequence.id), piece.sequence
+            if turn is not None and not turn.began:  # a parked sequence has none
                 turn.began = True
                 outputs.append(TurnBegan(sequence.id, len(sequence.tokens), sequence.cached))
         return outputs

@@ -33,8 +33,20 @@ class Begin:
 
 
 @dataclass(frozen=True, slots=True)
+class Prepare:
+    """What is likely to follow a parked sequence, from the `start`-th token after it on; the last word counts.
+
+    It is computed where a step has room. A wrong guess costs that much work and changes nothing else.
+    """
+
+    id: int
+    start: int
+    tokens: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Resume:
-    """Appends tokens to a parked sequence and queues its next turn."""
+    """Appends tokens to a parked sequence, in the place of all that was prepared, and queues its next turn."""
 
     id: int
     tokens: tuple[int, ...]
@@ -63,14 +75,15 @@ class Release:
     id: int
 
 
-Command = Begin | Resume | Expect | EndTurn | Release
+Command = Begin | Prepare | Resume | Expect | EndTurn | Release
 
 
 @dataclass(frozen=True, slots=True)
 class TurnBegan:
     """The turn's first tokens enter the batch: `prompt_tokens` in all, `cached_tokens` of them already in the cache.
 
-    These are the sequence's own from its turns before, or another's whose prompt began the same.
+    These are the sequence's own from its turns before and what was prepared since, or another's whose prompt began the
+    same.
     """
 
     id: int

@@ -9,6 +9,8 @@
 * One step holds a token of every sequence that decodes and chunks of prompts, as many tokens as the machine can run
   without those that decode noticing much (`pace`). A quarter of these is for the new prompts that have begun,
   whoever returns, so that nobody starves.
+* What of these tokens is left over goes to parked sequences of which it can be guessed what follows. They stay parked,
+  and take only pages that are free and that nobody waits for. What was guessed is not shown to others.
 """
 
 import math
@@ -17,7 +19,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from decoder_service.engine.pace import Pace
-from decoder_service.engine.pages import PageBudget, pages_for
+from decoder_service.engine.pages import PAGE_TOKENS, PageBudget, pages_for
 from decoder_service.engine.sequence import Piece, Sequence, State
 
 NEW_SHARE = 4
@@ -83,10 +85,22 @@ class Scheduler:
         if sequence.state is State.PARKED:
             sequence.returns_at = returns_at
 
+    def prepare(self, sequence: Sequence, start: int, tokens: Iterable[int]) -> None:
+        """Guesses what will follow a parked sequence, from the `start`-th token on."""
+        if sequence.state is State.PARKED:
+            sequence.guess(start, tuple(tokens))
+            self._budget.trim(sequence)
+
+    def prepares(self) -> bool:
+        """Whether there is something to compute for parked sequences, and room for it."""
+        return bool(self._preparable())
+
     def resume(self, sequence: Sequence) -> None:
-        """A parked sequence has new tokens and a new limit. Raises NeverFitsError."""
+        """A parked sequence has new tokens, none of them guessed, and a new limit. Raises NeverFitsError."""
         self._refuse_impossible(sequence)
         self._parked.remove(sequence)
+        self._budget.trim(sequence)
+        self._budget.publish(sequence)
         sequence.state = State.RETURNING
         sequence.returned = True
         sequence.returns_at = math.inf
@@ -119,15 +133,37 @@ class Scheduler:
 
     def _chunks(self, decoding: int) -> list[Piece]:
         begun = [sequence for sequence in self._running if sequence.uncached > 1]
-        if not begun and not self._returning and not self._waiting:
+        if not begun and not self._returning and not self._waiting and not self.prepares():
             return []
         back = [sequence for sequence in begun if sequence.returned]
         new = [sequence for sequence in begun if not sequence.returned]
-        room = self._pace.chunk(decoding)
+        room = room_of_all = self._pace.chunk(decoding)
         kept = -(-room // NEW_SHARE) if new else 0
         pieces = _cut(self._then_admitted(back, self._returning), room - kept)
         room -= sum(piece.count for piece in pieces)
-        return pieces + _cut(self._then_admitted(new, self._waiting), room)
+        pieces += _cut(self._then_admitted(new, self._waiting), room)
+        return pieces + self._ahead(room_of_all - sum(piece.count for piece in pieces))
+
+    def _ahead(self, room: int) -> list[Piece]:
+        """Guessed tokens of those parked sequences that are expected first, each but its last: logits want one."""
+        pieces: list[Piece] = []
+        for sequence in sorted(self._preparable(), key=lambda sequence: sequence.returns_at):
+            count = min(sequence.uncached - 1, self._space(sequence), room)
+            if count > 0:
+                lacking = pages_for(sequence.cached + count) - len(sequence.pages)
+                self._budget.take(sequence, max(0, lacking))
+                pieces.append(Piece(sequence, count))
+                room -= count
+        return pieces
+
+    def _preparable(self) -> list[Sequence]:
+        """One that has given up its pages is not among them: they would be taken again."""
+        return [s for s in self._parked if s.uncached > 1 and s.pages and self._space(s)]
+
+    def _space(self, sequence: Sequence) -> int:
+        """Tokens that a parked sequence has a place for, in its last page and in those that nobody waits for."""
+        spare = 0 if self._waiting or self._returning else self._budget.free
+        return (len(sequence.pages) + spare) * PAGE_TOKENS - sequence.cached
 
     def _then_admitted(self, begun: list[Sequence], queue: deque[Sequence]) -> Iterator[Sequence]:
         yield from begun

@@ -8,7 +8,7 @@ import asyncio
 import itertools
 import queue
 import threading
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 
 import structlog
 
@@ -20,6 +20,7 @@ from decoder_service.engine.messages import (
     Expect,
     Failed,
     Output,
+    Prepare,
     Release,
     Resume,
     TurnEnded,
@@ -61,6 +62,10 @@ class SequenceHandle:
             yield output
             if isinstance(output, TurnEnded):
                 return
+
+    def prepare(self, start: int, tokens: Sequence[int]) -> None:
+        """Says what is likely to come with `resume`, from its `start`-th token on."""
+        self._send(Prepare(self.id, start, tuple(tokens)))
 
     def resume(self, tokens: list[int], turn: TurnSpec) -> None:
         """Starts the next turn after these tokens."""

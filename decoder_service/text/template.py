@@ -4,19 +4,25 @@ Between turns only what is new is rendered: the template is asked for the conver
 assistant's place, and what it writes after the placeholder is the text that follows the assistant's turn, whatever the
 template. Templates without a tool role get the results as a user's message.
 
+While results are on their way the text around them is known already: it is found with a mark in the place of each.
+
 Text of users and tools is never read as control tokens: where it spells one, a zero-width space breaks the spelling.
 """
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from jinja2 import TemplateError
 from tokenizers import Tokenizer
 from transformers import PreTrainedTokenizerBase
 
+from decoder_service.text.growing import GrowingTokens
+
 _PLACEHOLDER = "CONVEYOR-ASSISTANT-TURN"
+_MARK = 'CONVEYOR-RESULT-{}"'  # the quote shows whether results are written as JSON
 _PLAIN_TEMPLATE = (
     "{% for m in messages %}{{ m['role'] }}: {{ m['content'] }}\n{% endfor %}"
     "{% if add_generation_prompt %}assistant: {% endif %}"
@@ -39,6 +45,14 @@ class ToolText:
     text: str
 
 
+@dataclass(frozen=True, slots=True)
+class Around:
+    """What is written around results: `before` each of them, and how their own text is `written`."""
+
+    before: tuple[str, ...]
+    written: Callable[[str], str]
+
+
 class ChatTemplate:
     """The chat template of one tokenizer."""
 
@@ -47,6 +61,8 @@ class ChatTemplate:
         self._backend: Tokenizer = tokenizer.backend_tokenizer
         self._template = str(tokenizer.chat_template or _PLAIN_TEMPLATE)
         self._control = _control_tokens(tokenizer)
+        self._control_ids = frozenset(id_ for id_ in map(self._backend.token_to_id, self._control) if id_ is not None)
+        self._longest = max(map(len, self._control), default=0)
         self.lists_tools = "tools" in self._template
         self._has_tool_role = "tool" in self._template
 
@@ -62,18 +78,53 @@ class ChatTemplate:
 
     def continuation(self, messages: Sequence[Message], results: Sequence[ToolText], after: Sequence[int]) -> list[int]:
         """Tokens between an assistant's turn that ended with the tokens `after` and its answer to `results`."""
+        tokens = self._encode(self._after_turn(messages, results))
+        return tokens[_said_already(tokens, after) :]
+
+    def around(self, messages: Sequence[Message], names: Sequence[str]) -> Around:
+        """What `continuation` writes around the results of these tools. Short of some where results are rewritten."""
+        marks = [_MARK.format(number) for number in range(len(names))]
+        rest = self._after_turn(messages, [ToolText(name, mark) for name, mark in zip(names, marks, strict=True)])
+        written = str if all(mark in rest for mark in marks) else _as_json
+        before = []
+        for mark in marks:
+            text, found, rest = rest.partition(written(mark))
+            if not found:
+                break
+            before.append(text)
+        return Around(tuple(before), written)
+
+    def growing(self, text: str, after: Sequence[int]) -> GrowingTokens:
+        """The tokens of a continuation that begins with `text`."""
+        encode = partial(self._backend.encode, add_special_tokens=False)
+        return GrowingTokens(encode, self._control_ids, text, _said_already(self._encode(text), after))
+
+    def inert_beginning(self, text: str) -> tuple[str, int]:
+        """What `inert` makes of text that goes on, as far as that does not matter, and of how many characters."""
+        end = len(text)
+        for place in range(max(0, end - self._longest), end):
+            if any(token.startswith(text[place:]) for token in self._control):
+                return self.inert(text[:place]), place
+        return self.inert(text), end
+
+    def inert(self, text: str) -> str:
+        """Text of others, with no control token in it."""
+        for token in self._control:
+            text = text.replace(token, f"{token[0]}\u200b{token[1:]}")
+        return text
+
+    def encode(self, text: str) -> list[int]:
+        """Tokens of plain text."""
+        return self._encode(self.inert(text))
+
+    def _after_turn(self, messages: Sequence[Message], results: Sequence[ToolText]) -> str:
         said = [self._message(message.role, message.content) for message in messages]
         said.append({"role": "assistant", "content": _PLACEHOLDER})
         try:
             rendered = self._render(said + self._results(results, self._has_tool_role), ())
         except TemplateError:
             rendered = self._render(said + self._results(results, False), ())
-        tokens = self._encode(rendered.rpartition(_PLACEHOLDER)[2])
-        return tokens[1:] if tokens and after and tokens[0] == after[-1] else tokens
-
-    def encode(self, text: str) -> list[int]:
-        """Tokens of plain text."""
-        return self._encode(self._inert(text))
+        return rendered.rpartition(_PLACEHOLDER)[2]
 
     def _results(self, results: Sequence[ToolText], tool_role: bool) -> list[dict[str, str]]:
         if tool_role:
@@ -97,12 +148,16 @@ class ChatTemplate:
         return list(self._backend.encode(text, add_special_tokens=False).ids)
 
     def _message(self, role: str, content: str) -> dict[str, str]:
-        return {"role": role, "content": self._inert(content)}
+        return {"role": role, "content": self.inert(content)}
 
-    def _inert(self, text: str) -> str:
-        for token in self._control:
-            text = text.replace(token, f"{token[0]}\u200b{token[1:]}")
-        return text
+
+def _said_already(tokens: Sequence[int], after: Sequence[int]) -> int:
+    """How many of these tokens the turn has ended with: the one that ends turns, or none."""
+    return int(bool(tokens and after and tokens[0] == after[-1]))
+
+
+def _as_json(text: str) -> str:
+    return json.dumps(text, ensure_ascii=False)[1:-1]
 
 
 def _control_tokens(tokenizer: PreTrainedTokenizerBase) -> list[str]:

@@ -2,7 +2,9 @@
 
 import asyncio
 import json
+import math
 import time
+from collections.abc import AsyncIterator
 
 import grpc
 import pytest
@@ -100,8 +102,9 @@ async def test_a_second_turn_reads_the_result_and_computes_only_what_is_new(mode
         answer = await stack.complete(request)
     first, second = (event.turn_decoded.usage for event in answer.of("turn_decoded"))
     assert first.cached_tokens == 0
-    # All that the first turn had, but its last token, which was chosen and not yet run through the model.
-    assert second.cached_tokens == first.prompt_tokens + first.completion_tokens - 1
+    # All that the first turn had, but its last token, which was chosen and not yet run through the model; more where
+    # the result took long enough for something to be prepared.
+    assert second.cached_tokens >= first.prompt_tokens + first.completion_tokens - 1
     results = (
         "<|im_end|>\n<|im_start|>user\nResult of python:\n"
         + answer.calls[0].result
@@ -110,6 +113,44 @@ async def test_a_second_turn_reads_the_result_and_computes_only_what_is_new(mode
     new = len(model.tokenizer(results)["input_ids"])
     assert second.prompt_tokens == first.prompt_tokens + first.completion_tokens + new
     assert answer.finished.usage.cached_tokens == second.cached_tokens
+
+
+@pytest.mark.parametrize("fails", [False, True])
+async def test_a_result_that_streams_is_computed_as_it_comes_and_the_answer_is_the_same(
+    model: LoadedModel, monkeypatch: pytest.MonkeyPatch, fails: bool
+) -> None:
+    prepares = True
+
+    def is_prepared() -> bool:
+        sequences = stack.decoder.engine._engine._sequences.values()
+        return any(sequence.ahead > 100 and sequence.uncached == 1 for sequence in sequences)
+
+    @tool
+    async def count(to: int) -> AsyncIterator[str]:
+        """Count."""
+        for number in range(to):
+            yield f"This is number {number}.\n"
+            await asyncio.sleep(0.005)
+        if prepares:
+            await until(is_prepared)
+        if fails:
+            raise ValueError("it was too much")
+        yield "That is all."
+
+    use = pb.ToolUse(format="json", tools=["count"])
+    replay = ['{"name": "count", "arguments": {"to": 40}}']
+    request = asking("Count.", tool_use=use, replay=replay, limits=pb.Limits(max_turns=2, max_tokens=28))
+    async with running_stack(model, [count]) as stack:
+        answer = await stack.complete(request)
+        prepares = False
+        monkeypatch.setattr("decoder_service.completion.WORTH_SECONDS", math.inf)
+        plain = await stack.complete(request)
+    assert answer.text == plain.text
+    first, second = (event.turn_decoded.usage for event in answer.of("turn_decoded"))
+    assert second.prompt_tokens == plain.of("turn_decoded")[1].turn_decoded.usage.prompt_tokens
+    assert second.cached_tokens >= first.prompt_tokens + first.completion_tokens
+    if not fails:
+        assert second.prompt_tokens - second.cached_tokens < 40 < second.prompt_tokens - first.prompt_tokens - 200
 
 
 async def test_a_required_call_is_valid_whatever_the_model(model: LoadedModel) -> None:

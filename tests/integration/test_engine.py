@@ -20,7 +20,8 @@ from decoder_service.engine.thread import EngineOverloadedError, EngineThread, S
 from decoder_service.models.loader import LoadedModel
 from decoder_service.settings import DecoderSettings
 from decoder_service.text.stops import TurnStop
-from decoder_service.text.template import ChatTemplate, Message
+from decoder_service.text.template import ChatTemplate, Message, ToolText
+from tests.processes import until
 
 pytestmark = pytest.mark.timeout(240)  # the first test may have to convert the model
 
@@ -120,11 +121,41 @@ async def test_a_second_turn_computes_only_the_new_tokens(model: LoadedModel, en
     assert tokens_of(second) == generate(model, whole, 10)
 
 
-async def test_a_sequence_that_lost_its_pages_goes_on_the_same(model: LoadedModel) -> None:
+@pytest.mark.parametrize("engine", ["lean", "modules"], indirect=True)
+@pytest.mark.parametrize("wrong", [False, True])
+async def test_a_turn_after_what_was_prepared_is_the_same_as_without(
+    model: LoadedModel, engine: EngineThread, wrong: bool
+) -> None:
+    prompt = prompt_of(model, "What is a cat?")
+    handle = engine.begin(prompt, Sampling(), TurnSpec(max_tokens=10))
+    first = await outputs_of(handle)
+    result = "\n".join(f"Cat number {number} is {number} years old." for number in range(8))
+    fresh = ChatTemplate(model.tokenizer).continuation([], [ToolText("cats", result)], ())
+    guess, right = [*fresh[:-6], 5, 6, 7], len(fresh) - 6
+    if wrong:
+        guess[20], right = 5, 20
+    sequence = engine._engine._sequences[handle.id]
+    for start, end in ((0, 30), (30, len(guess))):
+        handle.prepare(start, guess[start:end])
+        await until(lambda end=end: (sequence.ahead, sequence.uncached) == (end, 1))  # type: ignore[misc]
+    handle.resume(fresh, TurnSpec(max_tokens=10))
+    second = await outputs_of(handle)
+    engine.release(handle)
+    whole = [*prompt, *tokens_of(first), *fresh]
+    assert second[0] == TurnBegan(handle.id, len(whole), len(prompt) + 10 + right)
+    assert tokens_of(second) == generate(model, whole, 10)
+
+
+@pytest.mark.parametrize("prepared", [False, True])
+async def test_a_sequence_that_lost_its_pages_goes_on_the_same(model: LoadedModel, prepared: bool) -> None:
     engine = start(model, pages=8)
     prompt = prompt_of(model, "What is a cat?")
     parked = engine.begin(prompt, Sampling(), TurnSpec(max_tokens=6))
     first = await outputs_of(parked)
+    if prepared:
+        parked.prepare(0, [198, *[5] * 1000])  # more than fits
+        sequence = engine._engine._sequences[parked.id]
+        await until(lambda: sequence.cached == 8 * PAGE_TOKENS - 1)
     other = [5, *prompt]  # shares nothing
     spec = TurnSpec(max_tokens=8 * PAGE_TOKENS - len(other), replay=tuple(other * 9))
     greedy = engine.begin(other, Sampling(), spec)  # wants all pages

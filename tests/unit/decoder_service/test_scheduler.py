@@ -16,7 +16,7 @@ from decoder_service.engine.sequence import Piece, Sequence, State
 
 PAGES = 12
 CONTEXT = PAGES * PAGE_TOKENS
-KINDS = ("add", "add", "resume", "resume", "expect", "step", "step", "step", "veto", "remove", "discard")
+KINDS = ("add", "add", "prepare", "resume", "resume", "expect", "step", "step", "step", "veto", "remove", "discard")
 
 Trace = list[tuple[str, int]]
 traces = st.lists(st.tuples(st.sampled_from(KINDS), st.integers(0, 2**32 - 1)), min_size=20, max_size=80)
@@ -66,14 +66,20 @@ class Simulation:
     def resume(self, luck: random.Random) -> None:
         for sequence in self.some(State.PARKED)[:1]:
             fresh = tokens_by(luck, luck.randint(0, 30))
-            limit = len(sequence.tokens) + len(fresh) + luck.randint(1, 10)
+            limit = len(sequence.tokens) - sequence.ahead + len(fresh) + luck.randint(1, 10)
             if limit > CONTEXT:
                 self.end(sequence)
                 continue
-            sequence.tokens += fresh
+            sequence.follow(fresh)
             sequence.limit = limit
             self.scheduler.resume(sequence)
             self.most_steps += 2 * CONTEXT
+
+    def prepare(self, luck: random.Random) -> None:
+        for sequence in self.live:
+            tokens = tokens_by(luck, luck.randint(0, 40))
+            self.scheduler.prepare(sequence, luck.randint(0, sequence.ahead), tokens)
+            self.most_steps += len(tokens) + 1
 
     def expect(self, luck: random.Random) -> None:
         for sequence in self.live:
@@ -111,15 +117,18 @@ class Simulation:
             self.check()
 
     def step_once(self, luck: random.Random) -> None:
-        waiting, returning = self.some(State.WAITING), bool(self.some(State.RETURNING))
+        waiting, held = self.some(State.WAITING), {s.id: len(s.pages) for s in self.some(State.PARKED)}
+        preparing = self.scheduler.prepares()
         plan = self.scheduler.plan()
-        self.check_plan(plan, waiting, returning)
+        self.check_plan(plan, waiting, preparing)
+        self.check_prepared(plan, held)
         for piece in plan.pieces:
             self.compute(piece)
         if self.timed:
             self.scheduler.observe(plan.decoding, plan.prefilled, luck.choice((0.0, 0.01, 0.03, 1.0)))
         for piece in plan.pieces:
             if not piece.sequence.uncached:
+                assert piece.sequence.state is State.RUNNING
                 piece.sequence.tokens += tokens_by(luck, 1)
                 if len(piece.sequence.tokens) == piece.sequence.limit or luck.random() < 0.1:
                     self.scheduler.park(piece.sequence)
@@ -128,18 +137,19 @@ class Simulation:
 
     def compute(self, piece: Piece) -> None:
         sequence = piece.sequence
-        assert sequence.state is State.RUNNING
+        assert sequence.state in (State.RUNNING, State.PARKED)
         for place in range(sequence.cached, sequence.cached + piece.count):
             page = sequence.pages[place // PAGE_TOKENS]
             assert self.budget.holders(page) == 1, "a shared page is written"
             self.slots[page, place % PAGE_TOKENS] = tuple(sequence.tokens[: place + 1])
         sequence.cached += piece.count
 
-    def check_plan(self, plan: Plan, waiting: list[Sequence], returning: bool) -> None:
+    def check_plan(self, plan: Plan, waiting: list[Sequence], preparing: bool) -> None:
         self.steps += bool(plan)
         assert self.steps <= self.most_steps, "somebody waits for ever"
         running = self.scheduler.running
-        assert bool(plan) == bool(self.some(State.RUNNING) or self.some(State.WAITING) or self.some(State.RETURNING))
+        queued = self.some(State.RUNNING) or self.some(State.WAITING) or self.some(State.RETURNING)
+        assert bool(plan) == bool(queued or preparing), "it would spin, or sleep over its work"
         assert [piece.sequence for piece in plan.pieces[: plan.decoding]] == [
             s for s in running if s.uncached == 1 and s not in [p.sequence for p in plan.pieces[plan.decoding :]]
         ]
@@ -152,8 +162,9 @@ class Simulation:
         assert fresh == waiting[: len(fresh)], "somebody jumped the queue"
 
     def check_prompts(self, plan: Plan) -> None:
-        """Whose prompt began first gets a share of every step; only a step that measures runs none."""
-        chunks = [piece.sequence for piece in plan.pieces[plan.decoding :]]
+        """Whose prompt began first gets a share of every step; only one that measures runs none, once for each number
+        of sequences that decode."""
+        chunks = [p.sequence for p in plan.pieces[plan.decoding :] if p.sequence.state is State.RUNNING]
         begun = [s for s in self.scheduler.running if s.uncached > 1]
         if chunks:
             new = [s for s in begun if not s.returned]
@@ -161,7 +172,17 @@ class Simulation:
             self.idle_steps = 0
         elif begun:
             self.idle_steps += 1
-            assert self.idle_steps <= 3, "prompts do not get on"
+            assert self.idle_steps < self.max_running, "prompts do not get on"
+        else:
+            self.idle_steps = 0
+
+    def check_prepared(self, plan: Plan, held: dict[int, int]) -> None:
+        """What is prepared comes last, and takes no page that somebody waits for."""
+        prepared = [piece.sequence.state is State.PARKED for piece in plan.pieces]
+        assert prepared == sorted(prepared)
+        queued = self.some(State.WAITING) or self.some(State.RETURNING)
+        for sequence in self.some(State.PARKED):
+            assert len(sequence.pages) <= held[sequence.id] or not queued
 
     def check(self) -> None:
         held = Counter(page for sequence in self.live for page in sequence.pages)
@@ -172,6 +193,7 @@ class Simulation:
         for sequence in self.live:
             assert len(set(sequence.pages)) == len(sequence.pages) and sequence.uncached >= 1
             assert sequence.state is not State.WAITING or not sequence.pages
+            assert sequence.state is State.PARKED or not sequence.ahead
             assert sequence.state is not State.RUNNING or len(sequence.pages) >= pages_for(sequence.limit)
             for place in range(sequence.cached):
                 found = self.slots[sequence.pages[place // PAGE_TOKENS], place % PAGE_TOKENS]
@@ -218,7 +240,7 @@ def compute(scheduler: Scheduler, sequence: Sequence) -> Sequence:
 
 
 def come_back(scheduler: Scheduler, sequence: Sequence, fresh: list[int]) -> None:
-    sequence.tokens += fresh
+    sequence.follow(fresh)
     sequence.limit = len(sequence.tokens) + 1
     scheduler.resume(sequence)
 
@@ -358,6 +380,90 @@ def test_chunks_beside_sequences_that_decode_are_as_long_as_they_let_the_step_be
     plan = scheduler.plan()
     assert plan.decoding == 1
     assert 20 <= plan.prefilled <= 30
+
+
+def prepared(scheduler: Scheduler, sequence: Sequence, tokens: list[int]) -> None:
+    """Guesses what follows a parked sequence, and computes it as far as there is room."""
+    scheduler.prepare(sequence, 0, tokens)
+    while scheduler.prepares():
+        for piece in scheduler.plan().pieces:
+            piece.sequence.cached += piece.count
+
+
+def test_what_is_prepared_is_not_left_to_the_return() -> None:
+    scheduler = scheduler_of(chunk=64)
+    parked = compute(scheduler, Sequence(1, [1] * 40, 42))
+    prepared(scheduler, parked, [2] * 30)
+    assert (parked.state, parked.uncached) == (State.PARKED, 1)
+    come_back(scheduler, parked, [2] * 30 + [3] * 4)
+    assert scheduler.plan().pieces == (Piece(parked, 5),)
+
+
+def test_a_wrong_guess_is_computed_from_where_it_was_wrong() -> None:
+    budget = PageBudget(PAGES)
+    scheduler = Scheduler(budget, 4, 64)
+    parked = compute(scheduler, Sequence(1, [1] * 40, 42))
+    prepared(scheduler, parked, [2] * 50)
+    come_back(scheduler, parked, [2] * 10 + [3] * 20)
+    assert (parked.cached, len(parked.pages)) == (51, 4)
+    assert budget.free == PAGES - 4
+    assert scheduler.plan().pieces == (Piece(parked, 20),)
+
+
+def test_a_guess_is_replaced_from_a_place_on_and_what_stays_the_same_stays_computed() -> None:
+    scheduler = scheduler_of(chunk=64)
+    parked = compute(scheduler, Sequence(1, [1] * 40, 42))
+    prepared(scheduler, parked, [2, 3, 4, 5])
+    scheduler.prepare(parked, 1, [3, 7, 8])
+    assert (parked.tokens[41:], parked.cached, parked.ahead) == ([2, 3, 7, 8], 43, 4)
+
+
+def test_more_than_follows_may_be_prepared() -> None:
+    scheduler = scheduler_of(chunk=64)
+    parked = compute(scheduler, Sequence(1, [1] * 40, 42))
+    prepared(scheduler, parked, [2] * 30)
+    come_back(scheduler, parked, [2] * 10)
+    assert scheduler.plan().pieces == (Piece(parked, 1),)
+
+
+def test_a_guess_is_shown_to_nobody() -> None:
+    scheduler = scheduler_of(chunk=64)
+    parked = compute(scheduler, Sequence(1, [1] * 16, 18))
+    prepared(scheduler, parked, [2] * 40)
+    other = Sequence(2, [1] * 16 + [0] + [2] * 40, 60)
+    scheduler.add(other)
+    scheduler.plan()
+    assert other.cached == PAGE_TOKENS
+
+
+def test_preparing_comes_after_prompts_and_takes_no_page_that_somebody_waits_for() -> None:
+    scheduler = scheduler_of(pages=6, max_running=1, chunk=16)
+    parked = compute(scheduler, Sequence(1, [1] * 8, 10))
+    running, waiting = Sequence(2, [2] * 20, 22), Sequence(3, [3] * 20, 22)
+    scheduler.add(running)
+    scheduler.add(waiting)
+    scheduler.prepare(parked, 0, [4] * 30)
+    assert scheduler.plan().pieces == (Piece(running, 16),)
+    running.cached += 16
+    assert scheduler.plan().pieces == (Piece(running, 4), Piece(parked, PAGE_TOKENS - 8))
+
+
+def test_one_that_gave_its_pages_up_is_not_prepared() -> None:
+    scheduler = scheduler_of(pages=4, chunk=64)
+    parked = compute(scheduler, Sequence(1, [1] * 40, 42))
+    scheduler.remove(compute(scheduler, Sequence(2, [2], 2 * PAGE_TOKENS)))
+    scheduler.prepare(parked, 0, [3] * 10)
+    assert not parked.pages and not scheduler.prepares() and not scheduler.plan()
+
+
+def test_those_that_are_expected_first_are_prepared_first() -> None:
+    scheduler = scheduler_of(chunk=16)
+    late, soon = (compute(scheduler, Sequence(id_, [id_] * 4, 6)) for id_ in (1, 2))
+    scheduler.expect(late, 9.0)
+    scheduler.expect(soon, 5.0)
+    for sequence in (late, soon):
+        scheduler.prepare(sequence, 0, [3] * 10)
+    assert scheduler.plan().pieces == (Piece(soon, 10), Piece(late, 6))
 
 
 @pytest.mark.parametrize(
