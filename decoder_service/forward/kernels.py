@@ -47,7 +47,7 @@ _P, _I, _F = ctypes.c_void_p, ctypes.c_int64, ctypes.c_float
 _ADD_NORM = (_P, _P, _P, _P, _I, _I, _F)
 _GATE = (_P, _P, _I, _I)
 _PRODUCT = (_P, _P, _P, _P, _I, _I, _I)
-_ATTEND = (_P, _P, _P, _P, _I, _P, _P, _P, _P, _P, _I, _I, _I, _I, _F)
+_ATTEND = (_P, _P, _P, _P, _I, _P, _P, _P, _P, _I, _P, _I, _I, _I, _I, _F)
 
 
 class Kernels:
@@ -88,7 +88,7 @@ class Kernels:
         tables: tuple[int, int],
         sequences: int,
         positions: int,
-        pool: tuple[int, int],
+        pool: tuple[int, int, int],
         out: int,
         rows: int,
     ) -> None:
@@ -96,7 +96,7 @@ class Kernels:
 
         `angles`: cosines and sines, float32 `[context, head_dim / 2]`. `tables`: pages of each sequence, int32
         `[sequences, width]`, and their width. `sequences` and `positions`: of each row, int32. `pool`: a layer's keys
-        `[pages, kv_heads, head_dim, 16]` and values `[pages, kv_heads, 16, head_dim]`.
+        and values in page 0, and the numbers from a page to the next (`native/attention.cpp`).
         """
         self._attend(qkv, *angles, *tables, sequences, positions, *pool, out, rows, *self._heads, self._scale)
 

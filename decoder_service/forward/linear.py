@@ -16,6 +16,7 @@ import torch
 
 from decoder_service.forward.groups import GroupCodes
 from decoder_service.forward.kernels import Kernels
+from decoder_service.forward.memory import Arena
 
 MEASURED_ROWS = (2, 4, 6, 8, 12, 16, 24, 32, 64, 128, 256)
 MORE_THAN_A_CACHE = 64 * 2**20  # weights
@@ -46,9 +47,9 @@ class DenseLinear:
 class GroupedLinear:
     """4 or 8 bits. Inputs are rounded to 8 bits on the way."""
 
-    def __init__(self, kernels: Kernels, weight: GroupCodes, bias: torch.Tensor | None = None) -> None:
+    def __init__(self, kernels: Kernels, arena: Arena, weight: GroupCodes, bias: torch.Tensor | None = None) -> None:
         self._outputs, self._inputs = weight.codes.shape
-        self._records = weight.records()
+        self._records = arena.keep(weight.records())
         self._bias = bias
         self._multiply = kernels.product(weight.bits)
 

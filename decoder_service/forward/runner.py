@@ -14,6 +14,7 @@ from decoder_service.engine.pages import PAGE_TOKENS, pages_for
 from decoder_service.engine.sequence import Piece
 from decoder_service.forward.architecture import Architecture
 from decoder_service.forward.kernels import Kernels
+from decoder_service.forward.memory import huge
 from decoder_service.forward.weights import Weights
 
 
@@ -33,10 +34,15 @@ class LeanRunner:
         self._kernels = kernels
         dtype = weights.embedding.dtype
         self._angles = (weights.cosines.data_ptr(), weights.sines.data_ptr())
-        shape = (architecture.layers, pages, architecture.kv_heads, architecture.head_dim * PAGE_TOKENS)
-        # Not filled, so that memory is taken when a page is first written.
-        self._keys, self._values = torch.empty(shape, dtype=dtype), torch.empty(shape, dtype=dtype)
-        self._pool = [(self._keys[n].data_ptr(), self._values[n].data_ptr()) for n in range(architecture.layers)]
+        # All of a page lies together, whatever the layer, so that what is used of the pool is used whole.
+        self._cache = huge(
+            (pages, architecture.layers, 2, architecture.kv_heads * architecture.head_dim * PAGE_TOKENS), dtype
+        )
+        page, layer, values, _ = (each * dtype.itemsize for each in self._cache.stride())
+        first = self._cache.data_ptr()
+        self._pool = [
+            (first + n * layer, first + n * layer + values, page // dtype.itemsize) for n in range(architecture.layers)
+        ]
         self._make_buffers(most_rows)
 
     def _make_buffers(self, rows: int) -> None:

@@ -14,6 +14,7 @@ from decoder_service.forward.architecture import Architecture
 from decoder_service.forward.groups import GROUP, MANY_BITS, GroupCodes, from_blocks, joined, nearest
 from decoder_service.forward.kernels import Kernels
 from decoder_service.forward.linear import ByRows, DenseLinear, GroupedLinear, Linear, settle
+from decoder_service.forward.memory import Arena
 from decoder_service.models.blocks import GgufBlocks
 
 PROJECTIONS = {
@@ -83,6 +84,7 @@ class _Packer:
         self._precision = precision
         self._blocks = blocks
         self._kernels = kernels
+        self._arena = Arena()
         self._unsettled: dict[tuple[int, int], list[ByRows]] = {}
 
     def packed(self, kind: str, names: list[str], weights: list[torch.Tensor], bias: torch.Tensor | None) -> Linear:
@@ -96,7 +98,7 @@ class _Packer:
             return dense()
         bits = MANY_BITS if kind == "head" else self._precision.bits
         codes = joined([self._codes(name, weight, bits) for name, weight in zip(names, weights, strict=True)])
-        found = ByRows(GroupedLinear(self._kernels, codes, bias), dense)
+        found = ByRows(GroupedLinear(self._kernels, self._arena, codes, bias), dense)
         self._unsettled.setdefault((inputs, outputs), []).append(found)
         return found
 

@@ -23,7 +23,7 @@ constexpr Integers FIRST = {0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15
 struct Heads {
     int64_t query, kv, dim;
     int64_t width() const { return (query + 2 * kv) * dim; }
-    int64_t page() const { return kv * dim * PAGE; }  // elements of a page, of keys or of values
+    int64_t page;  // elements from a page to the next, of keys or of values
 };
 
 // The rotation of one head's vector: pairs are halves apart, as in transformers' rotate_half.
@@ -141,11 +141,11 @@ void attend(const typename Unit<T>::One* queries, const int64_t* counts, const T
     const int64_t count = *std::max_element(counts, counts + WIDTH);
     const int64_t pages = (count + PAGE - 1) / PAGE;
     for (int64_t p = 0; p < pages; p++)
-        score<T, WIDTH>(queries, keys + table[p] * heads.page(), heads.dim, scores + p * WIDTH);
+        score<T, WIDTH>(queries, keys + table[p] * heads.page, heads.dim, scores + p * WIDTH);
     for (int g = 0; g < WIDTH; g++) softmax<WIDTH>(scores + g, counts[g], pages, scale);
     std::fill_n(sums, WIDTH * heads.dim / PAGE, Lanes{});
     for (int64_t p = 0; p < pages; p++)
-        weigh<T, WIDTH>(scores + p * WIDTH, values + table[p] * heads.page(), std::min<int64_t>(PAGE, count - p * PAGE),
+        weigh<T, WIDTH>(scores + p * WIDTH, values + table[p] * heads.page, std::min<int64_t>(PAGE, count - p * PAGE),
                         heads.dim, sums);
 }
 
@@ -205,7 +205,7 @@ struct Attention {
 
     void store(int64_t row, bool is_last, float* rotated) const {
         constexpr int SIZE = Unit<T>::SIZE;
-        const int64_t slot = positions[row] % PAGE, page = table(row)[positions[row] / PAGE] * heads.page();
+        const int64_t slot = positions[row] % PAGE, page = table(row)[positions[row] / PAGE] * heads.page;
         const int64_t unit = slot / SIZE, place = slot % SIZE;
         for (int64_t head = 0; head < heads.kv; head++) {
             turned(row, heads.query + head, rotated);
@@ -279,10 +279,11 @@ struct Attention {
 #define EXPORTED(T, NAME)                                                                                              \
     extern "C" void attend_##NAME(const T* qkv, const float* cosines, const float* sines, const int32_t* tables,       \
                                   int64_t table_width, const int32_t* sequences, const int32_t* positions, T* keys,    \
-                                  T* values, T* out, int64_t rows, int64_t query_heads, int64_t kv_heads, int64_t dim, \
-                                  float scale) {                                                                       \
+                                  T* values, int64_t page, T* out, int64_t rows, int64_t query_heads,                  \
+                                  int64_t kv_heads, int64_t dim, float scale) {                                        \
+        const Heads heads{query_heads, kv_heads, dim, page};                                                           \
         Attention<T>{qkv,       cosines, sines,  tables, table_width, sequences,                                       \
-                     positions, keys,    values, out,    Heads{query_heads, kv_heads, dim}, scale}                      \
+                     positions, keys,    values, out,    heads,  scale}                                                \
             .run(rows);                                                                                                \
     }
 

@@ -58,8 +58,8 @@ class Cache:
         self.tables = torch.zeros(len(lengths), width, dtype=torch.int32)
         for row, own in enumerate(order.split(pages)):
             self.tables[row, : len(own)] = own
-        size = (sum(pages), architecture.kv_heads, architecture.head_dim, PAGE_TOKENS)
-        self.keys, self.values = torch.zeros(size, dtype=dtype), torch.zeros(size, dtype=dtype)
+        size = architecture.kv_heads * architecture.head_dim * PAGE_TOKENS
+        self.pool = torch.zeros(sum(pages), 2, size, dtype=dtype)
         angles = torch.randn(max(lengths), architecture.head_dim // 2)
         self.cosines, self.sines = angles.cos(), angles.sin()
         self.qkv = [torch.randn(length, architecture.qkv_width).to(dtype) for length in lengths]
@@ -78,7 +78,7 @@ class Cache:
             (self.tables.data_ptr(), self.tables.shape[1]),
             sequences.data_ptr(),
             positions.data_ptr(),
-            (self.keys.data_ptr(), self.values.data_ptr()),
+            (self.pool.data_ptr(), self.pool[0, 1].data_ptr(), self.pool.stride(0)),
             out.data_ptr(),
             len(qkv),
         )
@@ -118,8 +118,7 @@ def test_attention_is_torchs_for_chunks_and_single_tokens_in_one_step(
 @DTYPES
 def test_a_page_that_another_left_in_disorder_is_not_felt(dtype: torch.dtype) -> None:
     cache = Cache(shape(), dtype, [20])
-    cache.keys.fill_(math.nan)
-    cache.values.fill_(math.nan)
+    cache.pool.fill_(math.nan)
     (found,) = cache.attend([(0, 0, 20)])
     assert near(found, cache.wanted(0))
 

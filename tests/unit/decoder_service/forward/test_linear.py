@@ -9,6 +9,7 @@ from decoder_service.forward.architecture import Architecture
 from decoder_service.forward.groups import GroupCodes, nearest
 from decoder_service.forward.kernels import Kernels, build, levels, open_kernels
 from decoder_service.forward.linear import MEASURED_ROWS, ByRows, DenseLinear, GroupedLinear, Linear, settle
+from decoder_service.forward.memory import Arena
 
 ARCHITECTURE = Architecture(1, 64, 96, 9, 3, 64, 1e-5)
 
@@ -43,15 +44,15 @@ def test_grouped_products_are_those_of_their_weights(library: ctypes.CDLL, dtype
         codes, x, bias = nearest(torch.randn(outputs, 64), bits), torch.randn(rows, 64).to(dtype), torch.randn(outputs)
         wanted = torch.nn.functional.linear(rounded(x), whole(codes))
         exact = 1e-6 if dtype == torch.float32 else 3e-3
-        assert relative_error(GroupedLinear(kernels, codes)(x), wanted) < exact
-        assert relative_error(GroupedLinear(kernels, codes, bias.to(dtype))(x), wanted + bias) < exact
+        assert relative_error(GroupedLinear(kernels, Arena(), codes)(x), wanted) < exact
+        assert relative_error(GroupedLinear(kernels, Arena(), codes, bias.to(dtype))(x), wanted + bias) < exact
         assert relative_error(rounded(x), x.float()) < 0.008
 
 
 @pytest.mark.parametrize("bits", [4, 8])
 def test_a_row_is_the_same_in_any_company(bits: int) -> None:
     codes, x = nearest(torch.randn(48, 96), bits), torch.randn(37, 96)
-    product = GroupedLinear(open_kernels(ARCHITECTURE, torch.float32), codes)
+    product = GroupedLinear(open_kernels(ARCHITECTURE, torch.float32), Arena(), codes)
     together = product(x)
     for count in (1, 2, 7, 8, 9, 20):
         assert torch.equal(product(x[:count].contiguous()), together[:count])
@@ -61,13 +62,13 @@ def test_a_row_is_the_same_in_any_company(bits: int) -> None:
 def test_what_is_no_number_stays_none_and_in_its_row(value: float) -> None:
     x = torch.randn(3, 64)
     x[1, 40] = value
-    found = GroupedLinear(open_kernels(ARCHITECTURE, torch.float32), nearest(torch.randn(32, 64), 4))(x)
+    found = GroupedLinear(open_kernels(ARCHITECTURE, torch.float32), Arena(), nearest(torch.randn(32, 64), 4))(x)
     assert not found[1].isfinite().any()
     assert found[[0, 2]].isfinite().all()
 
 
 def test_rows_of_zeros_give_zeros() -> None:
-    found = GroupedLinear(open_kernels(ARCHITECTURE, torch.float32), nearest(torch.randn(32, 64), 8))(
+    found = GroupedLinear(open_kernels(ARCHITECTURE, torch.float32), Arena(), nearest(torch.randn(32, 64), 8))(
         torch.zeros(2, 64)
     )
     assert torch.equal(found, torch.zeros(2, 32))
