@@ -108,7 +108,12 @@ def open_kernels(architecture: Architecture, dtype: torch.dtype) -> Kernels:
     level = next(iter(levels()), None)
     if level is None:
         raise NotLeanError("there are no kernels for this processor")
-    return Kernels(ctypes.CDLL(str(_library(level))), architecture, dtype)
+    return Kernels(open_library(level), architecture, dtype)
+
+
+def open_library(level: str) -> ctypes.CDLL:
+    """The kernels for a level, built if need be. Raises NotLeanError."""
+    return ctypes.CDLL(str(_library(level)))
 
 
 def build(level: str, folder: Path) -> Path:

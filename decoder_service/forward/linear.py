@@ -65,37 +65,35 @@ class GroupedLinear:
 
 
 class ByRows:
-    """Takes `few` up to `most` rows, and above them what `make_many` makes, if it is ever to be taken."""
+    """Takes `few` up to `most` rows, `many` above: at first, `few` always."""
 
-    def __init__(self, few: Linear, make_many: Callable[[], Linear]) -> None:
-        self.few, self.make_many = few, make_many
+    def __init__(self, few: Linear) -> None:
+        self.few, self.many = few, few
         self.most = math.inf
-        self._many = few
 
     def __call__(self, x: torch.Tensor) -> torch.Tensor:
         """`[rows, in] -> [rows, out]`."""
-        return self.few(x) if len(x) <= self.most else self._many(x)
-
-    def turn_above(self, most: int) -> None:
-        """Has more rows than these take the other product."""
-        self.most, self._many = most, self.make_many()
+        return self.few(x) if len(x) <= self.most else self.many(x)
 
 
-def settle(products: Sequence[ByRows], inputs: int, outputs: int) -> None:
-    """Measures where products of one shape cross, and has them all turn there, if they do. Inputs are bfloat16."""
-    sample = products[: -(-MORE_THAN_A_CACHE // (inputs * outputs))]
-    few, many = [each.few for each in sample], [each.make_many() for each in sample]
+def settle(products: Sequence[ByRows], dense: Sequence[Callable[[], Linear]], inputs: int, outputs: int) -> None:
+    """Measures where products of one shape cross, and has them all turn there, if they do. Inputs are bfloat16.
+
+    `dense` make the products for many rows; all of them are made only where they win.
+    """
+    sample = -(-MORE_THAN_A_CACHE // (inputs * outputs))
+    few, many = [each.few for each in products[:sample]], [make() for make in dense[:sample]]
 
     def many_win(rows: int) -> bool:
         x = torch.zeros(rows, inputs, dtype=torch.bfloat16)
         # With few rows, as many products in turn as fit into no cache, so that weights come from memory as in a step.
-        count = max(1, len(sample) * MEASURED_ROWS[0] // rows)
+        count = max(1, len(few) * MEASURED_ROWS[0] // rows)
         return _seconds(few[:count], x) > CLEARLY * _seconds(many[:count], x)
 
     crossing = bisect.bisect_left(MEASURED_ROWS, True, key=many_win)
     if crossing < len(MEASURED_ROWS):
-        for product in products:
-            product.turn_above(MEASURED_ROWS[crossing - 1] if crossing else 1)
+        for product, make in zip(products, dense, strict=True):
+            product.most, product.many = MEASURED_ROWS[crossing - 1] if crossing else 1, make()
 
 
 def _seconds(products: Sequence[Linear], x: torch.Tensor) -> float:

@@ -4,6 +4,7 @@ They come from transformers' modules, which have read the checkpoint; 4-bit code
 that the checkpoint was made of, where there is one, so that nothing is rounded twice.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -85,7 +86,7 @@ class _Packer:
         self._blocks = blocks
         self._kernels = kernels
         self._arena = Arena()
-        self._unsettled: dict[tuple[int, int], list[ByRows]] = {}
+        self._unsettled: dict[tuple[int, int], list[tuple[ByRows, Callable[[], Linear]]]] = {}
 
     def packed(self, kind: str, names: list[str], weights: list[torch.Tensor], bias: torch.Tensor | None) -> Linear:
         """One product for weights that share an input."""
@@ -98,14 +99,14 @@ class _Packer:
             return dense()
         bits = MANY_BITS if kind == "head" else self._precision.bits
         codes = joined([self._codes(name, weight, bits) for name, weight in zip(names, weights, strict=True)])
-        found = ByRows(GroupedLinear(self._kernels, self._arena, codes, bias), dense)
-        self._unsettled.setdefault((inputs, outputs), []).append(found)
+        found = ByRows(GroupedLinear(self._kernels, self._arena, codes, bias))
+        self._unsettled.setdefault((inputs, outputs), []).append((found, dense))
         return found
 
     def settle(self) -> None:
         """Measures, for each shape of product, up to how many rows the small one is faster."""
-        for (inputs, outputs), products in self._unsettled.items():
-            settle(products, inputs, outputs)
+        for (inputs, outputs), pairs in self._unsettled.items():
+            settle([product for product, _ in pairs], [dense for _, dense in pairs], inputs, outputs)
 
     def _codes(self, name: str, weight: torch.Tensor, bits: int) -> GroupCodes:
         """Those of the file; in 8 bits where the file has others; made here where there is no file."""

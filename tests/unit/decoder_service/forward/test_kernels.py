@@ -9,9 +9,10 @@ import torch.nn.functional as F
 from decoder_service.engine.pages import PAGE_TOKENS
 from decoder_service.forward import kernels as kernels_module
 from decoder_service.forward.architecture import Architecture, NotLeanError
-from decoder_service.forward.kernels import Kernels, build, open_kernels
+from decoder_service.forward.kernels import Kernels, build, levels, open_kernels, open_library
 
 TOLERANCE = {torch.float32: 2e-6, torch.bfloat16: 1e-2}
+LEVELS = pytest.mark.parametrize("level", levels())  # all kinds of processors that this one can stand in for
 DTYPES = pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
 
 
@@ -50,9 +51,9 @@ def test_the_gate_is_silu_also_far_from_zero(dtype: torch.dtype) -> None:
 class Cache:
     """A pool with pages in disorder, and what the sequences in it ought to have."""
 
-    def __init__(self, architecture: Architecture, dtype: torch.dtype, lengths: list[int]) -> None:
+    def __init__(self, architecture: Architecture, level: str, dtype: torch.dtype, lengths: list[int]) -> None:
         self.architecture, self.dtype, self.lengths = architecture, dtype, lengths
-        self.kernels: Kernels = open_kernels(architecture, dtype)
+        self.kernels = Kernels(open_library(level), architecture, dtype)
         pages = [math.ceil(length / PAGE_TOKENS) for length in lengths]
         width, order = max(pages), torch.randperm(sum(pages)).int()
         self.tables = torch.zeros(len(lengths), width, dtype=torch.int32)
@@ -99,14 +100,15 @@ class Cache:
         return torch.cat((low * c - high * s, high * c + low * s), -1)
 
 
+@LEVELS
 @DTYPES
 @pytest.mark.parametrize(
     ("query_heads", "kv_heads", "head_dim"), [(9, 3, 64), (4, 4, 32), (12, 2, 128), (14, 1, 64), (26, 2, 32)]
 )
 def test_attention_is_torchs_for_chunks_and_single_tokens_in_one_step(
-    dtype: torch.dtype, query_heads: int, kv_heads: int, head_dim: int
+    level: str, dtype: torch.dtype, query_heads: int, kv_heads: int, head_dim: int
 ) -> None:
-    cache = Cache(shape(query_heads, kv_heads, head_dim), dtype, [37, 16, 1, 50])
+    cache = Cache(shape(query_heads, kv_heads, head_dim), level, dtype, [37, 16, 1, 50])
     first = cache.attend([(0, 0, 20), (1, 0, 15), (3, 0, 33)])
     then = cache.attend([(1, 15, 16), (0, 20, 37), (2, 0, 1), (3, 33, 49)])
     last = cache.attend([(3, 49, 50)])
@@ -115,9 +117,10 @@ def test_attention_is_torchs_for_chunks_and_single_tokens_in_one_step(
         assert near(torch.cat(found), cache.wanted(sequence))
 
 
+@LEVELS
 @DTYPES
-def test_a_page_that_another_left_in_disorder_is_not_felt(dtype: torch.dtype) -> None:
-    cache = Cache(shape(), dtype, [20])
+def test_a_page_that_another_left_in_disorder_is_not_felt(level: str, dtype: torch.dtype) -> None:
+    cache = Cache(shape(), level, dtype, [20])
     cache.pool.fill_(math.nan)
     (found,) = cache.attend([(0, 0, 20)])
     assert near(found, cache.wanted(0))

@@ -7,7 +7,7 @@ import torch
 
 from decoder_service.forward.architecture import Architecture
 from decoder_service.forward.groups import GroupCodes, nearest
-from decoder_service.forward.kernels import Kernels, build, levels, open_kernels
+from decoder_service.forward.kernels import Kernels, levels, open_kernels, open_library
 from decoder_service.forward.linear import MEASURED_ROWS, ByRows, DenseLinear, GroupedLinear, Linear, settle
 from decoder_service.forward.memory import Arena
 
@@ -30,9 +30,9 @@ def rounded(x: torch.Tensor) -> torch.Tensor:
 
 
 @pytest.fixture(scope="module", params=levels())
-def library(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> ctypes.CDLL:
+def library(request: pytest.FixtureRequest) -> ctypes.CDLL:
     """The kernels for every kind of processor that this one can stand in for."""
-    return ctypes.CDLL(str(build(request.param, tmp_path_factory.mktemp("kernels"))))
+    return open_library(request.param)
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
@@ -99,8 +99,8 @@ class Counting:
 
 
 def settled(few: Linear, many: Linear) -> ByRows:
-    product = ByRows(few, lambda: many)
-    settle([product], 2, 2)
+    product = ByRows(few)
+    settle([product], [lambda: many], 2, 2)
     return product
 
 
