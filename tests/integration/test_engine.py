@@ -12,7 +12,6 @@ from decoder_service.assembly import runner_of
 from decoder_service.engine.engine import Engine
 from decoder_service.engine.messages import Decoded, Output, TurnBegan, TurnEnded, TurnSpec
 from decoder_service.engine.pages import PAGE_TOKENS, PageBudget
-from decoder_service.engine.runner import ModelRunner, ModuleRunner
 from decoder_service.engine.sampler import Sampling
 from decoder_service.engine.scheduler import Scheduler
 from decoder_service.engine.sequence import Piece
@@ -24,8 +23,6 @@ from decoder_service.text.template import ChatTemplate, Message
 
 pytestmark = pytest.mark.timeout(240)  # the first test may have to convert the model
 
-QUESTIONS = [f"Tell me {'very ' * number}shortly about the number {number}." for number in range(20)]
-
 
 def start(
     model: LoadedModel,
@@ -33,11 +30,10 @@ def start(
     pages: int = 2000,
     max_running: int = 8,
     max_sequences: int = 64,
-    runner: ModelRunner | None = None,
 ) -> EngineThread:
     scheduler = Scheduler(PageBudget(pages), max_running, prefill_chunk=16)
     context = pages * PAGE_TOKENS
-    runner = runner or runner_of(DecoderSettings(), model, pages, min(context, model.context))
+    runner = runner_of(DecoderSettings(), model, pages, min(context, model.context))
     engine = Engine(runner, scheduler, model.backend_tokenizer, model.end_tokens, context)
     thread = EngineThread(engine, max_sequences)
     thread.start()
@@ -45,10 +41,8 @@ def start(
 
 
 @pytest.fixture
-async def engine(request: pytest.FixtureRequest, model: LoadedModel) -> AsyncIterator[EngineThread]:
-    """With the runner that the service takes, or, where the test asks for it, transformers' modules."""
-    modules = getattr(request, "param", "lean") == "modules"
-    thread = start(model, runner=ModuleRunner(model.model, 2000) if modules else None)
+async def engine(model: LoadedModel) -> AsyncIterator[EngineThread]:
+    thread = start(model)
     yield thread
     await thread.stop()
 
@@ -78,33 +72,6 @@ def generate(model: LoadedModel, prompt: list[int], count: int) -> list[int]:
     tokens = torch.tensor([prompt])
     output = model.model.generate(tokens, attention_mask=torch.ones_like(tokens), max_new_tokens=count, do_sample=False)
     return output[0, len(prompt) :].tolist()
-
-
-def is_greedy(model: LoadedModel, prompt: list[int], tokens: list[int], count: int) -> bool:
-    """Whether `generate` would give these tokens, found in one step: each is the likeliest after all before it."""
-    with torch.inference_mode():
-        logits = model.model(torch.tensor([[*prompt, *tokens]])).logits[0, len(prompt) - 1 : -1]
-    ends = [place for place, token in enumerate(tokens, 1) if token in model.end_tokens]
-    return logits.argmax(-1).tolist() == tokens and [*ends, count][0] == len(tokens)
-
-
-@pytest.mark.parametrize("engine", ["lean", "modules"], indirect=True)
-async def test_greedy_equals_transformers_for_prompts_that_join_and_leave(
-    model: LoadedModel, engine: EngineThread
-) -> None:
-    async def complete(number: int) -> list[int]:
-        handle = engine.begin(prompt_of(model, QUESTIONS[number]), Sampling(), TurnSpec(max_tokens=4 + 2 * number))
-        try:
-            return tokens_of(await outputs_of(handle))
-        finally:
-            engine.release(handle)
-
-    answers = await asyncio.gather(*map(complete, range(20)))
-    for number, tokens in enumerate(answers):
-        prompt, count = prompt_of(model, QUESTIONS[number]), 4 + 2 * number
-        assert is_greedy(model, prompt, tokens, count), QUESTIONS[number]
-        if number < 4:
-            assert tokens == generate(model, prompt, count)
 
 
 async def test_a_second_turn_computes_only_the_new_tokens(model: LoadedModel, engine: EngineThread) -> None:
