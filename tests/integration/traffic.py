@@ -27,8 +27,9 @@ TURNS = 3  # of a sequence, at most
 
 @dataclass(slots=True, eq=False)
 class Guest:
-    """One sequence. `tokens`: all it has so far; `decoded`: the places of those that were decoded; `turns` it has still
-    to take; `cached`: of how many tokens it had keys and values when it parked; `left`: tokens its turn may still have."""
+    """One sequence. `tokens`: all it has so far; `decoded`: the places of those that were decoded; `turns`: those still
+    to come; `cached`: of how many tokens it had keys and values when it parked; `left`: what its turn may still have.
+    """
 
     id: int
     tokens: list[int]

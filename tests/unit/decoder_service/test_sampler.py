@@ -54,8 +54,8 @@ def exact(logits: torch.Tensor, sampling: Sampling, allowed: npt.NDArray[np.bool
 def p_value(counts: Floats, probabilities: Floats) -> float:
     """How likely counts at least this far from these probabilities are; 0 where something impossible was drawn.
 
-    Counts with few expected are pooled; with k pools the statistic has k - 1 degrees of freedom, and the upper tail of a
-    chi-square at x is the regularised incomplete gamma function Q((k - 1) / 2, x / 2).
+    Counts with few expected are pooled; with k pools the statistic has k - 1 degrees of freedom, and the upper tail of
+    a chi-square at x is the regularised incomplete gamma function Q((k - 1) / 2, x / 2).
     """
     if counts[probabilities == 0].any():
         return 0.0
