@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator
 import pytest
 import torch
 
-from decoder_service.assembly import runner_of
+from decoder_service.assembly import assemble, runner_of
 from decoder_service.engine.engine import Engine
 from decoder_service.engine.messages import Decoded, Output, TurnBegan, TurnEnded, TurnSpec
 from decoder_service.engine.pages import PAGE_TOKENS, PageBudget
@@ -16,6 +16,7 @@ from decoder_service.engine.sampler import Sampling
 from decoder_service.engine.scheduler import Scheduler
 from decoder_service.engine.sequence import Piece
 from decoder_service.engine.thread import EngineOverloadedError, EngineThread, SequenceFailedError, SequenceHandle
+from decoder_service.models.errors import UnsupportedModelError
 from decoder_service.models.loader import LoadedModel
 from decoder_service.settings import DecoderSettings
 from decoder_service.text.stops import TurnStop
@@ -297,3 +298,11 @@ async def test_what_can_never_fit_fails_alone(model: LoadedModel) -> None:
     assert not engine.failed.is_set()
     assert engine.counts() == {"waiting": 0, "running": 0, "parked": 0, "returning": 0}
     await engine.stop()
+
+
+@pytest.mark.parametrize(("gib", "why"), [(4096, "more than the .* GiB of this machine"), (1e-6, "holds no page")])
+async def test_a_cache_that_the_machine_cannot_hold_or_that_holds_nothing_is_refused_before_anything_runs(
+    model: LoadedModel, gib: float, why: str
+) -> None:
+    with pytest.raises(UnsupportedModelError, match=f"kv_cache_gib = .*{why}"):
+        assemble(DecoderSettings(kv_cache_gib=gib), model, None)  # type: ignore[arg-type]
