@@ -2,13 +2,15 @@
 VENV ?= .venv
 BIN := $(VENV)/bin
 PIP_EXTRA ?=
+MINUTES ?= 60
+JSON ?=
 PEERS ?= transformers vllm llama.cpp
 PYTHON ?= $(shell for p in python3.11 python3.12 python3.13 python3.14 python3; do \
 	$$p -c 'import ensurepip, sys, venv; sys.exit(sys.version_info < (3, 11))' >/dev/null 2>&1 && { echo $$p; break; }; done)
 COMPOSE ?= $(shell docker compose version >/dev/null 2>&1 && echo docker compose || echo docker-compose)
 
 .DEFAULT_GOAL := help
-.PHONY: help install system-packages demo test test-long test-compose check format protos lock peers up down clean
+.PHONY: help install system-packages demo test test-long test-compose soak check format protos lock peers up down clean
 .DELETE_ON_ERROR:
 
 help: ## this list
@@ -29,6 +31,9 @@ test: install ## tests, without those marked slow or compose
 
 test-long: install ## tests, with the slow ones
 	$(BIN)/pytest -m 'not compose'
+
+soak: install ## mixed load for MINUTES=60 that must leave memory flat; JSON=FILE to record it there
+	$(BIN)/python -m benchmarks.soak --minutes $(MINUTES) $(if $(JSON),--json '$(JSON)')
 
 test-compose: install ## build the images, start the three containers, ask them, stop them
 	VENV=$(VENV) scripts/test-compose

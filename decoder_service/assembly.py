@@ -1,5 +1,7 @@
 """Puts a loaded model, the engine and the text side together."""
 
+import os
+
 import grpc
 import structlog
 import torch
@@ -37,6 +39,10 @@ def assemble(settings: DecoderSettings, loaded: LoadedModel, tools: grpc.aio.Cha
         raise UnsupportedModelError(
             f"kv_cache_gib = {settings.kv_cache_gib} holds no page of {loaded.name}; give it more"
         )
+    if settings.kv_cache_gib > memory_gib():  # it is taken as it is needed, and the lack would end us in mid-sentence
+        raise UnsupportedModelError(
+            f"kv_cache_gib = {settings.kv_cache_gib:g} is more than the {memory_gib():.1f} GiB of this machine"
+        )
     scheduler = Scheduler(PageBudget(pages), settings.max_running, settings.prefill_chunk)
     runner = runner_of(settings, loaded, pages, context)
     engine = Engine(runner, scheduler, loaded.backend_tokenizer, loaded.end_tokens, context)
@@ -54,6 +60,11 @@ def assemble(settings: DecoderSettings, loaded: LoadedModel, tools: grpc.aio.Cha
 def pages_of(settings: DecoderSettings, loaded: LoadedModel) -> int:
     """Pages that the memory for keys and values holds."""
     return int(settings.kv_cache_gib * 2**30 / (PAGE_TOKENS * token_bytes(loaded.model.config, loaded.model.dtype)))
+
+
+def memory_gib() -> float:
+    """Memory of this machine."""
+    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
 
 
 def runner_of(settings: DecoderSettings, loaded: LoadedModel, pages: int, context: int) -> ModelRunner:

@@ -8,15 +8,15 @@ from collections.abc import AsyncIterator
 import pytest
 import torch
 
-from decoder_service.assembly import runner_of
+from decoder_service.assembly import assemble, runner_of
 from decoder_service.engine.engine import Engine
 from decoder_service.engine.messages import Decoded, Output, TurnBegan, TurnEnded, TurnSpec
 from decoder_service.engine.pages import PAGE_TOKENS, PageBudget
-from decoder_service.engine.runner import ModelRunner, ModuleRunner
 from decoder_service.engine.sampler import Sampling
 from decoder_service.engine.scheduler import Scheduler
 from decoder_service.engine.sequence import Piece
 from decoder_service.engine.thread import EngineOverloadedError, EngineThread, SequenceFailedError, SequenceHandle
+from decoder_service.models.errors import UnsupportedModelError
 from decoder_service.models.loader import LoadedModel
 from decoder_service.settings import DecoderSettings
 from decoder_service.text.stops import TurnStop
@@ -25,8 +25,6 @@ from tests.processes import until
 
 pytestmark = pytest.mark.timeout(240)  # the first test may have to convert the model
 
-QUESTIONS = [f"Tell me {'very ' * number}shortly about the number {number}." for number in range(20)]
-
 
 def start(
     model: LoadedModel,
@@ -34,11 +32,10 @@ def start(
     pages: int = 2000,
     max_running: int = 8,
     max_sequences: int = 64,
-    runner: ModelRunner | None = None,
 ) -> EngineThread:
     scheduler = Scheduler(PageBudget(pages), max_running, prefill_chunk=16)
     context = pages * PAGE_TOKENS
-    runner = runner or runner_of(DecoderSettings(), model, pages, min(context, model.context))
+    runner = runner_of(DecoderSettings(), model, pages, min(context, model.context))
     engine = Engine(runner, scheduler, model.backend_tokenizer, model.end_tokens, context)
     thread = EngineThread(engine, max_sequences)
     thread.start()
@@ -46,10 +43,8 @@ def start(
 
 
 @pytest.fixture
-async def engine(request: pytest.FixtureRequest, model: LoadedModel) -> AsyncIterator[EngineThread]:
-    """With the runner that the service takes, or, where the test asks for it, transformers' modules."""
-    modules = getattr(request, "param", "lean") == "modules"
-    thread = start(model, runner=ModuleRunner(model.model, 2000) if modules else None)
+async def engine(model: LoadedModel) -> AsyncIterator[EngineThread]:
+    thread = start(model)
     yield thread
     await thread.stop()
 
@@ -79,33 +74,6 @@ def generate(model: LoadedModel, prompt: list[int], count: int) -> list[int]:
     tokens = torch.tensor([prompt])
     output = model.model.generate(tokens, attention_mask=torch.ones_like(tokens), max_new_tokens=count, do_sample=False)
     return output[0, len(prompt) :].tolist()
-
-
-def is_greedy(model: LoadedModel, prompt: list[int], tokens: list[int], count: int) -> bool:
-    """Whether `generate` would give these tokens, found in one step: each is the likeliest after all before it."""
-    with torch.inference_mode():
-        logits = model.model(torch.tensor([[*prompt, *tokens]])).logits[0, len(prompt) - 1 : -1]
-    ends = [place for place, token in enumerate(tokens, 1) if token in model.end_tokens]
-    return logits.argmax(-1).tolist() == tokens and [*ends, count][0] == len(tokens)
-
-
-@pytest.mark.parametrize("engine", ["lean", "modules"], indirect=True)
-async def test_greedy_equals_transformers_for_prompts_that_join_and_leave(
-    model: LoadedModel, engine: EngineThread
-) -> None:
-    async def complete(number: int) -> list[int]:
-        handle = engine.begin(prompt_of(model, QUESTIONS[number]), Sampling(), TurnSpec(max_tokens=4 + 2 * number))
-        try:
-            return tokens_of(await outputs_of(handle))
-        finally:
-            engine.release(handle)
-
-    answers = await asyncio.gather(*map(complete, range(20)))
-    for number, tokens in enumerate(answers):
-        prompt, count = prompt_of(model, QUESTIONS[number]), 4 + 2 * number
-        assert is_greedy(model, prompt, tokens, count), QUESTIONS[number]
-        if number < 4:
-            assert tokens == generate(model, prompt, count)
 
 
 async def test_a_second_turn_computes_only_the_new_tokens(model: LoadedModel, engine: EngineThread) -> None:
@@ -361,3 +329,11 @@ async def test_what_can_never_fit_fails_alone(model: LoadedModel) -> None:
     assert not engine.failed.is_set()
     assert engine.counts() == {"waiting": 0, "running": 0, "parked": 0, "returning": 0}
     await engine.stop()
+
+
+@pytest.mark.parametrize(("gib", "why"), [(4096, "more than the .* GiB of this machine"), (1e-6, "holds no page")])
+async def test_a_cache_that_the_machine_cannot_hold_or_that_holds_nothing_is_refused_before_anything_runs(
+    model: LoadedModel, gib: float, why: str
+) -> None:
+    with pytest.raises(UnsupportedModelError, match=f"kv_cache_gib = .*{why}"):
+        assemble(DecoderSettings(kv_cache_gib=gib), model, None)  # type: ignore[arg-type]

@@ -27,9 +27,9 @@ from tool_service.formats.events import JsonValue
 from tool_service.formats.families.named_json import NAME
 from tool_service.formats.families.python_calls import Pattern, listed_parameters
 from tool_service.formats.format import EndReason, Format, Tools, ToolSchema
-from tool_service.formats.grammar import alternatives
+from tool_service.formats.grammar import alternatives, one_spelling, raw_string
 from tool_service.formats.instructions import instructions_by
-from tool_service.formats.scanning.coercion import NoUsableValueError, kinds_of, read_value
+from tool_service.formats.scanning.coercion import NoUsableValueError, kinds_of, read_value, resolved
 from tool_service.formats.scanning.json_call import ArgumentsSink
 from tool_service.formats.scanning.json_lexer import MAX_DEPTH, TOO_DEEP, TWICE
 from tool_service.formats.scanning.markers import BLANKS, Found, Marker, MarkerScanner, skip_blanks
@@ -289,11 +289,17 @@ _OF_KIND = {
 }
 
 
+_AS_JSON = {"integer", "number", "boolean", "null"}  # written as in JSON
+
+
 def _parameter(tool: ToolSchema, name: str, schema: Any) -> str:
-    kinds = kinds_of(schema, tool.parameters)
-    choices = schema.get("enum") if isinstance(schema, Mapping) else None
-    if choices:
+    kinds, said = kinds_of(schema, tool.parameters), resolved(schema, tool.parameters)
+    if choices := said.get("enum"):
         texts = [json.dumps(_value(choice), ensure_ascii=False) for choice in choices]
+    elif kinds == {"string"}:
+        texts = [f'"{ESCAPE}" {raw_string(said)} "{ESCAPE}"']
+    elif kinds and kinds <= _AS_JSON:
+        texts = [f"%json {json.dumps(one_spelling(schema, tool))}"]
     else:
         texts = [_OF_KIND[kind] for kind in sorted(kinds) if kind in _OF_KIND] or ["value"]
     return f"{json.dumps(f'{name}:')} ({' | '.join(texts)})"

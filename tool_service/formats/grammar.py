@@ -57,6 +57,19 @@ def one_spelling(schema: Any, tool: ToolSchema) -> dict[str, Any]:
     return {"x-guidance": _ONE_SPELLING, "$defs": tool.parameters.get("$defs", {}), **given}
 
 
+def raw_string(schema: Mapping[str, Any], end: str = "") -> str:
+    """The rule of a string that is written as it is, and of a text after it: one of the schema's choices, or any text
+    of an allowed length that is short of what might become a closer, `<`. A pattern is left to the tool's own check.
+    """
+    choices = schema.get("enum", [schema["const"]] if "const" in schema else [])
+    if choices:
+        texts = (json.dumps(choice, ensure_ascii=False) for choice in choices if isinstance(choice, str))
+        return " ".join([f"({' | '.join(texts)})", *([json.dumps(end)] if end else [])])
+    least, most = schema.get("minLength", 0), schema.get("maxLength", "")
+    written = json.dumps(end)[1:-1]
+    return f"/[^<]{{{least},{most}}}{written}/"
+
+
 def call_schema(tool: ToolSchema, key: str = "arguments") -> dict[str, Any]:
     """The JSON schema of a call: an object with the tool's name and its arguments, in that order."""
     parameters = {"additionalProperties": False, **tool.parameters}

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from tool_service.formats.format import ToolSchema
-from tool_service.formats.grammar import Grammar, alternatives, one_spelling
-from tool_service.formats.scanning.coercion import kinds_of
+from tool_service.formats.grammar import Grammar, alternatives, one_spelling, raw_string
+from tool_service.formats.scanning.coercion import kinds_of, resolved
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,12 +41,10 @@ class Spelling:
 
     def _parameter(self, name: str, schema: Any, tool: ToolSchema) -> str:
         is_string, end = kinds_of(schema, tool.parameters) == {"string"}, self.parameter_end
-        if is_string and isinstance(schema, Mapping) and "enum" in schema:
-            value = f"({' | '.join(map(_quote, schema['enum']))})"
-        elif is_string:
-            # Short of what might become a closer. A newline before that is the last of the value's own token.
-            value = r"/[^<]*\n/" if end.startswith("\n") else "/[^<]*/"
-            end = end.removeprefix("\n")
+        if is_string:
+            # A newline before a closer is the last of the value's own token.
+            newline = "\n" if end.startswith("\n") else ""
+            value, end = raw_string(resolved(schema, tool.parameters), newline), end.removeprefix("\n")
         else:
             value = f"%json {json.dumps(one_spelling(schema, tool))}"
         return f"({_quote(self._open(name, is_string))} {value} {_quote(end)})"

@@ -37,6 +37,16 @@ def kinds_of(schema: Any, root: Mapping[str, Any]) -> frozenset[str]:
     return frozenset(kinds)
 
 
+def resolved(schema: Any, root: Mapping[str, Any]) -> Mapping[str, Any]:
+    """What a parameter's schema says where it is but a reference to somewhere in `root`; empty for nothing usable."""
+    seen: set[str] = set()
+    while isinstance(schema, Mapping) and isinstance(reference := schema.get("$ref"), str) and reference not in seen:
+        seen.add(reference)
+        target = _target(reference, root)
+        schema = {**target, **schema, "$ref": target.get("$ref")} if isinstance(target, Mapping) else {}
+    return schema if isinstance(schema, Mapping) else {}
+
+
 def _own_kinds(schema: Mapping[str, Any]) -> Iterator[str]:
     named = schema.get("type")
     if isinstance(named, str):

@@ -1,0 +1,56 @@
+"""Whether anything grew: the trend of memory under load, and what is still held when nobody asks any more."""
+
+import itertools
+import statistics
+from collections.abc import Mapping, Sequence
+
+from benchmarks.soaking.watch import Held
+
+MIB = 1 << 20
+
+# What memory may grow by over the whole run, by its trend. A service that forgets nothing of a completion keeps its
+# prompt, its tokens and its events: 20 KiB and more. An hour has some 12,000 completions, which would be 240 MiB; what
+# is found in it is a leak of 4 KiB. Two minutes have 400, so only what loses 120 KiB with each is found, such as a page
+# of the cache or a task with all it holds. What grows and is no leak: oneDNN keeps the last 1,024 products that it has
+# compiled, one for every number of rows of a step and some tens of KiB each, and the heap's arenas settle.
+MOST_GROWTH = 48 * MIB
+# Pools of threads fill up to a few more than the warm-up needed, and each connection of gRPC has a descriptor or two.
+# What is lost with every request would be hundreds.
+MOST_MORE = {"descriptors": 8, "threads": 8, "processes": 1}
+
+
+def slope(times: Sequence[float], values: Sequence[float]) -> float:
+    """Theil and Sen's: the median of the slopes between any two samples, which a few odd samples do not move. 0 for
+    fewer than two."""
+    points = list(zip(times, values, strict=True))
+    slopes = [(w - v) / (u - t) for (t, v), (u, w) in itertools.combinations(points, 2) if u > t]
+    return statistics.median(slopes) if slopes else 0.0
+
+
+def growth(times: Sequence[float], values: Sequence[float]) -> float:
+    """By how much the values grew from the first sample to the last, by their trend."""
+    return slope(times, values) * (times[-1] - times[0]) if times else 0.0
+
+
+def trends(times: Sequence[float], samples: Mapping[str, Sequence[Held]]) -> dict[str, float]:
+    """Bytes by which each service's own process grew under load."""
+    return {name: growth(times, [held.rss_bytes for held in each]) for name, each in samples.items()}
+
+
+def complaints(grown: Mapping[str, float], before: Mapping[str, Held], after: Mapping[str, Held]) -> list[str]:
+    """What is not flat, in sentences. `before` and `after`: with nobody asking."""
+    found = [
+        f"{name}: memory grows by {by / MIB:.1f} MiB over the run; {MOST_GROWTH / MIB:g} are allowed"
+        for name, by in grown.items()
+        if by > MOST_GROWTH
+    ]
+    for name, was in before.items():
+        now = after[name]
+        if now.tree_rss_bytes - was.tree_rss_bytes > MOST_GROWTH:
+            more = (now.tree_rss_bytes - was.tree_rss_bytes) / MIB
+            found.append(f"{name}: with its processes it holds {more:.1f} MiB more than before, with nobody asking")
+        for what, most in MOST_MORE.items():
+            had, has = getattr(was, what), getattr(now, what)
+            if has > had + most:
+                found.append(f"{name}: {has} {what} with nobody asking, {had} before")
+    return found
