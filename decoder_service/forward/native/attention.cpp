@@ -133,6 +133,12 @@ inline void softmax(Lanes* scores, int64_t count, int64_t pages, float scale) {
     for (int64_t p = 0; p < pages; p++) scores[p * WIDTH] *= share;
 }
 
+// Has memory bring what is needed next: pages lie apart, and the processor cannot foresee where.
+template <typename T>
+inline void ask(const T* from, int64_t count) {
+    for (int64_t i = 0; i < count; i += 64 / sizeof(T)) __builtin_prefetch(from + i);
+}
+
 // Attention of WIDTH queries of one sequence that share a KV head; query g sees the first counts[g] tokens in its pages.
 // `keys` and `values` point at that head in page 0. The results are left in `sums`.
 template <typename T, int WIDTH>
@@ -140,13 +146,17 @@ void attend(const typename Unit<T>::One* queries, const int64_t* counts, const T
             const int32_t* table, const Heads& heads, float scale, Lanes* scores, Lanes* sums) {
     const int64_t count = *std::max_element(counts, counts + WIDTH);
     const int64_t pages = (count + PAGE - 1) / PAGE;
-    for (int64_t p = 0; p < pages; p++)
+    for (int64_t p = 0; p < pages; p++) {
+        if (p + 1 < pages) ask(keys + table[p + 1] * heads.page, heads.dim * PAGE);
         score<T, WIDTH>(queries, keys + table[p] * heads.page, heads.dim, scores + p * WIDTH);
+    }
     for (int g = 0; g < WIDTH; g++) softmax<WIDTH>(scores + g, counts[g], pages, scale);
     std::fill_n(sums, WIDTH * heads.dim / PAGE, Lanes{});
-    for (int64_t p = 0; p < pages; p++)
+    for (int64_t p = 0; p < pages; p++) {
+        if (p + 1 < pages) ask(values + table[p + 1] * heads.page, heads.dim * PAGE);
         weigh<T, WIDTH>(scores + p * WIDTH, values + table[p] * heads.page, std::min<int64_t>(PAGE, count - p * PAGE),
                         heads.dim, sums);
+    }
 }
 
 constexpr int WIDEST = 12;  // queries at a time: as many sums as there are registers for
@@ -254,9 +264,12 @@ struct Attention {
 
     void run(int64_t rows) const {
         const int64_t group = heads.query / heads.kv, together = std::min<int64_t>(group, WIDEST);
-        const std::vector<Block> blocks = blocks_of(sequences, rows, WIDEST / together);
+        std::vector<Block> blocks = blocks_of(sequences, rows, WIDEST / together);
+        // The longest first, so that no thread is left with one at the end.
+        std::stable_sort(blocks.begin(), blocks.end(),
+                         [this](const Block& a, const Block& b) { return positions[a.row] > positions[b.row]; });
+        const int64_t count = static_cast<int64_t>(blocks.size());
         const int64_t pages = *std::max_element(positions, positions + rows) / PAGE + 1;
-        const int64_t tasks = static_cast<int64_t>(blocks.size()) * heads.kv;
 #pragma omp parallel
         {
             static thread_local Scratch<T> scratch;
@@ -265,10 +278,10 @@ struct Attention {
             for (int64_t row = 0; row < rows; row++)
                 store(row, row + 1 == rows || sequences[row + 1] != sequences[row], scratch.rotated.data());
 #pragma omp for schedule(dynamic, 1)
-            for (int64_t task = 0; task < tasks; task++) {
-                const int64_t head = task % heads.kv;
+            for (int64_t task = 0; task < count * heads.kv; task++) {
+                const int64_t head = task / count;  // one after the other, for what blocks of a sequence read is the same
                 for (int64_t g = head * group; g < (head + 1) * group; g += together)
-                    attend_block(blocks[task / heads.kv], g, std::min(together, (head + 1) * group - g), scratch);
+                    attend_block(blocks[task % count], g, std::min(together, (head + 1) * group - g), scratch);
             }
         }
     }
