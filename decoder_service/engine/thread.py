@@ -1,9 +1,8 @@
 """The seam between the engine and the event loop: commands in, one batch of outputs per step out.
 
 A thread costs nothing for moving data, but shares the interpreter with the event loop: while that writes the step's
-messages, the engine waits to launch its next kernel, or chooses tokens late. A process of its own is the faster one the
-more so the shorter steps are. Measured by `python -m benchmarks.isolation`, 32 sessions that stream over gRPC on two
-cores, steps of about 40 ms, medians of 3 rounds:
+messages, the engine waits to go on. A process of its own is faster. Measured by `python -m benchmarks.isolation`, 32
+sessions that stream over gRPC on two cores, medians of 3 rounds:
 
     torch's threads   tokens/s: thread, process   ms between tokens, p50   p99
     1                 445   461 (1.04)            70.9   68.1              82.7   80.5
