@@ -22,7 +22,7 @@ from rich.table import Table
 from benchmarks import record
 from benchmarks.decoding.figures import Spread
 from benchmarks.decoding.rounds import turned
-from benchmarks.isolating.sessions import Streamed, stream
+from benchmarks.isolating.sessions import Streamed, TooShortError, stream
 from decoder_service.models.catalogue import DEFAULT
 from protos.conveyor.decoder.v1 import decoder_pb2_grpc
 
@@ -37,12 +37,17 @@ class ServerFailedError(Exception):
 
 
 @contextlib.asynccontextmanager
-async def serving(variant: str, model: str, threads: int) -> AsyncIterator["decoder_pb2_grpc.DecoderServiceAsyncStub"]:
+async def serving(
+    variant: str, options: argparse.Namespace, threads: int
+) -> AsyncIterator["decoder_pb2_grpc.DecoderServiceAsyncStub"]:
     """A server in a process of its own. Raises ServerFailedError."""
-    command = (sys.executable, "-m", "benchmarks.isolating.server", variant, "--model", model)
+    command = (sys.executable, "-m", "benchmarks.isolating.server", variant, "--model", options.model)
     environment = os.environ | {"OMP_NUM_THREADS": str(threads)}
     process = await asyncio.create_subprocess_exec(
-        *command, "--threads", str(threads), stdin=PIPE, stdout=PIPE, env=environment
+        *(*command, "--threads", str(threads), "--switch-interval", str(options.switch_interval)),
+        stdin=PIPE,
+        stdout=PIPE,
+        env=environment,
     )
     try:
         assert process.stdout is not None
@@ -74,7 +79,7 @@ async def measure(options: argparse.Namespace, threads: int, say: Callable[[str]
         stubs = {}
         for variant in VARIANTS:
             say(f"{threads} threads: loading the engine in a {variant}")
-            stubs[variant] = await stack.enter_async_context(serving(variant, options.model, threads))
+            stubs[variant] = await stack.enter_async_context(serving(variant, options, threads))
         for number in range(options.rounds + 1):
             for variant in turned(VARIANTS, number):
                 say(f"{threads} threads, round {number} of {options.rounds}: {variant}")
@@ -98,11 +103,11 @@ def main(arguments: list[str] | None = None) -> int:
     with console.status("") as status:
         try:
             found = {threads: asyncio.run(measure(options, threads, status.update)) for threads in options.threads}
-        except ServerFailedError as error:
+        except (ServerFailedError, TooShortError) as error:
             print(f"error: {error}", file=sys.stderr)
             return 2
     _print(console, options, found)
-    settings = {key: getattr(options, key) for key in ("model", "rounds", "sessions", "tokens")}
+    settings = {key: getattr(options, key) for key in ("model", "rounds", "sessions", "tokens", "switch_interval")}
     figures = {
         str(threads): {"gain": gain(rounds)} | {name: [asdict(each) for each in of] for name, of in rounds.items()}
         for threads, rounds in found.items()
@@ -113,10 +118,12 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def _print(console: Console, options: argparse.Namespace, found: dict[int, Rounds]) -> None:
-    title = f"{options.sessions} sessions that stream over gRPC, medians of {options.rounds} rounds (least–most)"
+    title = (
+        f"{options.sessions} sessions: tokens/s, ms between two tokens of one; medians of {options.rounds} (least–most)"
+    )
     table = Table(box=None, title=title, title_justify="left")
-    for column in ("threads", "engine in a", "tokens/s", "ms between tokens, p50", "p99"):
-        table.add_column(column, justify="left" if column == "engine in a" else "right", no_wrap=True)
+    for column in ("threads", "engine", "tokens/s", "ms p50", "ms p99"):
+        table.add_column(column, justify="left" if column == "engine" else "right", no_wrap=True)
     for threads, rounds in found.items():
         for variant, of in rounds.items():
             spreads = [Spread.of([getattr(each, name) for each in of]) for name in ("rate", "p50", "p99")]
@@ -132,8 +139,15 @@ def _options(arguments: list[str] | None) -> argparse.Namespace:
     add("--model", default=DEFAULT, help=f"catalogue name or directory; default: {DEFAULT}")
     add("--threads", metavar="N,...", type=_counts, default=(1, 2), help="torch's threads; default: 1,2")
     add("--sessions", metavar="N", type=int, default=32, help="default: 32")
-    add("--tokens", metavar="N", type=int, default=96, help="of a session, about; default: 96")
+    add("--tokens", metavar="N", type=int, default=192, help="of a session, about; default: 192")
     add("--rounds", metavar="N", type=int, default=5, help="default: 5")
+    add(
+        "--switch-interval",
+        metavar="SECONDS",
+        type=float,
+        default=sys.getswitchinterval(),
+        help="after which the interpreter lets another thread run; default: Python's",
+    )
     add("--json", metavar="FILE", type=Path, help="where to record the run; default: in benchmarks/results")
     options = parser.parse_args(arguments)
     if min(options.rounds, options.sessions, options.tokens, *options.threads) < 1:

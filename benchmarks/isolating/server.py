@@ -5,6 +5,7 @@ Says its port on standard output when the model has answered, and serves until s
 
 import argparse
 import asyncio
+import os
 import sys
 
 import decoder_service  # isort: skip  # noqa: F401  # before torch
@@ -36,8 +37,8 @@ class NoMetrics:
         """Takes an event."""
 
 
-async def serve(variant: str, settings: DecoderSettings) -> None:
-    """Until standard input ends."""
+async def serve(variant: str, settings: DecoderSettings, answers: int) -> None:
+    """Says its port on the descriptor `answers`; until standard input ends."""
     async with open_channel(NO_TOOLS) as tools:
         if variant == "thread":
             torch.set_num_threads(settings.threads)
@@ -51,7 +52,7 @@ async def serve(variant: str, settings: DecoderSettings) -> None:
         )
         await server.start()
         await server.ready()
-        print(server.port, flush=True)
+        os.write(answers, f"{server.port}\n".encode())
         await asyncio.to_thread(sys.stdin.read)
         await server.stop(0)
         await decoder.engine.stop()
@@ -76,9 +77,13 @@ def main() -> None:
     parser.add_argument("variant", choices=VARIANTS)
     parser.add_argument("--model", required=True)
     parser.add_argument("--threads", type=int, required=True)
+    parser.add_argument("--switch-interval", type=float, default=sys.getswitchinterval())
     options = parser.parse_args()
+    sys.setswitchinterval(options.switch_interval)
+    answers = os.dup(1)  # what libraries print on standard output goes to standard error
+    os.dup2(2, 1)
     given = {"model": options.model, "threads": options.threads}
-    uvloop.run(serve(options.variant, DecoderSettings.model_validate(given)))
+    uvloop.run(serve(options.variant, DecoderSettings.model_validate(given), answers))
 
 
 if __name__ == "__main__":

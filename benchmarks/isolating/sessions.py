@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from protos.conveyor.decoder.v1 import decoder_pb2_grpc
 
 WORDS = ["river", "bridge", "letter", "boat", "seven", "copper", "window", "slowly", "under", "market", "quiet", "tea"]
-PROMPT_WORDS = 40
+PROMPT_WORDS = 8
 DEADLINE_SECONDS = 120.0
 
 
