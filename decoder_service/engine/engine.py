@@ -9,6 +9,7 @@ import structlog
 import torch
 from tokenizers import Tokenizer
 
+from decoder_service.engine.foresight import Foresight, Question
 from decoder_service.engine.messages import (
     Begin,
     Command,
@@ -24,7 +25,7 @@ from decoder_service.engine.messages import (
     TurnSpec,
 )
 from decoder_service.engine.runner import ModelRunner
-from decoder_service.engine.sampler import Sampler
+from decoder_service.engine.sampler import Row, Sampler, rows_of
 from decoder_service.engine.scheduler import NeverFitsError, Plan, Scheduler
 from decoder_service.engine.sequence import Sequence, State
 from decoder_service.engine.turn import Turn
@@ -52,6 +53,11 @@ class Engine:
         self._sequences: dict[int, Sequence] = {}
         self._samplers: dict[int, Sampler] = {}
         self._turns: dict[int, Turn] = {}
+        self._foresight = Foresight()
+
+    def close(self) -> None:
+        """Ends what the engine runs beside itself. No step may follow."""
+        self._foresight.close()
 
     def counts(self) -> dict[str, int]:
         """Sequences by state."""
@@ -141,9 +147,16 @@ class Engine:
 
     def _run(self, plan: Plan) -> torch.Tensor:
         began = time.perf_counter()
-        logits = self._runner.run(plan.pieces)
+        with self._foresight.of(self._questions(plan)):
+            logits = self._runner.run(plan.pieces)
         self._scheduler.observe(plan.decoding, plan.prefilled, time.perf_counter() - began)
         return logits
+
+    def _questions(self, plan: Plan) -> list[Question]:
+        """What is to be known when the plan has run: what may come next where a prompt is at its end."""
+        ends = [piece for piece in plan.pieces if piece.count == piece.sequence.uncached]
+        grammars = [self._turns[piece.sequence.id].grammar for piece in ends]
+        return [(grammar, ()) for grammar in grammars if grammar is not None]
 
     def _began(self, plan: Plan) -> list[Output]:
         outputs: list[Output] = []
@@ -156,17 +169,16 @@ class Engine:
 
     def _extend_all(self, plan: Plan, logits: torch.Tensor) -> list[Output]:
         outputs: list[Output] = []
-        sound = logits.amax(dim=-1).isfinite().tolist()  # the largest of a row is NaN where any is
-        for piece, row, is_sound in zip(plan.pieces, logits, sound, strict=True):
+        for piece, row in zip(plan.pieces, rows_of(logits), strict=True):
             if piece.sequence.uncached:
                 continue  # a chunk of a prompt that goes on
-            outputs += self._extend(piece.sequence, row) if is_sound else [self._distrust(piece.sequence, NOT_FINITE)]
+            outputs += self._extend(piece.sequence, row) if row.sound else [self._distrust(piece.sequence, NOT_FINITE)]
         return outputs
 
-    def _extend(self, sequence: Sequence, logits: torch.Tensor) -> list[Output]:
+    def _extend(self, sequence: Sequence, row: Row) -> list[Output]:
         turn = self._turns[sequence.id]
         try:
-            token = turn.next_token(lambda: self._samplers[sequence.id].choose(logits, turn.spec.grammar))
+            token = turn.next_token(lambda: self._samplers[sequence.id].choose(row, turn.allowed()))
             text, ended = turn.take(token)
         except InvalidGrammarError as error:
             return [self._fail(sequence.id, f"the grammar could not be followed: {error}")]

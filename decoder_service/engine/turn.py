@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 
 from decoder_service.engine.messages import TurnSpec
 from decoder_service.text.detokenizer import Detokenizer
+from decoder_service.text.grammar import Allowed, Grammar
 from decoder_service.text.stops import Stops
 
 
@@ -22,6 +23,15 @@ class Turn:
     def __post_init__(self) -> None:
         self.stops = Stops(self.spec.stop, self.spec.turn_stops)
 
+    @property
+    def grammar(self) -> Grammar | None:
+        """What the turn's choices follow; a replay chooses nothing."""
+        return self.spec.grammar if self.spec.replay is None else None
+
+    def allowed(self) -> Allowed | None:
+        """What may come next; None: anything. Raises InvalidGrammarError."""
+        return None if self.grammar is None else self.grammar.allowed()
+
     def next_token(self, choose: Callable[[], int]) -> int:
         """The replayed token, or the one that `choose` gives."""
         replay = self.spec.replay
@@ -35,8 +45,7 @@ class Turn:
         if token in self.end_tokens:
             return self.stops.close(), "stop"
         text, stopped = self.stops.feed(self.detokenizer.feed(token))
-        grammar = self.spec.grammar if self.spec.replay is None else None
-        if grammar is not None and grammar.accept(token):
+        if self.grammar is not None and self.grammar.accept(token):
             stopped = True
         if stopped:
             return text + self.stops.close(), "stop"
