@@ -16,17 +16,19 @@ from decoder_service.engine.pages import PageBudget
 from decoder_service.engine.scheduler import Scheduler
 from decoder_service.models.loader import load
 from decoder_service.settings import DecoderSettings
+from decoder_service.text.grammar import GrammarCompiler
 
 CONTEXT = 2048  # most tokens of a sequence
 
 
 @dataclass(frozen=True, slots=True)
 class Embedded:
-    """An engine whose turns end at their length only. `weights`: what they are kept as."""
+    """An engine whose turns end at their length only, or with their grammar. `weights`: what they are kept as."""
 
     engine: Engine
     tokenizer: Tokenizer
     weights: str
+    grammars: GrammarCompiler
 
 
 def embedded_engine(model: str, dtype: str, quantization: str, threads: int, sequences: int) -> Embedded:
@@ -46,4 +48,4 @@ def embedded_engine(model: str, dtype: str, quantization: str, threads: int, seq
     )
     bits = bits_of(settings, loaded)
     weights = f"{bits} bits" if bits else str(loaded.model.dtype).removeprefix("torch.")
-    return Embedded(engine, loaded.backend_tokenizer, weights)
+    return Embedded(engine, loaded.backend_tokenizer, weights, loaded.grammars)

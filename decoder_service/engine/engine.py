@@ -9,7 +9,7 @@ import structlog
 import torch
 from tokenizers import Tokenizer
 
-from decoder_service.engine.foresight import Foresight, Question
+from decoder_service.engine.foresight import Foresight
 from decoder_service.engine.messages import (
     Begin,
     Command,
@@ -30,7 +30,7 @@ from decoder_service.engine.scheduler import NeverFitsError, Plan, Scheduler
 from decoder_service.engine.sequence import Sequence, State
 from decoder_service.engine.turn import Turn
 from decoder_service.text.detokenizer import Detokenizer
-from decoder_service.text.grammar import InvalidGrammarError
+from decoder_service.text.grammar import Grammar, InvalidGrammarError
 
 log = structlog.get_logger()
 
@@ -147,16 +147,23 @@ class Engine:
 
     def _run(self, plan: Plan) -> torch.Tensor:
         began = time.perf_counter()
-        with self._foresight.of(self._questions(plan)):
+        with self._foresight.of(self._foreseeing(plan)):
             logits = self._runner.run(plan.pieces)
         self._scheduler.observe(plan.decoding, plan.prefilled, time.perf_counter() - began)
         return logits
 
-    def _questions(self, plan: Plan) -> list[Question]:
-        """What is to be known when the plan has run: what may come next where a prompt is at its end."""
-        ends = [piece for piece in plan.pieces if piece.count == piece.sequence.uncached]
-        grammars = [self._turns[piece.sequence.id].grammar for piece in ends]
-        return [(grammar, ()) for grammar in grammars if grammar is not None]
+    def _foreseeing(self, plan: Plan) -> list[Grammar]:
+        """The grammars that will be asked for all that may come: by those who draw, and mostly where a turn begins.
+
+        The likeliest token is mostly one that may come, and that is known at once.
+        """
+        grammars = []
+        for piece in plan.pieces:
+            sequence, turn = piece.sequence, self._turns[piece.sequence.id]
+            asks = not turn.decoded or not self._samplers[sequence.id].is_greedy
+            if turn.grammar is not None and asks and piece.count == sequence.uncached:
+                grammars.append(turn.grammar)
+        return grammars
 
     def _began(self, plan: Plan) -> list[Output]:
         outputs: list[Output] = []
@@ -178,7 +185,7 @@ class Engine:
     def _extend(self, sequence: Sequence, row: Row) -> list[Output]:
         turn = self._turns[sequence.id]
         try:
-            token = turn.next_token(lambda: self._samplers[sequence.id].choose(row, turn.allowed()))
+            token = turn.next_token(lambda: self._samplers[sequence.id].choose(row, turn.grammar))
             text, ended = turn.take(token)
         except InvalidGrammarError as error:
             return [self._fail(sequence.id, f"the grammar could not be followed: {error}")]

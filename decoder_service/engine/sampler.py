@@ -49,20 +49,19 @@ def rows_of(logits: torch.Tensor) -> list[Row]:
     return list(map(Row, values, likeliest.tolist(), sound.tolist()))
 
 
-class Mask(Protocol):
+class Rule(Protocol):
     """What may come next."""
 
-    @property
-    def only(self) -> int | None:
-        """The token, where there is but one."""
+    def forced(self) -> int | None:
+        """The token that must come; None: there is a choice."""
         ...
 
     def allows(self, token: int) -> bool:
-        """Whether this one may."""
+        """Whether this token may come, where none is forced."""
         ...
 
     def filter(self, logits: Logits) -> Logits:
-        """The logits, with what may not come at minus infinity."""
+        """The logits, with what may not come at minus infinity; perhaps fewer, where the last may not."""
         ...
 
 
@@ -74,16 +73,21 @@ class Sampler:
         seed = sampling.seed
         self._random = random.Random(None if seed is None else seed & 0xFFFF_FFFF_FFFF_FFFF)  # its sign counts too
 
-    def choose(self, row: Row, mask: Mask | None) -> int:
-        """The next token. Nothing is drawn where only one may come."""
-        if mask is not None and mask.only is not None:
-            return mask.only
-        if self._sampling.temperature < GREEDY_BELOW:
-            return _greedy(row, mask)
-        return self._draw(row.logits if mask is None else mask.filter(row.logits))
+    @property
+    def is_greedy(self) -> bool:
+        """Whether the likeliest token is taken."""
+        return self._sampling.temperature < GREEDY_BELOW
+
+    def choose(self, row: Row, rule: Rule | None) -> int:
+        """The next token. Nothing is drawn where one is forced."""
+        if rule is not None and (forced := rule.forced()) is not None:
+            return forced
+        if self.is_greedy:
+            return _likeliest(row, rule)
+        return self._draw(row.logits if rule is None else rule.filter(row.logits))
 
     def _draw(self, logits: Logits) -> int:
-        tokens = self._likeliest(logits)
+        tokens = self._top(logits)
         kept = logits if tokens is None else logits[tokens]
         chances = _softmax((kept - kept.max()) / np.float32(self._sampling.temperature))
         if self._sampling.top_p < 1:
@@ -93,7 +97,7 @@ class Sampler:
         place = _at(self._random.random(), chances)
         return place if tokens is None else int(tokens[place])
 
-    def _likeliest(self, logits: Logits) -> Tokens | None:
+    def _top(self, logits: Logits) -> Tokens | None:
         """The likeliest `top_k`, and all that are as likely as the last of them. None: all tokens."""
         k = self._sampling.top_k
         if not 0 < k < len(logits):
@@ -101,11 +105,11 @@ class Sampler:
         return np.flatnonzero(logits >= float(torch.from_numpy(logits).topk(k).values[-1]))
 
 
-def _greedy(row: Row, mask: Mask | None) -> int:
+def _likeliest(row: Row, rule: Rule | None) -> int:
     """The likeliest of all is the likeliest of those allowed if it is one of them."""
-    if mask is None or mask.allows(row.likeliest):
+    if rule is None or rule.allows(row.likeliest):
         return row.likeliest
-    return int(mask.filter(row.logits).argmax())
+    return int(rule.filter(row.logits).argmax())
 
 
 def _softmax(logits: Logits) -> Logits:

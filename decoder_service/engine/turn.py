@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 
 from decoder_service.engine.messages import TurnSpec
 from decoder_service.text.detokenizer import Detokenizer
-from decoder_service.text.grammar import Allowed, Grammar
+from decoder_service.text.grammar import Grammar
 from decoder_service.text.stops import Stops
 
 
@@ -27,10 +27,6 @@ class Turn:
     def grammar(self) -> Grammar | None:
         """What the turn's choices follow; a replay chooses nothing."""
         return self.spec.grammar if self.spec.replay is None else None
-
-    def allowed(self) -> Allowed | None:
-        """What may come next; None: anything. Raises InvalidGrammarError."""
-        return None if self.grammar is None else self.grammar.allowed()
 
     def next_token(self, choose: Callable[[], int]) -> int:
         """The replayed token, or the one that `choose` gives."""

@@ -1,9 +1,7 @@
 """What a model may write next, by a grammar."""
 
 import json
-from collections import deque
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -47,82 +45,58 @@ class GrammarCompiler:
         return Grammar(LLMatcher(self._tokenizer, grammar))
 
 
-@dataclass(frozen=True, slots=True)
-class Allowed:
-    """The tokens that may come next, packed: bit `token % 8` of byte `token // 8`. `only`: the one, if it is one."""
-
-    bits: npt.NDArray[np.uint8]
-    only: int | None
-
-    def allows(self, token: int) -> bool:
-        """Whether this token may come. Tokens that the tokenizer does not know may not."""
-        return token < 8 * len(self.bits) and bool(self.bits[token >> 3] >> (token & 7) & 1)
-
-    def filter(self, logits: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
-        """The logits, with those of other tokens at minus infinity."""
-        may = np.unpackbits(self.bits, bitorder="little").view(np.bool_)[: len(logits)]
-        return np.where(may, logits[: len(may)], np.float32("-inf"))
-
-
 class Grammar:
     """The state of one turn under a grammar.
 
-    What may come next takes microseconds to find, in some places milliseconds, so it can be found ahead of time, in
-    another thread: `foresee` is the only method that may run there, and no other may run until it is done.
+    Whether one token may come is known in less than a microsecond. All that may come takes microseconds, in some places
+    milliseconds, and so can be found ahead of time, in another thread: `foresee` is the only method that may run there,
+    and no other may run until it is done.
+
+    Where the text that must come leaves no choice, it is written in the tokens that its text is made of: that one is
+    `forced`, and `filter` leaves no other.
     """
 
     def __init__(self, matcher: LLMatcher) -> None:
         self._matcher = matcher
-        self._foreseen: deque[Allowed] = deque()  # after each of `_path`, from before the first on
-        self._path: deque[int] = deque()
+        self._may: npt.NDArray[np.bool_] | None = None
 
-    def foresee(self, drafts: Sequence[int] = ()) -> None:
-        """Finds what may come next, and after each of `drafts`. Raises InvalidGrammarError."""
-        self._forget()
-        self._foreseen.append(self._compute())
-        for token in drafts:
-            if not self._matcher.consume_token(token):
-                raise InvalidGrammarError(self._matcher.get_error())
-            self._path.append(token)
-            self._foreseen.append(self._compute())
-        self._matcher.rollback(len(self._path))
-
-    def allowed(self) -> Allowed:
-        """What may come next. Raises InvalidGrammarError when the grammar came to a limit of its own."""
-        if not self._foreseen:
-            self._foreseen.append(self._compute())
-        return self._foreseen[0]
-
-    def follows(self, drafts: Sequence[int]) -> int:
-        """How many of these tokens, from the first on, may come next in turn."""
-        return self._matcher.validate_tokens(list(drafts)) if drafts else 0
+    def foresee(self) -> None:
+        """Finds all that may come next. Raises InvalidGrammarError when the grammar came to a limit of its own."""
+        self._may = self._find()
 
     def forced(self) -> int | None:
-        """The token that must come next, where the text that must come leaves no choice of tokens."""
+        """The token that must come next; None: there is a choice."""
         tokens = self._matcher.compute_ff_tokens()
         return tokens[0] if tokens else None
+
+    def allows(self, token: int) -> bool:
+        """Whether this token may come next, where none is forced."""
+        return self.follow([token]) == 1
+
+    def follow(self, tokens: Sequence[int]) -> int:
+        """How many of these tokens, from the first on, may come next in turn."""
+        return self._matcher.validate_tokens(list(tokens))
+
+    def filter(self, logits: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+        """The logits, with those of what may not come next at minus infinity. Raises InvalidGrammarError."""
+        may = (self._may if self._may is not None else self._find())[: len(logits)]
+        return np.where(may, logits[: len(may)], np.float32("-inf"))
 
     def accept(self, token: int) -> bool:
         """Takes the chosen token; says whether the sentence is complete and nothing can follow.
 
         Raises InvalidGrammarError when the grammar came to a limit of its own.
         """
+        self._may = None
         self._matcher.consume_token(token)
-        if self._matcher.is_error():
-            raise InvalidGrammarError(self._matcher.get_error())
-        if self._path and self._path.popleft() == token:
-            self._foreseen.popleft()
-        else:
-            self._forget()
+        self._check()
         return bool(self._matcher.is_stopped())
 
-    def _forget(self) -> None:
-        self._foreseen.clear()
-        self._path.clear()
-
-    def _compute(self) -> Allowed:
+    def _find(self) -> npt.NDArray[np.bool_]:
         bits = np.frombuffer(self._matcher.compute_bitmask(), dtype=np.uint8)
+        self._check()
+        return np.unpackbits(bits, bitorder="little").view(np.bool_)
+
+    def _check(self) -> None:
         if self._matcher.is_error():
             raise InvalidGrammarError(self._matcher.get_error())
-        only = int(np.bitwise_count(bits).sum()) == 1
-        return Allowed(bits, int(np.unpackbits(bits, bitorder="little").argmax()) if only else None)

@@ -259,8 +259,10 @@ async def test_a_hardly_positive_temperature_is_greedy_and_harms_no_neighbour(
 
 async def test_a_sequence_whose_token_cannot_be_chosen_fails_alone(model: LoadedModel, engine: EngineThread) -> None:
     class Broken:
-        def allowed(self) -> None:
+        def foresee(self) -> None:
             raise RuntimeError("broken")
+
+        forced = foresee
 
     prompt = prompt_of(model, "Hi")
     neighbour = engine.begin(prompt, Sampling(), TurnSpec(max_tokens=6))

@@ -6,8 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from decoder_service.engine.sampler import Row, Sampler, Sampling, rows_of
-from decoder_service.text.grammar import Allowed
+from decoder_service.engine.sampler import Logits, Row, Sampler, Sampling, rows_of
 
 WORDS = 1500
 DRAWS = 20_000
@@ -17,10 +16,22 @@ def row_of(logits: torch.Tensor) -> Row:
     return rows_of(logits[None])[0]
 
 
-def mask_of(*tokens: int, of: int = WORDS) -> Allowed:
-    may = np.zeros(-(-of // 8) * 8, np.uint8)
-    may[list(tokens)] = 1
-    return Allowed(np.packbits(may, bitorder="little"), tokens[0] if len(tokens) == 1 else None)
+class Only:
+    """A rule that allows some tokens of a vocabulary."""
+
+    def __init__(self, *tokens: int, of: int = WORDS, forced: int | None = None) -> None:
+        self._may = np.isin(np.arange(of), tokens)
+        self._forced = forced
+
+    def forced(self) -> int | None:
+        return self._forced
+
+    def allows(self, token: int) -> bool:
+        return token < len(self._may) and bool(self._may[token])
+
+    def filter(self, logits: Logits) -> Logits:
+        may = self._may[: len(logits)]
+        return np.where(may, logits[: len(may)], np.float32(-np.inf))
 
 
 def some_logits(seed: int = 0) -> torch.Tensor:
@@ -62,12 +73,12 @@ def deviation(counts: torch.Tensor, expected: torch.Tensor) -> float:
 @pytest.mark.parametrize("masked", [False, True])
 def test_tokens_come_as_often_as_their_probability_says(sampling: Sampling, masked: bool) -> None:
     logits, sampler = some_logits(), Sampler(sampling)
-    mask = mask_of(*range(0, WORDS, 3)) if masked else None
+    rule = Only(*range(0, WORDS, 3)) if masked else None
     allowed = logits.clone()
     if masked:
         allowed[[token for token in range(WORDS) if token % 3]] = -math.inf
     row = row_of(logits)
-    draws = torch.tensor([sampler.choose(row, mask) for _ in range(DRAWS)])
+    draws = torch.tensor([sampler.choose(row, rule) for _ in range(DRAWS)])
     expected = kept(allowed, sampling) * DRAWS
     counts = draws.bincount(minlength=WORDS)
     assert not counts[expected == 0].any()
@@ -88,22 +99,22 @@ def test_greedy_takes_the_first_of_the_likeliest_that_is_allowed() -> None:
     logits[[30, 20, 40]] = 1.0
     sampler, row = Sampler(Sampling()), row_of(logits)
     assert sampler.choose(row, None) == 20
-    assert sampler.choose(row, mask_of(20, 30)) == 20
-    assert sampler.choose(row, mask_of(30, 40, 50)) == 30
-    assert sampler.choose(row, mask_of(51, 50)) == 50
-    assert sampler.choose(row, mask_of(1499)) == 1499
+    assert sampler.choose(row, Only(20, 30)) == 20
+    assert sampler.choose(row, Only(30, 40, 50)) == 30
+    assert sampler.choose(row, Only(51, 50)) == 50
+    assert sampler.choose(row, Only(1499)) == 1499
 
 
 def test_a_vocabulary_may_be_longer_or_shorter_than_the_tokenizers() -> None:
     logits = torch.arange(100.0)
     for sampler in (Sampler(Sampling()), Sampler(Sampling(0.01, seed=1))):
-        assert sampler.choose(row_of(logits), mask_of(3, 5, of=64)) == 5
-        assert sampler.choose(row_of(logits), mask_of(3, 98, of=200)) == 98
+        assert sampler.choose(row_of(logits), Only(3, 5, of=64)) == 5
+        assert sampler.choose(row_of(logits), Only(3, 98, of=200)) == 98
 
 
-def test_nothing_is_drawn_where_only_one_token_may_come() -> None:
+def test_nothing_is_drawn_where_a_token_is_forced() -> None:
     row, asked, free = row_of(some_logits()), Sampler(Sampling(1.0, seed=3)), Sampler(Sampling(1.0, seed=3))
-    assert asked.choose(row, mask_of(77)) == 77
+    assert asked.choose(row, Only(77, forced=77)) == 77
     assert [asked.choose(row, None) for _ in range(10)] == [free.choose(row, None) for _ in range(10)]
 
 
