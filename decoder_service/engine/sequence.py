@@ -6,7 +6,8 @@
 
 A sequence WAITs for its first turn, RUNs in the batch, is PARKED between turns with its pages kept, and is RETURNING
 when its tools are done and it waits for a place again. `cached` tokens have their keys and values in `pages`; the rest
-must be run through the model. While decoding, exactly one token is not cached: the one that was chosen last.
+must be run through the model. While decoding, the token that was chosen last is not cached, and those are not that a
+grammar has forced since.
 """
 
 import enum
@@ -32,6 +33,7 @@ class Sequence:
 
     `limit`: most tokens it may have at the end of the running turn. `pages` change only while it does not run; the
     first of them may be held by others too, and those are full. `prefix`: as far as others can find its pages.
+    `prompted`: tokens that it was given up to the beginning of its turn, or chose in turns before.
     `returned`: its turn is not its first. `returns_at`: when its tools are expected to be done, on any one clock.
     """
 
@@ -40,6 +42,7 @@ class Sequence:
     limit: int
     state: State = State.WAITING
     cached: int = 0
+    prompted: int = 0
     pages: list[int] = field(default_factory=list)
     prefix: Prefix | None = None
     returned: bool = False
@@ -50,10 +53,31 @@ class Sequence:
         """Tokens that must still be run through the model."""
         return len(self.tokens) - self.cached
 
+    @property
+    def decoding(self) -> bool:
+        """Whether the next tokens to be run end the prompt or are the turn's own."""
+        return self.cached >= self.prompted - 1
+
 
 @dataclass(frozen=True, slots=True)
 class Piece:
-    """What one step runs of a sequence: its next `count` uncached tokens; 1 while it decodes."""
+    """What one step runs of a sequence: its next `count` uncached tokens, and then `drafts`.
+
+    Drafts are guesses at the tokens after these, which the sequence may turn out not to choose. They have their places
+    in its pages, and never reach its limit; none where `count` leaves a token.
+    """
 
     sequence: Sequence
     count: int
+    drafts: tuple[int, ...] = ()
+
+    @property
+    def rows(self) -> int:
+        """Rows of logits that come of it: that of the last of `count`, and those of the drafts."""
+        return 1 + len(self.drafts)
+
+    @property
+    def tokens(self) -> list[int]:
+        """What is run, in order."""
+        cached = self.sequence.cached
+        return [*self.sequence.tokens[cached : cached + self.count], *self.drafts]

@@ -3,7 +3,7 @@
 import asyncio
 import itertools
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterable
 
 import pytest
 import torch
@@ -16,6 +16,7 @@ from decoder_service.engine.runner import ModelRunner, ModuleRunner
 from decoder_service.engine.sampler import Sampling
 from decoder_service.engine.scheduler import Scheduler
 from decoder_service.engine.sequence import Piece
+from decoder_service.engine.speculation import Speculation
 from decoder_service.engine.thread import EngineOverloadedError, EngineThread, SequenceFailedError, SequenceHandle
 from decoder_service.models.loader import LoadedModel
 from decoder_service.settings import DecoderSettings
@@ -34,11 +35,12 @@ def start(
     max_running: int = 8,
     max_sequences: int = 64,
     runner: ModelRunner | None = None,
+    speculation: Speculation | None = None,
 ) -> EngineThread:
     scheduler = Scheduler(PageBudget(pages), max_running, prefill_chunk=16)
     context = pages * PAGE_TOKENS
     runner = runner or runner_of(DecoderSettings(), model, pages, min(context, model.context))
-    engine = Engine(runner, scheduler, model.backend_tokenizer, model.end_tokens, context)
+    engine = Engine(runner, scheduler, model.backend_tokenizer, model.end_tokens, context, speculation)
     thread = EngineThread(engine, max_sequences)
     thread.start()
     return thread
@@ -188,6 +190,40 @@ async def test_a_grammar_is_followed_and_ends_the_turn(model: LoadedModel, engin
     engine.release(handle)
     assert text_of(outputs).startswith('{"age": ') and text_of(outputs).endswith("}")
     assert ended(outputs).reason == "stop"
+
+
+class Drafting(Speculation):
+    """Drafts whatever the machine takes for it."""
+
+    def observe(self, pieces: Iterable[Piece], seconds: float) -> None:
+        super().observe(pieces, 1.0)
+
+
+@pytest.mark.parametrize("lean", [True, False])
+async def test_drafts_and_forced_tokens_change_nothing_but_the_steps(model: LoadedModel, lean: bool) -> None:
+    def turn(grammar: bool) -> TurnSpec:
+        age = {"type": "integer", "minimum": 0, "maximum": 99}
+        schema = {"type": "object", "properties": {"name of the cat": {"enum": ["Tom", "Kit"]}, "its age": age}}
+        rule = model.grammars.json_schema(json.dumps(schema | {"required": list(schema["properties"])}))
+        return TurnSpec(max_tokens=24, grammar=rule if grammar else None)
+
+    async def run(speculation: Speculation | None) -> list[list[Output]]:
+        runner = None if lean else ModuleRunner(model.model, 500)
+        engine = start(model, pages=500, runner=runner, speculation=speculation)
+        repetitive = model.tokenizer("one two three four five, " * 4)["input_ids"]
+        asked = [(Sampling(), False), (Sampling(temperature=0.4, top_p=0.9, seed=5), False)]
+        asked += [(Sampling(), True), (Sampling(temperature=1.0, seed=6), True)]
+        handles = [engine.begin(repetitive, sampling, turn(grammar)) for sampling, grammar in asked]
+        answers = await asyncio.gather(*map(outputs_of, handles))
+        await engine.stop()
+        return answers
+
+    plain, sped_up = await run(None), await run(Drafting())
+    for slow, fast in zip(plain, sped_up, strict=True):
+        assert tokens_of(fast) == tokens_of(slow)
+        assert text_of(fast) == text_of(slow)
+        assert ended(fast) == ended(slow)
+        assert len(fast) < len(slow)
 
 
 async def test_a_turn_can_be_ended_and_a_sequence_released_at_any_time(
