@@ -14,6 +14,7 @@ from decoder_service.engine.pages import PAGE_TOKENS, PageBudget
 from decoder_service.engine.runner import ModelRunner, ModuleRunner
 from decoder_service.engine.sampler import Sampling
 from decoder_service.engine.scheduler import Scheduler
+from decoder_service.engine.speculation import Speculation
 from decoder_service.engine.thread import EngineThread
 from decoder_service.forward.architecture import NotLeanError, architecture_of
 from decoder_service.forward.kernels import open_kernels
@@ -45,7 +46,8 @@ def assemble(settings: DecoderSettings, loaded: LoadedModel, tools: grpc.aio.Cha
         )
     scheduler = Scheduler(PageBudget(pages), settings.max_running, settings.prefill_chunk)
     runner = runner_of(settings, loaded, pages, context)
-    engine = Engine(runner, scheduler, loaded.backend_tokenizer, loaded.end_tokens, context)
+    speculation = Speculation() if settings.speculation == "auto" else None
+    engine = Engine(runner, scheduler, loaded.backend_tokenizer, loaded.end_tokens, context, speculation)
     thread = EngineThread(engine, settings.max_running + settings.max_waiting)
     thread.start()
     return Decoder(

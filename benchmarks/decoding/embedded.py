@@ -14,24 +14,34 @@ from decoder_service.assembly import bits_of, pages_of, runner_of
 from decoder_service.engine.engine import Engine
 from decoder_service.engine.pages import PageBudget
 from decoder_service.engine.scheduler import Scheduler
+from decoder_service.engine.speculation import Speculation
 from decoder_service.models.loader import load
 from decoder_service.settings import DecoderSettings
+from decoder_service.text.grammar import GrammarCompiler
 
 CONTEXT = 2048  # most tokens of a sequence
 
 
 @dataclass(frozen=True, slots=True)
 class Embedded:
-    """An engine whose turns end at their length only. `weights`: what they are kept as."""
+    """An engine whose turns end at their length only, or with their grammar. `weights`: what they are kept as."""
 
     engine: Engine
     tokenizer: Tokenizer
     weights: str
+    grammars: GrammarCompiler
 
 
-def embedded_engine(model: str, dtype: str, quantization: str, threads: int, sequences: int) -> Embedded:
-    """Loads a model with the decoder's default settings, for a batch of so many sequences."""
+def embedded_engine(
+    model: str, dtype: str, quantization: str, threads: int, sequences: int, speculation: str = "off"
+) -> Embedded:
+    """Loads a model with the decoder's default settings, for a batch of so many sequences.
+
+    Without speculation unless that is what is measured: a small model soon repeats itself after a random prompt, and to
+    guess that right would say nothing of how fast it decodes.
+    """
     given = {"dtype": dtype, "quantization": quantization, "threads": threads, "max_running": sequences}
+    given["speculation"] = speculation
     settings = DecoderSettings.model_validate({"model": model} | given)
     torch.set_num_threads(settings.threads)
     loaded = load(settings.model, settings.dtype)
@@ -43,7 +53,8 @@ def embedded_engine(model: str, dtype: str, quantization: str, threads: int, seq
         loaded.backend_tokenizer,
         frozenset(),  # nothing ends a turn but its length
         context,
+        Speculation() if settings.speculation == "auto" else None,
     )
     bits = bits_of(settings, loaded)
     weights = f"{bits} bits" if bits else str(loaded.model.dtype).removeprefix("torch.")
-    return Embedded(engine, loaded.backend_tokenizer, weights)
+    return Embedded(engine, loaded.backend_tokenizer, weights, loaded.grammars)

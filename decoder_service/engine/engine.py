@@ -3,12 +3,16 @@
 Knows nothing of threads, event loops or gRPC; `thread` drives it.
 """
 
+import itertools
 import time
+from dataclasses import replace
 
 import structlog
 import torch
 from tokenizers import Tokenizer
 
+from decoder_service.engine.extension import extend
+from decoder_service.engine.foresight import Foresight
 from decoder_service.engine.messages import (
     Begin,
     Command,
@@ -25,12 +29,13 @@ from decoder_service.engine.messages import (
     TurnSpec,
 )
 from decoder_service.engine.runner import ModelRunner
-from decoder_service.engine.sampler import Sampler
+from decoder_service.engine.sampler import Row, Sampler, rows_of
 from decoder_service.engine.scheduler import NeverFitsError, Plan, Scheduler
-from decoder_service.engine.sequence import Sequence, State
+from decoder_service.engine.sequence import Piece, Sequence, State
+from decoder_service.engine.speculation import Speculation
 from decoder_service.engine.turn import Turn
 from decoder_service.text.detokenizer import Detokenizer
-from decoder_service.text.grammar import InvalidGrammarError
+from decoder_service.text.grammar import Grammar, InvalidGrammarError
 
 log = structlog.get_logger()
 
@@ -40,10 +45,20 @@ NOT_FINITE = (
 
 
 class Engine:
-    """All sequences of one model. `end_tokens` end a turn; `context` is the most tokens that a sequence may have."""
+    """All sequences of one model.
+
+    `end_tokens` end a turn; `context` is the most tokens that a sequence may have. Without `speculation` every step
+    decodes one token of each sequence.
+    """
 
     def __init__(
-        self, runner: ModelRunner, scheduler: Scheduler, tokenizer: Tokenizer, end_tokens: frozenset[int], context: int
+        self,
+        runner: ModelRunner,
+        scheduler: Scheduler,
+        tokenizer: Tokenizer,
+        end_tokens: frozenset[int],
+        context: int,
+        speculation: Speculation | None = None,
     ) -> None:
         self._runner = runner
         self._scheduler = scheduler
@@ -53,6 +68,12 @@ class Engine:
         self._sequences: dict[int, Sequence] = {}
         self._samplers: dict[int, Sampler] = {}
         self._turns: dict[int, Turn] = {}
+        self._foresight = Foresight()
+        self._speculation = speculation
+
+    def close(self) -> None:
+        """Ends what the engine runs beside itself. No step may follow."""
+        self._foresight.close()
 
     def counts(self) -> dict[str, int]:
         """Sequences by state."""
@@ -78,7 +99,7 @@ class Engine:
 
     def step(self) -> list[Output]:
         """Runs one step and gives what each sequence has to say; empty when there was nothing to do."""
-        plan = self._scheduler.plan()
+        plan = self._with_drafts(self._scheduler.plan())
         if not plan:
             return []
         outputs = self._began(plan)
@@ -146,12 +167,47 @@ class Engine:
             self._scheduler.remove(sequence)
         self._samplers.pop(id_, None)
         self._turns.pop(id_, None)
+        if self._speculation is not None:
+            self._speculation.forget(id_)
+
+    def _with_drafts(self, plan: Plan) -> Plan:
+        if self._speculation is None or not plan.may_draft:
+            return plan
+        return replace(plan, pieces=self._speculation.with_drafts(plan.pieces, self._plausible))
+
+    def _plausible(self, id_: int, draft: tuple[int, ...]) -> tuple[int, ...]:
+        """As much of a draft as may be what the sequence says next."""
+        try:
+            return self._turns[id_].plausible(draft)
+        except Exception:  # whatever is wrong comes up again where the sequence chooses, which then fails alone
+            return ()
 
     def _run(self, plan: Plan) -> torch.Tensor:
         began = time.perf_counter()
-        logits = self._runner.run(plan.pieces)
-        self._scheduler.observe(plan.decoding, plan.prefilled, time.perf_counter() - began)
+        with self._foresight.of(self._foreseeing(plan)):
+            logits = self._runner.run(plan.pieces)
+        self._observe(plan, time.perf_counter() - began)
         return logits
+
+    def _observe(self, plan: Plan, seconds: float) -> None:
+        if not any(piece.drafts for piece in plan.pieces):  # what a prompt joins has none
+            self._scheduler.observe(plan.decoding, plan.prefilled, seconds)
+        if self._speculation is not None and not plan.prefilled:
+            self._speculation.observe(plan.pieces, seconds)
+
+    def _foreseeing(self, plan: Plan) -> list[Grammar]:
+        """The grammars that will be asked for all that may come: by those who draw, and mostly where a turn begins.
+
+        The likeliest token is mostly one that may come, and that is known at once.
+        """
+        grammars = []
+        for piece in plan.pieces:
+            sequence, turn = piece.sequence, self._turns.get(piece.sequence.id)
+            if turn is None or turn.grammar is None or piece.count < sequence.uncached:
+                continue  # a parked sequence has no turn
+            if not turn.decoded or not self._samplers[sequence.id].is_greedy:
+                grammars.append(turn.grammar)
+        return grammars
 
     def _began(self, plan: Plan) -> list[Output]:
         outputs: list[Output] = []
@@ -164,28 +220,31 @@ class Engine:
 
     def _extend_all(self, plan: Plan, logits: torch.Tensor) -> list[Output]:
         outputs: list[Output] = []
-        sound = logits.amax(dim=-1).isfinite().tolist()  # the largest of a row is NaN where any is
-        for piece, row, is_sound in zip(plan.pieces, logits, sound, strict=True):
+        rows = iter(rows_of(logits))
+        for piece in plan.pieces:
+            own = list(itertools.islice(rows, piece.rows))
             if piece.sequence.uncached:
-                continue  # a chunk of a prompt that goes on
-            outputs += self._extend(piece.sequence, row) if is_sound else [self._distrust(piece.sequence, NOT_FINITE)]
+                continue  # a prompt, or what a grammar forces, goes on
+            outputs += self._extend(piece, own) if own[0].sound else [self._distrust(piece.sequence, NOT_FINITE)]
         return outputs
 
-    def _extend(self, sequence: Sequence, logits: torch.Tensor) -> list[Output]:
-        turn = self._turns[sequence.id]
+    def _extend(self, piece: Piece, rows: list[Row]) -> list[Output]:
+        sequence, room = piece.sequence, piece.sequence.limit - len(piece.sequence.tokens)
+        turn, sampler = self._turns[sequence.id], self._samplers[sequence.id]
         try:
-            token = turn.next_token(lambda: self._samplers[sequence.id].choose(logits, turn.spec.grammar))
-            text, ended = turn.take(token)
+            extension = extend(turn, sampler, rows, piece.drafts, room, force=self._speculation is not None)
         except InvalidGrammarError as error:
             return [self._fail(sequence.id, f"the grammar could not be followed: {error}")]
         except Exception:  # whatever one sequence does to itself, the others go on
             log.exception("choosing a token failed", sequence=sequence.id)
             return [self._fail(sequence.id, "choosing a token failed")]
-        sequence.tokens.append(token)
-        if ended is None and len(sequence.tokens) >= sequence.limit:
-            text, ended = text + turn.stops.close(), "length"
-        outputs: list[Output] = [Decoded(sequence.id, (token,), text)]
-        return outputs if ended is None else outputs + self._end_turn(sequence, ended)
+        if self._speculation is not None:
+            self._speculation.learn(sequence.id, extension.chosen)
+        fresh = extension.chosen + extension.forced
+        sequence.tokens += fresh
+        sequence.cached += len(extension.chosen) - 1  # drafts that were right; the others' places are written again
+        outputs: list[Output] = [Decoded(sequence.id, tuple(fresh), extension.text)]
+        return outputs if extension.ended is None else outputs + self._end_turn(sequence, extension.ended)
 
     def _end_turn(self, sequence: Sequence, reason: str) -> list[Output]:
         turn = self._turns.pop(sequence.id)

@@ -19,6 +19,7 @@ LEAST_CHUNK = 4
 MEDIAN_OF = 5
 STEPS_TO_TRUST = 64
 LEAST_SECONDS = 1e-6  # a clock may stand still
+LEAST_ROWS, MOST_ROWS_EACH = 16, 2
 
 
 class Pace:
@@ -77,6 +78,12 @@ class Pace:
 
     def _clamp(self, tokens: float) -> int:
         return int(max(self._least, min(self._most, tokens)))
+
+
+def most_rows(decoding: int) -> int:
+    """Tokens of `decoding` sequences that one step runs at most: more than one each where grammars force some or some
+    are drafted, and so few that nobody waits for a step of twice the time, or of many."""
+    return max(LEAST_ROWS, MOST_ROWS_EACH * decoding)
 
 
 def _about(decoding: int) -> int:

@@ -1,5 +1,11 @@
-"""Chooses the next token of one sequence."""
+"""Chooses the next token of one sequence.
 
+The likeliest of many thousand tokens is found in microseconds; sorting them all, or drawing a number for each, takes
+milliseconds. So only what is likely is sorted, and one number is drawn: the place of the next token in the sum of all
+probabilities.
+"""
+
+import random
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -8,6 +14,11 @@ import numpy.typing as npt
 import torch
 
 GREEDY_BELOW = 1e-4  # a temperature that leaves one token, and whose quotients leave what a float can hold
+LIKELY = (1e-3, 1e-5, 0.0)  # least probabilities of what is sorted, until `top_p` is among it
+BLOCK = 256  # probabilities that are summed up before one of them is looked for
+
+Logits = npt.NDArray[np.float32]
+Tokens = npt.NDArray[np.intp]
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,11 +31,37 @@ class Sampling:
     seed: int | None = None
 
 
-class Mask(Protocol):
+@dataclass(frozen=True, slots=True)
+class Row:
+    """What the model says of one next token: `logits` of the vocabulary, the first of the `likeliest`, and whether the
+    logits are `sound`, that is, numbers."""
+
+    logits: Logits
+    likeliest: int
+    sound: bool
+
+
+def rows_of(logits: torch.Tensor) -> list[Row]:
+    """The rows of `[rows, vocabulary]`, float32 in main memory. One call finds the likeliest of all."""
+    values = logits.numpy()
+    likeliest = values.argmax(-1)  # of a row with anything that is no number, that
+    sound = np.isfinite(values[np.arange(len(values)), likeliest])
+    return list(map(Row, values, likeliest.tolist(), sound.tolist()))
+
+
+class Rule(Protocol):
     """What may come next."""
 
-    def allowed(self) -> npt.NDArray[np.bool_]:
-        """For each token whether it may come next, `[vocabulary]`."""
+    def forced(self) -> int | None:
+        """The token that must come; None: there is a choice."""
+        ...
+
+    def allows(self, token: int) -> bool:
+        """Whether this token may come, where none is forced."""
+        ...
+
+    def filter(self, logits: Logits) -> Logits:
+        """The logits, with what may not come at minus infinity; perhaps fewer, where the last may not."""
         ...
 
 
@@ -33,27 +70,79 @@ class Sampler:
 
     def __init__(self, sampling: Sampling) -> None:
         self._sampling = sampling
-        self._random = torch.Generator()
-        if sampling.seed is None:
-            self._random.seed()
-        else:
-            self._random.manual_seed(sampling.seed & 0x7FFF_FFFF_FFFF_FFFF)
+        seed = sampling.seed
+        self._random = random.Random(None if seed is None else seed & 0xFFFF_FFFF_FFFF_FFFF)  # its sign counts too
 
-    def choose(self, logits: torch.Tensor, mask: Mask | None) -> int:
-        """The next token from its `[vocabulary]` logits."""
-        if mask is not None:
-            allowed = torch.from_numpy(mask.allowed())
-            logits = logits[: len(allowed)].masked_fill(~allowed[: len(logits)], float("-inf"))
-        if self._sampling.temperature < GREEDY_BELOW:
-            return int(logits.argmax())
-        return self._draw((logits - logits.max()) / self._sampling.temperature)
+    @property
+    def is_greedy(self) -> bool:
+        """Whether the likeliest token is taken."""
+        return self._sampling.temperature < GREEDY_BELOW
 
-    def _draw(self, logits: torch.Tensor) -> int:
-        if 0 < self._sampling.top_k < len(logits):
-            threshold = logits.topk(self._sampling.top_k).values[-1]
-            logits = logits.masked_fill(logits < threshold, float("-inf"))
-        probabilities, tokens = logits.softmax(-1).sort(descending=True)
+    def choose(self, row: Row, rule: Rule | None) -> int:
+        """The next token. Nothing is drawn where one is forced."""
+        if rule is not None and (forced := rule.forced()) is not None:
+            return forced
+        if self.is_greedy:
+            return _likeliest(row, rule)
+        return self._draw(row.logits if rule is None else rule.filter(row.logits))
+
+    def _draw(self, logits: Logits) -> int:
+        tokens = self._top(logits)
+        kept = logits if tokens is None else logits[tokens]
+        chances = _softmax((kept - kept.max()) / np.float32(self._sampling.temperature))
         if self._sampling.top_p < 1:
-            before = probabilities.cumsum(-1) - probabilities
-            probabilities = probabilities.masked_fill(before >= self._sampling.top_p, 0.0)
-        return int(tokens[torch.multinomial(probabilities, 1, generator=self._random)])
+            nucleus = _nucleus(chances, self._sampling.top_p)
+            chances = chances[nucleus]
+            tokens = nucleus if tokens is None else tokens[nucleus]
+        place = _at(self._random.random(), chances)
+        return place if tokens is None else int(tokens[place])
+
+    def _top(self, logits: Logits) -> Tokens | None:
+        """The likeliest `top_k`, and all that are as likely as the last of them. None: all tokens."""
+        k = self._sampling.top_k
+        if not 0 < k < len(logits):
+            return None
+        return np.flatnonzero(logits >= float(torch.from_numpy(logits).topk(k).values[-1]))
+
+
+def _likeliest(row: Row, rule: Rule | None) -> int:
+    """The likeliest of all is the likeliest of those allowed if it is one of them."""
+    if rule is None or rule.allows(row.likeliest):
+        return row.likeliest
+    return int(rule.filter(row.logits).argmax())
+
+
+def _softmax(logits: Logits) -> Logits:
+    return torch.from_numpy(logits).softmax(-1).numpy()
+
+
+def _nucleus(chances: Logits, top_p: float) -> Tokens:
+    """The fewest tokens that have `top_p` of the probability, the likeliest first."""
+    for least in LIKELY:
+        likely = np.flatnonzero(chances >= least)
+        if chances[likely].sum() >= top_p:
+            break
+    falling = likely[np.argsort(-chances[likely])]
+    sums = np.cumsum(chances[falling], dtype=np.float64)
+    return falling[: int(np.searchsorted(sums, top_p)) + 1]
+
+
+def _at(point: float, chances: Logits) -> int:
+    """The place where the sum of these chances passes `point`, from 0 to below 1, of the whole sum.
+
+    A chance of 0 is never passed at, whatever is rounded.
+    """
+    starts = np.arange(0, len(chances), BLOCK)
+    sums = np.add.reduceat(chances, starts, dtype=np.float64)
+    block, rest = _passed(sums, point * float(sums.sum()))
+    within = chances[block * BLOCK : (block + 1) * BLOCK].astype(np.float64)
+    place, _ = _passed(within, rest)
+    return block * BLOCK + place
+
+
+def _passed(parts: npt.NDArray[np.float64], point: float) -> tuple[int, float]:
+    """The part in which the sum passes `point`, and how far into it that is."""
+    sums = np.cumsum(parts)
+    place = int(np.searchsorted(sums, point, side="right"))
+    place = min(place, int(np.flatnonzero(parts)[-1]))
+    return place, max(0.0, point - (float(sums[place - 1]) if place else 0.0))

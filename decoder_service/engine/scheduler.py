@@ -6,9 +6,9 @@
   can run its first tokens, so that it finds what those before it have computed until then.
 * Where pages lack, parked sequences give theirs up, first the one whose tools are expected to be done last, then
   returning ones from the queue's end. What they lose is computed again when they return, unless it can still be found.
-* One step holds a token of every sequence that decodes and chunks of prompts, as many tokens as the machine can run
-  without those that decode noticing much (`pace`). A quarter of these is for the new prompts that have begun,
-  whoever returns, so that nobody starves.
+* One step holds a token of every sequence that decodes, or a few where a grammar forces them, and chunks of prompts, as
+  many tokens as the machine can run without those that decode noticing much (`pace`). A quarter of these is for the new
+  prompts that have begun, whoever returns, so that nobody starves.
 * What of these tokens is left over goes to parked sequences of which it can be guessed what follows. They stay parked,
   and take only pages that are free and that nobody waits for. What was guessed is not shown to others.
 """
@@ -18,7 +18,7 @@ from collections import deque
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
-from decoder_service.engine.pace import Pace
+from decoder_service.engine.pace import Pace, most_rows
 from decoder_service.engine.pages import PAGE_TOKENS, PageBudget, pages_for
 from decoder_service.engine.sequence import Piece, Sequence, State
 
@@ -31,10 +31,14 @@ class NeverFitsError(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """One step: a single forward pass over these pieces, the `decoding` ones first, then chunks of prompts."""
+    """One step: a single forward pass over these pieces, the `decoding` ones first, then chunks of prompts.
+
+    `may_draft`: no prompt wants its room, nor is it to tell what a step takes.
+    """
 
     pieces: tuple[Piece, ...]
     decoding: int
+    may_draft: bool = False
 
     @property
     def prefilled(self) -> int:
@@ -70,6 +74,7 @@ class Scheduler:
     def add(self, sequence: Sequence) -> None:
         """Queues a new sequence. Raises NeverFitsError."""
         self._refuse_impossible(sequence)
+        sequence.prompted = len(sequence.tokens)
         self._waiting.append(sequence)
 
     def park(self, sequence: Sequence) -> None:
@@ -102,6 +107,7 @@ class Scheduler:
         self._budget.trim(sequence)
         self._budget.publish(sequence)
         sequence.state = State.RETURNING
+        sequence.prompted = len(sequence.tokens)
         sequence.returned = True
         sequence.returns_at = math.inf
         self._returning.append(sequence)
@@ -128,16 +134,32 @@ class Scheduler:
         """Admits whom it can, then says what the next step runs. Empty when there is nothing to do."""
         for sequence in self._running:
             self._budget.publish(sequence)
-        decoding = [Piece(sequence, 1) for sequence in self._running if sequence.uncached == 1]
-        return Plan((*decoding, *self._chunks(len(decoding))), len(decoding))
+        decoding = self._decoding()
+        room = self._room(len(decoding))
+        chunks = self._chunks(room) if room else []
+        return Plan((*decoding, *chunks), len(decoding), may_draft=room != 0 and not chunks)
 
-    def _chunks(self, decoding: int) -> list[Piece]:
-        begun = [sequence for sequence in self._running if sequence.uncached > 1]
-        if not begun and not self._returning and not self._waiting and not self.prepares():
-            return []
+    def _decoding(self) -> list[Piece]:
+        """Everybody's last token, and what grammars have forced since, the oldest's first, while there is room."""
+        decoding = [sequence for sequence in self._running if sequence.decoding]
+        spare = most_rows(len(decoding)) - len(decoding)
+        pieces = []
+        for sequence in decoding:
+            pieces.append(Piece(sequence, min(sequence.uncached, 1 + spare)))
+            spare -= pieces[-1].count - 1
+        return pieces
+
+    def _room(self, decoding: int) -> int | None:
+        """Tokens of prompts that the step takes; None where there are none, nor anything to prepare."""
+        begun = any(not sequence.decoding for sequence in self._running)
+        wanted = begun or self._returning or self._waiting or self.prepares()
+        return self._pace.chunk(decoding) if wanted else None
+
+    def _chunks(self, room: int) -> list[Piece]:
+        begun = [sequence for sequence in self._running if not sequence.decoding]
         back = [sequence for sequence in begun if sequence.returned]
         new = [sequence for sequence in begun if not sequence.returned]
-        room = room_of_all = self._pace.chunk(decoding)
+        room_of_all = room
         kept = -(-room // NEW_SHARE) if new else 0
         pieces = _cut(self._then_admitted(back, self._returning), room - kept)
         room -= sum(piece.count for piece in pieces)

@@ -142,6 +142,8 @@ class EngineThread:
         except Exception:
             log.exception("engine stopped")
             self._call(self._fail_all)
+        finally:
+            self._engine.close()
 
     def _take_commands(self) -> bool:
         """Carries out what has come in; waits where the engine has nothing to run. False: stop."""

@@ -1,10 +1,11 @@
 """One running turn: what it has decoded, and when it ends."""
 
-from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from decoder_service.engine.messages import TurnSpec
+from decoder_service.engine.sampler import Row, Sampler
 from decoder_service.text.detokenizer import Detokenizer
+from decoder_service.text.grammar import Grammar
 from decoder_service.text.stops import Stops
 
 
@@ -22,11 +23,29 @@ class Turn:
     def __post_init__(self) -> None:
         self.stops = Stops(self.spec.stop, self.spec.turn_stops)
 
-    def next_token(self, choose: Callable[[], int]) -> int:
-        """The replayed token, or the one that `choose` gives."""
+    @property
+    def grammar(self) -> Grammar | None:
+        """What the turn's choices follow; a replay chooses nothing."""
+        return self.spec.grammar if self.chooses else None
+
+    @property
+    def chooses(self) -> bool:
+        """Whether its tokens are chosen, not replayed. What is replayed takes the time that decoding it takes."""
+        return self.spec.replay is None
+
+    def plausible(self, draft: tuple[int, ...]) -> tuple[int, ...]:
+        """As many of these tokens as the turn could choose and go on."""
+        if not self.chooses:
+            return ()
+        end = next((place for place, token in enumerate(draft) if token in self.end_tokens), len(draft))
+        draft = draft[:end]
+        return draft[: self.grammar.follow(draft)] if self.grammar and draft else draft
+
+    def next_token(self, row: Row, sampler: Sampler) -> int:
+        """The replayed token, or the chosen one. Raises InvalidGrammarError."""
         replay = self.spec.replay
         if replay is None:
-            return choose()
+            return sampler.choose(row, self.grammar)
         return replay[self.decoded] if self.decoded < len(replay) else min(self.end_tokens)
 
     def take(self, token: int) -> tuple[str, str | None]:
@@ -35,8 +54,7 @@ class Turn:
         if token in self.end_tokens:
             return self.stops.close(), "stop"
         text, stopped = self.stops.feed(self.detokenizer.feed(token))
-        grammar = self.spec.grammar if self.spec.replay is None else None
-        if grammar is not None and grammar.accept(token):
+        if self.grammar is not None and self.grammar.accept(token):
             stopped = True
         if stopped:
             return text + self.stops.close(), "stop"

@@ -1,10 +1,11 @@
-"""Runs a step: tokens of some sequences in, logits of their last tokens out.
+"""Runs a step: tokens of some sequences in, logits of their last tokens and of drafts out.
 
 All tokens of a step lie one after the other, whatever their sequences: the projections see rows, and only attention
 looks at whose they are. Between two products there is one call of a kernel, over buffers that are made once and grow
 where a step is larger than was said.
 """
 
+import itertools
 from collections.abc import Sequence as Several
 
 import numpy as np
@@ -54,10 +55,7 @@ class LeanRunner:
 
     @torch.inference_mode()
     def run(self, pieces: Several[Piece]) -> torch.Tensor:
-        """Runs the next tokens of each piece and counts them as cached.
-
-        Returns float32 logits `[pieces, vocabulary]` of the last token run of each.
-        """
+        """As `ModelRunner`: one pass for all."""
         step = _Step(pieces)
         if step.rows > len(self._residual):
             self._make_buffers(step.rows)
@@ -65,8 +63,8 @@ class LeanRunner:
         self._layers(step)
         for piece in pieces:
             piece.sequence.cached += piece.count
-        last = self._normed[step.last] if step.rows > len(pieces) else self._normed[: step.rows]
-        return self._weights.head(last).float()
+        wanted = self._normed[: step.rows] if len(step.wanted) == step.rows else self._normed[step.wanted]
+        return self._weights.head(wanted).float()
 
     def clear(self, pages: list[int]) -> None:
         """As `ModelRunner`: nothing to do, for the kernels read no token that is not the sequence's own."""
@@ -92,10 +90,11 @@ class _Step:
     """Which tokens a step runs and where they belong, as the kernels take it. Owns the memory behind its addresses."""
 
     def __init__(self, pieces: Several[Piece]) -> None:
-        counts = [piece.count for piece in pieces]
+        counts = [piece.count + len(piece.drafts) for piece in pieces]
         self.rows = sum(counts)
-        self.tokens = torch.tensor([token for piece in pieces for token in _tokens(piece)])
-        self.last = torch.tensor(counts).cumsum(0) - 1
+        self.tokens = torch.tensor([token for piece in pieces for token in piece.tokens])
+        ends = itertools.accumulate(counts)
+        self.wanted = [row for piece, end in zip(pieces, ends, strict=True) for row in range(end - piece.rows, end)]
         starts = [piece.sequence.cached for piece in pieces]
         self._positions = np.concatenate(
             [np.arange(start, start + count, dtype=np.int32) for start, count in zip(starts, counts, strict=True)]
@@ -106,14 +105,9 @@ class _Step:
         self.tables = (self._tables.ctypes.data, self._tables.shape[1])
 
 
-def _tokens(piece: Piece) -> list[int]:
-    cached = piece.sequence.cached
-    return piece.sequence.tokens[cached : cached + piece.count]
-
-
 def _tables(pieces: Several[Piece]) -> "np.ndarray[tuple[int, int], np.dtype[np.int32]]":
     """The pages that each sequence's tokens lie in, `[sequences, most pages of one]`."""
-    used = [pages_for(piece.sequence.cached + piece.count) for piece in pieces]
+    used = [pages_for(piece.sequence.cached + piece.count + len(piece.drafts)) for piece in pieces]
     tables = np.zeros((len(pieces), max(used)), dtype=np.int32)
     for row, (piece, count) in enumerate(zip(pieces, used, strict=True)):
         tables[row, :count] = piece.sequence.pages[:count]

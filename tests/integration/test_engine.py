@@ -3,7 +3,7 @@
 import asyncio
 import itertools
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterable
 
 import pytest
 import torch
@@ -12,9 +12,11 @@ from decoder_service.assembly import assemble, runner_of
 from decoder_service.engine.engine import Engine
 from decoder_service.engine.messages import Decoded, Output, TurnBegan, TurnEnded, TurnSpec
 from decoder_service.engine.pages import PAGE_TOKENS, PageBudget
+from decoder_service.engine.runner import ModelRunner, ModuleRunner
 from decoder_service.engine.sampler import Sampling
 from decoder_service.engine.scheduler import Scheduler
 from decoder_service.engine.sequence import Piece
+from decoder_service.engine.speculation import Speculation
 from decoder_service.engine.thread import EngineOverloadedError, EngineThread, SequenceFailedError, SequenceHandle
 from decoder_service.models.errors import UnsupportedModelError
 from decoder_service.models.loader import LoadedModel
@@ -32,11 +34,13 @@ def start(
     pages: int = 2000,
     max_running: int = 8,
     max_sequences: int = 64,
+    runner: ModelRunner | None = None,
+    speculation: Speculation | None = None,
 ) -> EngineThread:
     scheduler = Scheduler(PageBudget(pages), max_running, prefill_chunk=16)
     context = pages * PAGE_TOKENS
-    runner = runner_of(DecoderSettings(), model, pages, min(context, model.context))
-    engine = Engine(runner, scheduler, model.backend_tokenizer, model.end_tokens, context)
+    runner = runner or runner_of(DecoderSettings(), model, pages, min(context, model.context))
+    engine = Engine(runner, scheduler, model.backend_tokenizer, model.end_tokens, context, speculation)
     thread = EngineThread(engine, max_sequences)
     thread.start()
     return thread
@@ -189,6 +193,40 @@ async def test_a_grammar_is_followed_and_ends_the_turn(model: LoadedModel, engin
     assert ended(outputs).reason == "stop"
 
 
+class Drafting(Speculation):
+    """Drafts whatever the machine takes for it."""
+
+    def observe(self, pieces: Iterable[Piece], seconds: float) -> None:
+        super().observe(pieces, 1.0)
+
+
+@pytest.mark.parametrize("lean", [True, False])
+async def test_drafts_and_forced_tokens_change_nothing_but_the_steps(model: LoadedModel, lean: bool) -> None:
+    def turn(grammar: bool) -> TurnSpec:
+        age = {"type": "integer", "minimum": 0, "maximum": 99}
+        schema = {"type": "object", "properties": {"name of the cat": {"enum": ["Tom", "Kit"]}, "its age": age}}
+        rule = model.grammars.json_schema(json.dumps(schema | {"required": list(schema["properties"])}))
+        return TurnSpec(max_tokens=24, grammar=rule if grammar else None)
+
+    async def run(speculation: Speculation | None) -> list[list[Output]]:
+        runner = None if lean else ModuleRunner(model.model, 500)
+        engine = start(model, pages=500, runner=runner, speculation=speculation)
+        repetitive = model.tokenizer("one two three four five, " * 4)["input_ids"]
+        asked = [(Sampling(), False), (Sampling(temperature=0.4, top_p=0.9, seed=5), False)]
+        asked += [(Sampling(), True), (Sampling(temperature=1.0, seed=6), True)]
+        handles = [engine.begin(repetitive, sampling, turn(grammar)) for sampling, grammar in asked]
+        answers = await asyncio.gather(*map(outputs_of, handles))
+        await engine.stop()
+        return answers
+
+    plain, sped_up = await run(None), await run(Drafting())
+    for slow, fast in zip(plain, sped_up, strict=True):
+        assert tokens_of(fast) == tokens_of(slow)
+        assert text_of(fast) == text_of(slow)
+        assert ended(fast) == ended(slow)
+        assert len(fast) < len(slow)
+
+
 async def test_a_turn_can_be_ended_and_a_sequence_released_at_any_time(
     model: LoadedModel, engine: EngineThread
 ) -> None:
@@ -258,8 +296,10 @@ async def test_a_hardly_positive_temperature_is_greedy_and_harms_no_neighbour(
 
 async def test_a_sequence_whose_token_cannot_be_chosen_fails_alone(model: LoadedModel, engine: EngineThread) -> None:
     class Broken:
-        def allowed(self) -> None:
+        def foresee(self) -> None:
             raise RuntimeError("broken")
+
+        forced = foresee
 
     prompt = prompt_of(model, "Hi")
     neighbour = engine.begin(prompt, Sampling(), TurnSpec(max_tokens=6))
@@ -301,7 +341,7 @@ async def test_logits_that_are_no_numbers_end_their_sequence_alone_and_leave_not
             if piece.sequence.tokens[: len(prompts[0])] == prompts[0]:
                 logits[place, 3] = float("nan")
                 pages.extend(piece.sequence.pages)
-                runner._values[:, piece.sequence.pages[-1]] = float("nan")
+                runner._cache[piece.sequence.pages[-1]] = float("nan")
         return logits
 
     with pytest.MonkeyPatch.context() as patch:

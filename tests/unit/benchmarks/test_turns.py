@@ -36,7 +36,7 @@ class Prompts:
 
 
 def times_of(engine: ScriptedEngine, rounds: int = 3) -> Times:
-    return measure(Embedded(engine, None, "none"), Prompts(), rounds, lambda _: None)  # type: ignore[arg-type]
+    return measure(Embedded(engine, None, "none", None), Prompts(), rounds, lambda _: None)  # type: ignore[arg-type]
 
 
 def test_both_ways_take_turns_and_leave_nothing_behind():
@@ -62,14 +62,14 @@ def test_an_engine_that_fails_is_an_error():
     engine = ScriptedEngine()
     engine.step = lambda: [Failed(1, "no more")]  # type: ignore[method-assign]
     with pytest.raises(WrongMeasurementError, match="no more"):
-        Conversation(Embedded(engine, None, "none")).begin([1], 1)  # type: ignore[arg-type]
+        Conversation(Embedded(engine, None, "none", None)).begin([1], 1)  # type: ignore[arg-type]
 
 
 def test_an_engine_that_stops_early_is_an_error_and_not_waited_for():
     engine = ScriptedEngine()
     engine.step = lambda: engine._outputs.pop() and []  # type: ignore[method-assign]
     with pytest.raises(WrongMeasurementError, match="after 0 of 3 tokens"):
-        Conversation(Embedded(engine, None, "none")).begin([1], 3)  # type: ignore[arg-type]
+        Conversation(Embedded(engine, None, "none", None)).begin([1], 3)  # type: ignore[arg-type]
 
 
 def test_the_ratio_is_that_of_the_medians():

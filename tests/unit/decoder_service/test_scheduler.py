@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from decoder_service.engine.pace import most_rows
 from decoder_service.engine.pages import PAGE_TOKENS, PageBudget, pages_for
 from decoder_service.engine.scheduler import NeverFitsError, Plan, Scheduler
 from decoder_service.engine.sequence import Piece, Sequence, State
@@ -124,16 +125,32 @@ class Simulation:
         self.check_prepared(plan, held)
         for piece in plan.pieces:
             self.compute(piece)
+        self.drafted(plan, luck)
         if self.timed:
             self.scheduler.observe(plan.decoding, plan.prefilled, luck.choice((0.0, 0.01, 0.03, 1.0)))
         for piece in plan.pieces:
             if not piece.sequence.uncached:
                 assert piece.sequence.state is State.RUNNING
-                piece.sequence.tokens += tokens_by(luck, 1)
+                self.extend(piece.sequence, luck)
                 if len(piece.sequence.tokens) == piece.sequence.limit or luck.random() < 0.1:
                     self.scheduler.park(piece.sequence)
                     if luck.random() < 0.2:
                         self.end(piece.sequence)
+
+    def extend(self, sequence: Sequence, luck: random.Random) -> None:
+        """A chosen token, and now and then some that are forced."""
+        forced = luck.choice((0, 0, 0, 1, 3, 30))
+        sequence.tokens += tokens_by(luck, min(1 + forced, sequence.limit - len(sequence.tokens)))
+
+    def drafted(self, plan: Plan, luck: random.Random) -> None:
+        """Drafts have their places in the sequence's own pages, and leave there what is no part of it."""
+        for piece in plan.pieces if plan.may_draft else ():
+            first = piece.sequence.cached
+            room = piece.sequence.limit - len(piece.sequence.tokens) - 1
+            for place in range(first, first + min(room, luck.randint(0, 6))):
+                page = piece.sequence.pages[place // PAGE_TOKENS]
+                assert self.budget.holders(page) == 1, "a draft is written to a shared page"
+                self.slots[page, place % PAGE_TOKENS] = (-1,)
 
     def compute(self, piece: Piece) -> None:
         sequence = piece.sequence
@@ -151,8 +168,10 @@ class Simulation:
         queued = self.some(State.RUNNING) or self.some(State.WAITING) or self.some(State.RETURNING)
         assert bool(plan) == bool(queued or preparing), "it would spin, or sleep over its work"
         assert [piece.sequence for piece in plan.pieces[: plan.decoding]] == [
-            s for s in running if s.uncached == 1 and s not in [p.sequence for p in plan.pieces[plan.decoding :]]
+            s for s in running if s.decoding and s not in [p.sequence for p in plan.pieces[plan.decoding :]]
         ]
+        assert sum(piece.count for piece in plan.pieces[: plan.decoding]) <= most_rows(plan.decoding)
+        assert not plan.may_draft or not plan.prefilled
         assert all(1 <= piece.count <= piece.sequence.uncached for piece in plan.pieces)
         assert len({piece.sequence for piece in plan.pieces}) == len(plan.pieces)
         assert plan.prefilled <= self.chunk
@@ -165,7 +184,7 @@ class Simulation:
         """Whose prompt began first gets a share of every step; only one that measures runs none, once for each number
         of sequences that decode."""
         chunks = [p.sequence for p in plan.pieces[plan.decoding :] if p.sequence.state is State.RUNNING]
-        begun = [s for s in self.scheduler.running if s.uncached > 1]
+        begun = [s for s in self.scheduler.running if not s.decoding]
         if chunks:
             new = [s for s in begun if not s.returned]
             assert not new or new[0] in chunks
@@ -479,6 +498,33 @@ def test_what_can_never_run_is_refused(sequence: Sequence, why: str) -> None:
     with pytest.raises(NeverFitsError, match=why):
         scheduler.add(sequence)
     assert scheduler.counts()["waiting"] == 0
+
+
+def test_what_a_grammar_forces_is_run_at_once_as_far_as_it_harms_nobody() -> None:
+    scheduler = scheduler_of(chunk=64, pages=40)
+    sequences = [Sequence(id_, [id_], 150) for id_ in range(3)]
+    for sequence in sequences:
+        scheduler.add(sequence)
+    for piece in scheduler.plan().pieces:
+        piece.sequence.cached += piece.count
+        piece.sequence.tokens.append(0)
+    sequences[1].tokens += [0] * 5
+    sequences[2].tokens += [0] * 20
+    assert scheduler.plan() == Plan(tuple(map(Piece, sequences, (1, 6, 9))), 3, may_draft=True)
+    sequences[2].cached += 9
+    assert scheduler.plan().pieces[2].count == 9
+
+
+def test_drafts_are_for_steps_whose_room_no_prompt_wants() -> None:
+    scheduler = scheduler_of(chunk=64)
+    decoding, long = Sequence(1, [0], 10), Sequence(2, [1] * 150, 160)
+    scheduler.add(decoding)
+    assert not scheduler.plan().may_draft
+    assert scheduler.plan().may_draft
+    scheduler.add(long)
+    tells, chunk = scheduler.plan(), scheduler.plan()
+    assert (tells.prefilled, chunk.prefilled) == (0, 16)
+    assert not tells.may_draft and not chunk.may_draft
 
 
 def test_removing_twice_is_harmless() -> None:

@@ -1,0 +1,171 @@
+"""What a grammar costs a step: `python -m benchmarks.grammars`.
+
+Eight sequences answer the same prompts, freely and under a grammar: a JSON schema for a list of calls, with names to
+choose from, strings and numbers, too long to be complete before the turn ends. They take the likeliest token, for which
+a grammar is mostly asked about that one, or draw it, for which it is asked about all. Rounds of all four go in turn, in
+our own engine; nothing is drafted, so every step decodes a token of each sequence. The median step under the grammar
+may take at most 5 % longer; the exit code is 1 if it does. The run is recorded in `benchmarks/results`.
+"""
+
+import argparse
+import itertools
+import json
+import os
+import statistics
+import sys
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from rich.console import Console
+from rich.table import Table
+
+from benchmarks import record
+from benchmarks.decoding.embedded import Embedded, embedded_engine
+from benchmarks.decoding.figures import Spread
+from benchmarks.decoding.rounds import PromptSource
+from decoder_service.engine.messages import Begin, Decoded, Failed, Output, Release, TurnEnded, TurnSpec
+from decoder_service.engine.sampler import Sampling
+from decoder_service.models.catalogue import DEFAULT
+from decoder_service.models.errors import ModelNotFoundError
+
+SEQUENCES, PROMPT = 8, 64  # tokens of a prompt
+TEMPERATURES = {"the likeliest": 0.0, "drawn": 1.0}
+MOST_OVERHEAD = 0.05
+CALL = {
+    "type": "object",
+    "properties": {
+        "name": {"enum": ["search", "searches", "python", "calculator"]},
+        "text": {"type": "string", "maxLength": 40},
+        "count": {"type": "integer", "minimum": 0, "maximum": 999},
+    },
+    "required": ["name", "text", "count"],
+    "additionalProperties": False,
+}
+SCHEMA = json.dumps({"type": "array", "items": CALL, "minItems": 1000})
+
+
+class WrongMeasurementError(Exception):
+    """The engine did something else than what was to be measured."""
+
+
+@dataclass(frozen=True, slots=True)
+class Steps:
+    """The median step of each round, in milliseconds."""
+
+    free: list[float]
+    constrained: list[float]
+
+    @property
+    def overhead(self) -> float:
+        """What the grammar adds, as a share of a step without: the median of the rounds."""
+        return statistics.median(c / f for c, f in zip(self.constrained, self.free, strict=True)) - 1
+
+
+class Batch:
+    """Batches of sequences, one after the other, in an engine that has nothing else to do."""
+
+    def __init__(self, embedded: Embedded, tokens: int) -> None:
+        self._embedded = embedded
+        self._engine = embedded.engine
+        self._tokens = tokens
+        self._ids = itertools.count(1)
+
+    def median_step(self, prompts: Sequence[list[int]], temperature: float, schema: str | None) -> float:
+        """Milliseconds of the steps in which all sequences decode. Raises WrongMeasurementError."""
+        own = [next(self._ids) for _ in prompts]
+        for id_, prompt in zip(own, prompts, strict=True):
+            grammar = self._embedded.grammars.json_schema(schema) if schema else None
+            turn = TurnSpec(self._tokens, grammar=grammar)
+            _refuse(self._engine.execute(Begin(id_, tuple(prompt), Sampling(temperature, seed=id_), turn)))
+        seconds = list(self._steps(len(own)))
+        for id_ in own:
+            self._engine.execute(Release(id_))
+        return statistics.median(seconds[1:]) * 1000  # the first has the end of the prompts in it
+
+    def _steps(self, count: int) -> Iterator[float]:
+        while self._engine.busy():
+            began = time.perf_counter()
+            outputs = _refuse(self._engine.step())
+            if sum(isinstance(output, Decoded) for output in outputs) == count:
+                yield time.perf_counter() - began
+
+
+def measure(batch: Batch, prompts: PromptSource, rounds: int, say: Callable[[str], None]) -> dict[str, Steps]:
+    """All in turn, after one round that is not counted."""
+    steps = {name: Steps([], []) for name in TEMPERATURES}
+    for number in range(rounds + 1):
+        say(f"round {number} of {rounds}")
+        for name, temperature in TEMPERATURES.items():
+            drawn = prompts.draw(SEQUENCES, PROMPT)
+            for schema in (None, SCHEMA) if number % 2 else (SCHEMA, None):
+                milliseconds = batch.median_step(drawn, temperature, schema)
+                if number:
+                    (steps[name].constrained if schema else steps[name].free).append(milliseconds)
+    return steps
+
+
+def _refuse(outputs: list[Output]) -> list[Output]:
+    for output in outputs:
+        if isinstance(output, Failed):
+            raise WrongMeasurementError(output.message)
+        if isinstance(output, TurnEnded) and output.reason != "length":
+            raise WrongMeasurementError(f"a turn ended with {output.reason!r}, not at its length")
+    return outputs
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Measures, prints a table, records the run; gives the exit code."""
+    options = _options(arguments)
+    console = Console()
+    machine = record.machine()
+    try:
+        embedded = embedded_engine(options.model, options.dtype, options.quantization, options.threads, SEQUENCES)
+    except ModelNotFoundError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    prompts = PromptSource(embedded.tokenizer, options.seed)
+    with console.status("") as status:
+        steps = measure(Batch(embedded, options.tokens), prompts, options.rounds, status.update)
+    embedded.engine.close()
+    _print(console, steps)
+    settings = {key: getattr(options, key) for key in ("model", "threads", "rounds", "tokens")}
+    figures = {name: {"milliseconds": asdict(each), "overhead": each.overhead} for name, each in steps.items()}
+    content = settings | {"weights": embedded.weights, "most_overhead": MOST_OVERHEAD, "steps": figures}
+    path = record.write(f"grammars-{Path(options.model).name}", machine, content, options.json)
+    console.print(f"recorded in {path}", highlight=False, soft_wrap=True)
+    return int(any(each.overhead > MOST_OVERHEAD for each in steps.values()))
+
+
+def _options(arguments: list[str] | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.grammars", description=(__doc__ or "").split("\n")[0])
+    add = parser.add_argument
+    add("--model", default=DEFAULT, help=f"catalogue name or directory; default: {DEFAULT}")
+    add("--dtype", default="auto", help="of the weights, as the decoder's setting; default: auto")
+    add("--quantization", default="auto", help="of the weights, likewise; default: auto")
+    add("--threads", metavar="N", type=int, default=len(os.sched_getaffinity(0)), help="default: all cores")
+    add("--rounds", metavar="N", type=int, default=10, help="default: 10")
+    add("--tokens", metavar="N", type=int, default=64, help="of a turn; default: 64")
+    add("--seed", type=int, default=0, help="of the prompts; default: 0")
+    add("--json", metavar="FILE", type=Path, help="where to record the run; default: in benchmarks/results")
+    options = parser.parse_args(arguments)
+    if min(options.rounds, options.threads) < 1 or options.tokens < 4:
+        parser.error("--rounds and --threads must be 1 or more, --tokens 4 or more")
+    return options
+
+
+def _print(console: Console, steps: Mapping[str, Steps]) -> None:
+    title = f"Milliseconds of a step of {SEQUENCES} sequences: median of the rounds (least–most)"
+    table = Table(box=None, title=title, title_justify="left")
+    for column in ("tokens are", "free", "under a grammar", "overhead"):
+        table.add_column(column, justify="left" if column == "tokens are" else "right", no_wrap=True)
+    for name, each in steps.items():
+        cells = (f"{s.median:.2f} ({s.least:.2f}–{s.most:.2f})" for s in map(Spread.of, (each.free, each.constrained)))
+        missed = " MISSED" if each.overhead > MOST_OVERHEAD else ""
+        table.add_row(name, *cells, f"{each.overhead:+.1%} (≤ {MOST_OVERHEAD:.0%}{missed})")
+    console.print(table)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,78 @@
+"""Grammars over the default model's tokenizer: what is foreseen is what is so."""
+
+import json
+import random
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+
+from decoder_service.models.loader import LoadedModel
+from decoder_service.text.grammar import Grammar, InvalidGrammarError
+
+pytestmark = pytest.mark.timeout(180)  # the first test may have to convert the model
+
+SCHEMA = {
+    "type": "object",
+    "properties": {
+        "name": {"type": "string"},
+        "kind": {"enum": ["alpha", "alphabet", "beta"]},
+        "a rather long name": {"type": "integer"},
+    },
+    "required": ["name", "kind", "a rather long name"],
+    "additionalProperties": False,
+}
+SENTENCE = '{"name": "é \\n python", "kind": "alphabet", "a rather long name": 123}'
+
+
+def grammar_of(model: LoadedModel) -> Grammar:
+    return model.grammars.json_schema(json.dumps(SCHEMA))
+
+
+def tokens_of(model: LoadedModel) -> list[int]:
+    return list(model.backend_tokenizer.encode(SENTENCE, add_special_tokens=False).ids)
+
+
+def allowed(grammar: Grammar, of: int = 49152) -> npt.NDArray[np.bool_]:
+    return np.isfinite(grammar.filter(np.zeros(of, np.float32)))
+
+
+def test_what_is_foreseen_is_what_is_so(model: LoadedModel) -> None:
+    foreseeing, plain = grammar_of(model), grammar_of(model)
+    for token in tokens_of(model):
+        foreseeing.foresee()
+        assert (allowed(foreseeing) == allowed(plain)).all()
+        assert foreseeing.accept(token) == plain.accept(token)
+
+
+def test_one_token_is_allowed_where_it_is_among_all_that_are(model: LoadedModel) -> None:
+    grammar, luck, choices = grammar_of(model), random.Random(0), 0
+    for token in tokens_of(model):
+        if grammar.forced() is None:
+            may = allowed(grammar)
+            tried = [*luck.sample(range(len(may)), 500), *np.flatnonzero(may)[:500].tolist(), *model.end_tokens]
+            assert [grammar.allows(one) for one in tried] == may[tried].tolist()
+            choices += 1
+        grammar.accept(token)
+    assert choices >= 8
+
+
+def test_where_a_token_is_forced_no_other_is_allowed(model: LoadedModel) -> None:
+    grammar, forced = grammar_of(model), 0
+    for token in tokens_of(model):
+        if (must := grammar.forced()) is not None:
+            assert must == token and np.flatnonzero(allowed(grammar)).tolist() == [token]
+            forced += 1
+        grammar.accept(token)
+    assert forced >= 8
+
+
+def test_drafts_are_cut_where_the_grammar_does_not_go_on(model: LoadedModel) -> None:
+    grammar, tokens = grammar_of(model), tokens_of(model)
+    assert grammar.follow(tokens) == len(tokens)
+    assert grammar.follow([*tokens[:3], tokens[0], *tokens[3:]]) == 3
+
+
+def test_a_token_that_is_not_allowed_is_an_error(model: LoadedModel) -> None:
+    with pytest.raises(InvalidGrammarError):
+        grammar_of(model).accept(tokens_of(model)[3])
