@@ -15,7 +15,7 @@ from statistics import median
 EXTRA = 0.6
 CHUNK_SECONDS = 0.08
 FIRST_CHUNK = 64
-LEAST_CHUNK = 4
+LEAST_CHUNK = 8
 MEDIAN_OF = 5
 STEPS_TO_TRUST = 64
 LEAST_SECONDS = 1e-6  # a clock may stand still

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from decoder_service.engine.pace import most_rows
+from decoder_service.engine.pace import LEAST_CHUNK, most_rows
 from decoder_service.engine.pages import PAGE_TOKENS, PageBudget, pages_for
 from decoder_service.engine.scheduler import NeverFitsError, Plan, Scheduler
 from decoder_service.engine.sequence import Piece, Sequence, State
@@ -394,8 +394,8 @@ def test_chunks_beside_sequences_that_decode_are_as_long_as_they_let_the_step_be
     scheduler.add(long)
     assert scheduler.plan().pieces == (Piece(decoding, 1),)  # tells what a step takes
     scheduler.observe(1, 0, 0.02)
-    assert scheduler.plan().pieces == (Piece(decoding, 1), Piece(long, 16))
-    scheduler.observe(1, 16, 0.02 + 16 * 0.0004)
+    assert scheduler.plan().pieces == (Piece(decoding, 1), Piece(long, LEAST_CHUNK))
+    scheduler.observe(1, LEAST_CHUNK, 0.02 + LEAST_CHUNK * 0.0004)
     plan = scheduler.plan()
     assert plan.decoding == 1
     assert 20 <= plan.prefilled <= 30
@@ -523,7 +523,7 @@ def test_drafts_are_for_steps_whose_room_no_prompt_wants() -> None:
     assert scheduler.plan().may_draft
     scheduler.add(long)
     tells, chunk = scheduler.plan(), scheduler.plan()
-    assert (tells.prefilled, chunk.prefilled) == (0, 16)
+    assert (tells.prefilled, chunk.prefilled) == (0, LEAST_CHUNK)
     assert not tells.may_draft and not chunk.may_draft
 
 
