@@ -10,9 +10,20 @@ SECONDS = 30.0  # the longest wait: so long that only what never comes takes it
 
 
 def is_running(pid: int) -> bool:
-    """Whether a process is there and more than a corpse that its parent has not buried yet."""
+    """Whether a process is there, and with any of its threads more than what is left of one that has ended.
+
+    Its files are closed with the last of them.
+    """
     try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] not in "ZX"
+        threads = list(Path(f"/proc/{pid}/task").iterdir())
+    except (FileNotFoundError, ProcessLookupError):
+        return False
+    return any(_is_alive(thread) for thread in threads)
+
+
+def _is_alive(thread: Path) -> bool:
+    try:
+        return (thread / "stat").read_text().rpartition(")")[2].split()[0] not in "ZX"
     except (FileNotFoundError, ProcessLookupError):
         return False
 

@@ -5,11 +5,11 @@ messages, the engine waits to go on. A process of its own is faster. Measured by
 sessions that stream over gRPC on two cores, medians of 3 rounds:
 
     torch's threads   tokens/s: thread, process   ms between tokens, p50   p99
-    1                 445   461 (1.04)            70.9   68.1              82.7   80.5
-    2                 597   731 (1.22)            51.7   42.9              65.6   63.3
+    1                 615   668 (1.09)            50.4   47.4              65.3   59.2
+    2                 825   970 (1.18)            36.5   31.2              51.0   50.8
 
-It is a thread still because that is the simpler one: grammars and failures cross it as they are, and by default one
-core is left to the tools, where the two are within 4 %. Nobody but this module knows that it is a thread.
+It is a thread still because that is the simpler one: grammars and failures cross it as they are. Nobody but this module
+knows that it is a thread.
 """
 
 import asyncio

@@ -34,7 +34,7 @@ class Prompts:
 
 
 def rounds_of(engine: ScriptedEngine, rounds: int = 2) -> list[Steps]:
-    return measure(Embedded(engine, None, "none"), Prompts(), rounds, lambda _: None)  # type: ignore[arg-type]
+    return measure(Embedded(engine, None, "none", None), Prompts(), rounds, lambda _: None)  # type: ignore[arg-type]
 
 
 def test_a_long_prompt_joins_those_who_decode_and_all_leave():
