@@ -10,25 +10,30 @@ may take at most 5 % longer; the exit code is 1 if it does. The run is recorded 
 import argparse
 import itertools
 import json
-import os
 import statistics
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
-from pathlib import Path
 
 from rich.console import Console
 from rich.table import Table
 
 from benchmarks import record
-from benchmarks.decoding.embedded import Embedded, embedded_engine
+from benchmarks.decoding.embedded import Embedded
 from benchmarks.decoding.figures import Spread
+from benchmarks.decoding.own_engine import (
+    WrongMeasurementError,
+    engine_of,
+    parsed,
+    parser_of,
+    record_run,
+    refuse_failures,
+    telling_errors,
+)
 from benchmarks.decoding.rounds import PromptSource
-from decoder_service.engine.messages import Begin, Decoded, Failed, Output, Release, TurnEnded, TurnSpec
+from decoder_service.engine.messages import Begin, Decoded, Output, Release, TurnEnded, TurnSpec
 from decoder_service.engine.sampler import Sampling
-from decoder_service.models.catalogue import DEFAULT
-from decoder_service.models.errors import ModelNotFoundError
 
 SEQUENCES, PROMPT = 8, 64  # tokens of a prompt
 TEMPERATURES = {"the likeliest": 0.0, "drawn": 1.0}
@@ -44,10 +49,6 @@ CALL = {
     "additionalProperties": False,
 }
 SCHEMA = json.dumps({"type": "array", "items": CALL, "minItems": 1000})
-
-
-class WrongMeasurementError(Exception):
-    """The engine did something else than what was to be measured."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,7 +83,9 @@ class Batch:
         seconds = list(self._steps(len(own)))
         for id_ in own:
             self._engine.execute(Release(id_))
-        return statistics.median(seconds[1:]) * 1000  # the first has the end of the prompts in it
+        if len(seconds) < 2:  # the first has the end of the prompts in it
+            raise WrongMeasurementError(f"no step had all {len(own)} sequences decode: give more --tokens")
+        return statistics.median(seconds[1:]) * 1000
 
     def _steps(self, count: int) -> Iterator[float]:
         while self._engine.busy():
@@ -107,51 +110,36 @@ def measure(batch: Batch, prompts: PromptSource, rounds: int, say: Callable[[str
 
 
 def _refuse(outputs: list[Output]) -> list[Output]:
-    for output in outputs:
-        if isinstance(output, Failed):
-            raise WrongMeasurementError(output.message)
+    for output in refuse_failures(outputs):
         if isinstance(output, TurnEnded) and output.reason != "length":
             raise WrongMeasurementError(f"a turn ended with {output.reason!r}, not at its length")
     return outputs
 
 
+@telling_errors
 def main(arguments: list[str] | None = None) -> int:
     """Measures, prints a table, records the run; gives the exit code."""
     options = _options(arguments)
     console = Console()
     machine = record.machine()
-    try:
-        embedded = embedded_engine(options.model, options.dtype, options.quantization, options.threads, SEQUENCES)
-    except ModelNotFoundError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
+    embedded = engine_of(options, SEQUENCES)
     prompts = PromptSource(embedded.tokenizer, options.seed)
     with console.status("") as status:
         steps = measure(Batch(embedded, options.tokens), prompts, options.rounds, status.update)
     embedded.engine.close()
     _print(console, steps)
-    settings = {key: getattr(options, key) for key in ("model", "threads", "rounds", "tokens")}
     figures = {name: {"milliseconds": asdict(each), "overhead": each.overhead} for name, each in steps.items()}
-    content = settings | {"weights": embedded.weights, "most_overhead": MOST_OVERHEAD, "steps": figures}
-    path = record.write(f"grammars-{Path(options.model).name}", machine, content, options.json)
-    console.print(f"recorded in {path}", highlight=False, soft_wrap=True)
+    content = {"tokens": options.tokens, "most_overhead": MOST_OVERHEAD, "steps": figures}
+    record_run("grammars", options, machine, embedded.weights, content, console)
     return int(any(each.overhead > MOST_OVERHEAD for each in steps.values()))
 
 
 def _options(arguments: list[str] | None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.grammars", description=(__doc__ or "").split("\n")[0])
-    add = parser.add_argument
-    add("--model", default=DEFAULT, help=f"catalogue name or directory; default: {DEFAULT}")
-    add("--dtype", default="auto", help="of the weights, as the decoder's setting; default: auto")
-    add("--quantization", default="auto", help="of the weights, likewise; default: auto")
-    add("--threads", metavar="N", type=int, default=len(os.sched_getaffinity(0)), help="default: all cores")
-    add("--rounds", metavar="N", type=int, default=10, help="default: 10")
-    add("--tokens", metavar="N", type=int, default=64, help="of a turn; default: 64")
-    add("--seed", type=int, default=0, help="of the prompts; default: 0")
-    add("--json", metavar="FILE", type=Path, help="where to record the run; default: in benchmarks/results")
-    options = parser.parse_args(arguments)
-    if min(options.rounds, options.threads) < 1 or options.tokens < 4:
-        parser.error("--rounds and --threads must be 1 or more, --tokens 4 or more")
+    parser = parser_of("grammars", __doc__)
+    parser.add_argument("--tokens", metavar="N", type=int, default=64, help="of a turn; default: 64")
+    options = parsed(parser, arguments)
+    if options.tokens < 4:
+        parser.error("--tokens must be 4 or more")
     return options
 
 

@@ -7,35 +7,35 @@ the steps without a prompt; the exit code is 1 if one does. Prompts are random t
 round is not counted. The run is recorded in `benchmarks/results`.
 """
 
-import argparse
 import itertools
-import os
 import statistics
 import sys
 import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
-from pathlib import Path
 
 from rich.console import Console
 from rich.table import Table
 
 from benchmarks import record
-from benchmarks.decoding.embedded import Embedded, embedded_engine
+from benchmarks.decoding.embedded import Embedded
+from benchmarks.decoding.own_engine import (
+    WrongMeasurementError,
+    engine_of,
+    parsed,
+    parser_of,
+    record_run,
+    refuse_failures,
+    telling_errors,
+)
 from benchmarks.decoding.rounds import PromptSource
-from decoder_service.engine.messages import Begin, Decoded, Failed, Output, Release, TurnSpec
+from decoder_service.engine.messages import Begin, Decoded, Release, TurnSpec
 from decoder_service.engine.sampler import Sampling
-from decoder_service.models.catalogue import DEFAULT
-from decoder_service.models.errors import ModelNotFoundError
 
 RUNNING, SHORT, LONG = 8, 64, 2000  # sequences that decode; tokens of their prompts and of the one that joins
 BEFORE, AFTER = 24, 16  # steps
 MOST_RATIO = 2.0
 MOST_STEPS = 2000  # in which a prompt must be done
-
-
-class WrongMeasurementError(Exception):
-    """The engine did something else than what was to be measured."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,7 +94,7 @@ class Round:
     def _begin(self, prompt: list[int]) -> int:
         self._here.append(next(self._ids))
         turn = TurnSpec(max_tokens=BEFORE + AFTER + MOST_STEPS)
-        _checked(self._engine.execute(Begin(self._here[-1], tuple(prompt), Sampling(), turn)))
+        refuse_failures(self._engine.execute(Begin(self._here[-1], tuple(prompt), Sampling(), turn)))
         return self._here[-1]
 
     def _full_step(self, decoding: set[int]) -> tuple[float, dict[int, int]]:
@@ -108,14 +108,8 @@ class Round:
         began = time.perf_counter()
         outputs = self._engine.step()
         milliseconds = (time.perf_counter() - began) * 1000
-        _checked(outputs)
+        refuse_failures(outputs)
         return milliseconds, {output.id: len(output.tokens) for output in outputs if isinstance(output, Decoded)}
-
-
-def _checked(outputs: list[Output]) -> None:
-    for output in outputs:
-        if isinstance(output, Failed):
-            raise WrongMeasurementError(output.message)
 
 
 def measure(embedded: Embedded, prompts: PromptSource, rounds: int, say: Callable[[str], None]) -> list[Steps]:
@@ -133,43 +127,20 @@ def measure(embedded: Embedded, prompts: PromptSource, rounds: int, say: Callabl
     return found
 
 
+@telling_errors
 def main(arguments: list[str] | None = None) -> int:
     """Measures, prints a table, records the run; gives the exit code."""
-    options = _options(arguments)
+    options = parsed(parser_of("joins", __doc__, rounds=5), arguments)
     console = Console()
     machine = record.machine()
-    try:
-        embedded = embedded_engine(
-            options.model, options.dtype, options.quantization, options.threads, sequences=RUNNING + 1
-        )
-    except ModelNotFoundError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
+    embedded = engine_of(options, sequences=RUNNING + 1)
     with console.status("") as status:
         rounds = measure(embedded, PromptSource(embedded.tokenizer, options.seed), options.rounds, status.update)
     longest = max(each.ratio for each in rounds)
     _print(console, rounds, longest)
-    settings = {key: getattr(options, key) for key in ("model", "threads", "rounds")} | {"weights": embedded.weights}
     figures = {"milliseconds": [asdict(each) for each in rounds], "ratio": longest, "most_ratio": MOST_RATIO}
-    path = record.write(f"joins-{Path(options.model).name}", machine, settings | figures, options.json)
-    console.print(f"recorded in {path}", highlight=False, soft_wrap=True)
+    record_run("joins", options, machine, embedded.weights, figures, console)
     return int(longest > MOST_RATIO)
-
-
-def _options(arguments: list[str] | None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.joins", description=(__doc__ or "").split("\n")[0])
-    add = parser.add_argument
-    add("--model", default=DEFAULT, help=f"catalogue name or directory; default: {DEFAULT}")
-    add("--dtype", default="auto", help="of the weights, as the decoder's setting; default: auto")
-    add("--quantization", default="auto", help="of the weights, likewise; default: auto")
-    add("--threads", metavar="N", type=int, default=len(os.sched_getaffinity(0)), help="default: all cores")
-    add("--rounds", metavar="N", type=int, default=5, help="default: 5")
-    add("--seed", type=int, default=0, help="of the prompts; default: 0")
-    add("--json", metavar="FILE", type=Path, help="where to record the run; default: in benchmarks/results")
-    options = parser.parse_args(arguments)
-    if min(options.rounds, options.threads) < 1:
-        parser.error("--rounds and --threads must be 1 or more")
-    return options
 
 
 def _print(console: Console, rounds: list[Steps], longest: float) -> None:

@@ -3,33 +3,35 @@
 One sequence decodes, in an engine with speculation and in one without. `call`: a call in the format `hermes`, under
 the grammar of `tool_choice`, which forces a good part of it. `result`: a text that repeats what is in its prompt, as
 answers to a tool's result do. `random`: what follows random tokens, where there is little to be guessed and nothing may
-be lost.
-Rounds of both engines go in turn, with the prompts' keys and values in the cache. Tokens a second count from the
-beginning of the turn to its end. A call must come at least 1.3 times as fast, and nothing may take 5 % longer; the exit
-code is 1 if that is not so. The run is recorded in `benchmarks/results`.
+be lost. Rounds of both engines go in turn, with the prompts' keys and values in the cache. Tokens a second count from
+the beginning of the turn to its end. A call must come at least 1.3 times as fast, and nothing may take 5 % longer; the
+exit code is 1 if that is not so. The run is recorded in `benchmarks/results`.
 """
 
-import argparse
 import itertools
-import os
 import statistics
 import sys
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field
-from pathlib import Path
 
 from rich.console import Console
 from rich.table import Table
 
 from benchmarks import record
-from benchmarks.decoding.embedded import Embedded, embedded_engine
+from benchmarks.decoding.embedded import Embedded
 from benchmarks.decoding.figures import Spread
+from benchmarks.decoding.own_engine import (
+    engine_of,
+    parsed,
+    parser_of,
+    record_run,
+    refuse_failures,
+    telling_errors,
+)
 from benchmarks.decoding.rounds import PromptSource
-from decoder_service.engine.messages import Begin, Decoded, Failed, Release, TurnEnded, TurnSpec
+from decoder_service.engine.messages import Begin, Decoded, Release, TurnEnded, TurnSpec
 from decoder_service.engine.sampler import Sampling
-from decoder_service.models.catalogue import DEFAULT
-from decoder_service.models.errors import ModelNotFoundError
 from tool_service.formats import FORMATS
 from tool_service.formats.format import ToolSchema
 
@@ -57,10 +59,6 @@ LIST = "".join(
     for n, city in enumerate(("Vienna", "Hamburg", "Berlin", "Munich", "Salzburg", "Zurich"), 1)
 )
 RESULT = f"The timetable says:\n{LIST}\nI repeat the timetable word for word:\n1. The train to Vienna"
-
-
-class WrongMeasurementError(Exception):
-    """The engine failed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,9 +110,7 @@ class Alone:
         outputs = self._engine.execute(Begin(id_, tuple(prompt), Sampling(), turn))
         while not any(isinstance(output, TurnEnded) for output in outputs):
             outputs = self._engine.step()
-            for output in outputs:
-                if isinstance(output, Failed):
-                    raise WrongMeasurementError(output.message)
+            for output in refuse_failures(outputs):
                 if isinstance(output, Decoded):
                     tokens, steps = tokens + len(output.tokens), steps + 1
         seconds = time.perf_counter() - began
@@ -141,47 +137,20 @@ def measure(
     return rates
 
 
+@telling_errors
 def main(arguments: list[str] | None = None) -> int:
     """Measures, prints a table, records the run; gives the exit code."""
-    options = _options(arguments)
+    options = parsed(parser_of("speculation", __doc__), arguments)
     console = Console()
     machine = record.machine()
-    try:
-        plain, speculating = (
-            embedded_engine(options.model, options.dtype, options.quantization, options.threads, 1, speculation)
-            for speculation in ("off", "auto")
-        )
-    except ModelNotFoundError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
+    plain, speculating = (engine_of(options, 1, speculation) for speculation in ("off", "auto"))
     prompts = PromptSource(plain.tokenizer, options.seed)
     with console.status("") as status:
         rates = measure(plain, speculating, prompts, options.rounds, status.update)
     _print(console, rates)
-    settings = {key: getattr(options, key) for key in ("model", "threads", "rounds")} | {"weights": plain.weights}
     figures = {name: {"tokens_a_second": asdict(each), "ratio": each.ratio} for name, each in rates.items()}
-    content = settings | {"least_ratios": dict(LEAST), "turns": figures}
-    path = record.write(f"speculation-{Path(options.model).name}", machine, content, options.json)
-    console.print(f"recorded in {path}", highlight=False, soft_wrap=True)
+    record_run("speculation", options, machine, plain.weights, {"least_ratios": dict(LEAST), "turns": figures}, console)
     return int(any(each.ratio < LEAST[name] for name, each in rates.items()))
-
-
-def _options(arguments: list[str] | None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(
-        prog="python -m benchmarks.speculation", description=(__doc__ or "").split("\n")[0]
-    )
-    add = parser.add_argument
-    add("--model", default=DEFAULT, help=f"catalogue name or directory; default: {DEFAULT}")
-    add("--dtype", default="auto", help="of the weights, as the decoder's setting; default: auto")
-    add("--quantization", default="auto", help="of the weights, likewise; default: auto")
-    add("--threads", metavar="N", type=int, default=len(os.sched_getaffinity(0)), help="default: all cores")
-    add("--rounds", metavar="N", type=int, default=10, help="default: 10")
-    add("--seed", type=int, default=0, help="of the random prompts; default: 0")
-    add("--json", metavar="FILE", type=Path, help="where to record the run; default: in benchmarks/results")
-    options = parser.parse_args(arguments)
-    if min(options.rounds, options.threads) < 1:
-        parser.error("--rounds and --threads must be 1 or more")
-    return options
 
 
 def _print(console: Console, rates: Mapping[str, Rates]) -> None:

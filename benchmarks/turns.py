@@ -7,33 +7,32 @@ The median of `again` must be at least 10 times that of `parked`; the exit code 
 in `benchmarks/results`.
 """
 
-import argparse
 import itertools
-import os
 import sys
 import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
-from pathlib import Path
 
 from rich.console import Console
 from rich.table import Table
 
 from benchmarks import record
-from benchmarks.decoding.embedded import Embedded, embedded_engine
+from benchmarks.decoding.embedded import Embedded
 from benchmarks.decoding.figures import Spread
+from benchmarks.decoding.own_engine import (
+    WrongMeasurementError,
+    engine_of,
+    parsed,
+    parser_of,
+    record_run,
+    telling_errors,
+)
 from benchmarks.decoding.rounds import PromptSource
 from decoder_service.engine.messages import Begin, Command, Decoded, Failed, Release, Resume, TurnBegan, TurnSpec
 from decoder_service.engine.sampler import Sampling
-from decoder_service.models.catalogue import DEFAULT
-from decoder_service.models.errors import ModelNotFoundError
 
 CONTEXT, TURN, RESULT = 1000, 16, 30  # tokens
 LEAST_RATIO = 10.0
-
-
-class WrongMeasurementError(Exception):
-    """The engine did something else than what was to be measured."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,40 +122,19 @@ def _again(conversation: Conversation, prompts: PromptSource) -> float:
     return conversation.begin(whole, 1)
 
 
+@telling_errors
 def main(arguments: list[str] | None = None) -> int:
     """Measures, prints a table, records the run; gives the exit code."""
-    options = _options(arguments)
+    options = parsed(parser_of("turns", __doc__), arguments)
     console = Console()
     machine = record.machine()
-    try:
-        embedded = embedded_engine(options.model, options.dtype, options.quantization, options.threads, sequences=1)
-    except ModelNotFoundError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
+    embedded = engine_of(options, sequences=1)
     with console.status("") as status:
         times = measure(embedded, PromptSource(embedded.tokenizer, options.seed), options.rounds, status.update)
     _print(console, times)
-    settings = {key: getattr(options, key) for key in ("model", "threads", "rounds")} | {"weights": embedded.weights}
     figures = {"milliseconds": asdict(times), "ratio": times.ratio, "least_ratio": LEAST_RATIO}
-    path = record.write(f"turns-{Path(options.model).name}", machine, settings | figures, options.json)
-    console.print(f"recorded in {path}", highlight=False, soft_wrap=True)
+    record_run("turns", options, machine, embedded.weights, figures, console)
     return int(times.ratio < LEAST_RATIO)
-
-
-def _options(arguments: list[str] | None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.turns", description=(__doc__ or "").split("\n")[0])
-    add = parser.add_argument
-    add("--model", default=DEFAULT, help=f"catalogue name or directory; default: {DEFAULT}")
-    add("--dtype", default="auto", help="of the weights, as the decoder's setting; default: auto")
-    add("--quantization", default="auto", help="of the weights, likewise; default: auto")
-    add("--threads", metavar="N", type=int, default=len(os.sched_getaffinity(0)), help="default: all cores")
-    add("--rounds", metavar="N", type=int, default=10, help="default: 10")
-    add("--seed", type=int, default=0, help="of the prompts; default: 0")
-    add("--json", metavar="FILE", type=Path, help="where to record the run; default: in benchmarks/results")
-    options = parser.parse_args(arguments)
-    if min(options.rounds, options.threads) < 1:
-        parser.error("--rounds and --threads must be 1 or more")
-    return options
 
 
 def _print(console: Console, times: Times) -> None:

@@ -44,11 +44,9 @@ def assemble(settings: DecoderSettings, loaded: LoadedModel, tools: grpc.aio.Cha
         raise UnsupportedModelError(
             f"kv_cache_gib = {settings.kv_cache_gib:g} is more than the {memory_gib():.1f} GiB of this machine"
         )
-    scheduler = Scheduler(PageBudget(pages), settings.max_running, settings.prefill_chunk)
-    runner = runner_of(settings, loaded, pages, context)
-    speculation = Speculation() if settings.speculation == "auto" else None
-    engine = Engine(runner, scheduler, loaded.backend_tokenizer, loaded.end_tokens, context, speculation)
-    thread = EngineThread(engine, settings.max_running + settings.max_waiting)
+    thread = EngineThread(
+        engine_of(settings, loaded, context, loaded.end_tokens), settings.max_running + settings.max_waiting
+    )
     thread.start()
     return Decoder(
         engine=thread,
@@ -56,6 +54,19 @@ def assemble(settings: DecoderSettings, loaded: LoadedModel, tools: grpc.aio.Cha
         grammars=loaded.grammars,
         tools=tool_pb2_grpc.ToolServiceStub(tools),
         context=context,
+    )
+
+
+def engine_of(settings: DecoderSettings, loaded: LoadedModel, context: int, end_tokens: frozenset[int]) -> Engine:
+    """The engine for sequences of `context` tokens at most, whose turns end with one of `end_tokens`."""
+    pages = pages_of(settings, loaded)
+    return Engine(
+        runner_of(settings, loaded, pages, context),
+        Scheduler(PageBudget(pages), settings.max_running, settings.prefill_chunk),
+        loaded.backend_tokenizer,
+        end_tokens,
+        context,
+        Speculation() if settings.speculation == "auto" else None,
     )
 
 

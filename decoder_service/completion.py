@@ -30,9 +30,8 @@ from protos.rpc.errors import Reason, ServiceError, reject
 
 RETRY_SECONDS = 1.0
 SOONEST_SECONDS = 0.05  # before open calls are thought of again
-WORTH_SECONDS = (
-    0.05  # that calls must still take for something to be prepared: a step that has begun keeps a result waiting
-)
+# That calls must still take for something to be prepared: a step that has begun keeps a result waiting.
+WORTH_SECONDS = 0.05
 ANSWER_TOKENS = 256  # left free for the answer when results are cut
 CUT_SHARE = 0.8  # of what would fit by proportion, because texts differ in characters per token
 CUT = "[cut to fit the model's context]"

@@ -10,11 +10,8 @@ import decoder_service  # isort: skip  # noqa: F401  # before torch
 import torch
 from tokenizers import Tokenizer
 
-from decoder_service.assembly import bits_of, pages_of, runner_of
+from decoder_service.assembly import bits_of, engine_of
 from decoder_service.engine.engine import Engine
-from decoder_service.engine.pages import PageBudget
-from decoder_service.engine.scheduler import Scheduler
-from decoder_service.engine.speculation import Speculation
 from decoder_service.models.loader import load
 from decoder_service.settings import DecoderSettings
 from decoder_service.text.grammar import GrammarCompiler
@@ -45,16 +42,8 @@ def embedded_engine(
     settings = DecoderSettings.model_validate({"model": model} | given)
     torch.set_num_threads(settings.threads)
     loaded = load(settings.model, settings.dtype)
-    pages = pages_of(settings, loaded)
-    context = min(CONTEXT, loaded.context)
-    engine = Engine(
-        runner_of(settings, loaded, pages, context),
-        Scheduler(PageBudget(pages), settings.max_running, settings.prefill_chunk),
-        loaded.backend_tokenizer,
-        frozenset(),  # nothing ends a turn but its length
-        context,
-        Speculation() if settings.speculation == "auto" else None,
-    )
+    # No token ends a turn.
+    engine = engine_of(settings, loaded, min(CONTEXT, loaded.context), end_tokens=frozenset())
     bits = bits_of(settings, loaded)
     weights = f"{bits} bits" if bits else str(loaded.model.dtype).removeprefix("torch.")
     return Embedded(engine, loaded.backend_tokenizer, weights, loaded.grammars)

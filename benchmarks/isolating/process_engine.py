@@ -13,12 +13,11 @@ from multiprocessing.connection import Connection
 import decoder_service  # isort: skip  # noqa: F401  # before torch
 import torch
 
-from decoder_service.assembly import pages_of, runner_of
+from decoder_service.assembly import engine_of, pages_of
 from decoder_service.engine.engine import Engine
 from decoder_service.engine.messages import Begin, Command, Output, Release, TurnSpec
-from decoder_service.engine.pages import PAGE_TOKENS, PageBudget
+from decoder_service.engine.pages import PAGE_TOKENS
 from decoder_service.engine.sampler import Sampling
-from decoder_service.engine.scheduler import Scheduler
 from decoder_service.engine.thread import EngineOverloadedError, SequenceHandle
 from decoder_service.models.loader import load
 from decoder_service.settings import DecoderSettings
@@ -86,11 +85,8 @@ def _work(pipe: Connection, settings: DecoderSettings) -> None:
     """The process: as `EngineThread` works, with a pipe for its queue."""
     torch.set_num_threads(settings.threads)
     loaded = load(settings.model, settings.dtype)
-    pages = pages_of(settings, loaded)
-    context = min(loaded.context, pages * PAGE_TOKENS)
-    scheduler = Scheduler(PageBudget(pages), settings.max_running, settings.prefill_chunk)
-    runner = runner_of(settings, loaded, pages, context)
-    engine = Engine(runner, scheduler, loaded.backend_tokenizer, loaded.end_tokens, context)
+    context = min(loaded.context, pages_of(settings, loaded) * PAGE_TOKENS)
+    engine = engine_of(settings, loaded, context, loaded.end_tokens)
     pipe.send(context)
     try:
         while _take_commands(pipe, engine):

@@ -6,12 +6,10 @@ The pool is allocated once, as zeros, because what is masked is still multiplied
 written.
 """
 
-import math
-
-import numpy as np
 import torch
 from transformers import PretrainedConfig
 
+from decoder_service.engine.memory import huge
 from decoder_service.engine.pages import PAGE_TOKENS
 from decoder_service.engine.sequence import Sequence
 
@@ -21,7 +19,7 @@ class KVPool:
 
     def __init__(self, config: PretrainedConfig, pages: int, dtype: torch.dtype) -> None:
         shape = (config.num_hidden_layers, pages * PAGE_TOKENS, *_head_shape(config))
-        self.keys, self.values = _untouched_zeros(shape, dtype), _untouched_zeros(shape, dtype)
+        self.keys, self.values = huge(shape, dtype), huge(shape, dtype)
 
     def clear(self, pages: list[int]) -> None:
         """Makes pages zero again."""
@@ -33,11 +31,6 @@ def token_bytes(config: PretrainedConfig, dtype: torch.dtype) -> int:
     """Memory that one token takes in the pool."""
     heads, dim = _head_shape(config)
     return int(2 * config.num_hidden_layers * heads * dim * dtype.itemsize)
-
-
-def _untouched_zeros(shape: tuple[int, ...], dtype: torch.dtype) -> torch.Tensor:
-    """numpy has the system give zeros page by page; torch would write them all."""
-    return torch.from_numpy(np.zeros(math.prod(shape) * dtype.itemsize, np.uint8)).view(dtype).view(shape)
 
 
 def _head_shape(config: PretrainedConfig) -> tuple[int, int]:

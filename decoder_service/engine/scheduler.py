@@ -159,12 +159,11 @@ class Scheduler:
         begun = [sequence for sequence in self._running if not sequence.decoding]
         back = [sequence for sequence in begun if sequence.returned]
         new = [sequence for sequence in begun if not sequence.returned]
-        room_of_all = room
         kept = -(-room // NEW_SHARE) if new else 0
         pieces = _cut(self._then_admitted(back, self._returning), room - kept)
         room -= sum(piece.count for piece in pieces)
-        pieces += _cut(self._then_admitted(new, self._waiting), room)
-        return pieces + self._ahead(room_of_all - sum(piece.count for piece in pieces))
+        fresh = _cut(self._then_admitted(new, self._waiting), room)
+        return pieces + fresh + self._ahead(room - sum(piece.count for piece in fresh))
 
     def _ahead(self, room: int) -> list[Piece]:
         """Guessed tokens of those parked sequences that are expected first, each but its last: logits want one."""

@@ -14,9 +14,9 @@ from typing import Protocol
 
 import torch
 
+from decoder_service.engine.memory import Arena
 from decoder_service.forward.groups import GroupCodes
 from decoder_service.forward.kernels import Kernels
-from decoder_service.forward.memory import Arena
 
 MEASURED_ROWS = (2, 4, 6, 8, 12, 16, 24, 32, 64, 128, 256)
 MORE_THAN_A_CACHE = 64 * 2**20  # weights

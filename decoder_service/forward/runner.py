@@ -11,11 +11,11 @@ from collections.abc import Sequence as Several
 import numpy as np
 import torch
 
+from decoder_service.engine.memory import huge
 from decoder_service.engine.pages import PAGE_TOKENS, pages_for
 from decoder_service.engine.sequence import Piece
 from decoder_service.forward.architecture import Architecture
 from decoder_service.forward.kernels import Kernels
-from decoder_service.forward.memory import huge
 from decoder_service.forward.weights import Weights
 
 

@@ -11,11 +11,11 @@ from typing import Any
 import torch
 from transformers import PreTrainedModel
 
+from decoder_service.engine.memory import Arena
 from decoder_service.forward.architecture import Architecture
 from decoder_service.forward.groups import GROUP, MANY_BITS, GroupCodes, from_blocks, joined, nearest
 from decoder_service.forward.kernels import Kernels
 from decoder_service.forward.linear import ByRows, DenseLinear, GroupedLinear, Linear, settle
-from decoder_service.forward.memory import Arena
 from decoder_service.models.blocks import GgufBlocks
 
 PROJECTIONS = {

@@ -3,7 +3,8 @@
 import pytest
 
 from benchmarks.decoding.embedded import Embedded
-from benchmarks.joins import AFTER, BEFORE, LONG, RUNNING, SHORT, Steps, WrongMeasurementError, measure
+from benchmarks.decoding.own_engine import WrongMeasurementError
+from benchmarks.joins import AFTER, BEFORE, LONG, RUNNING, SHORT, Steps, measure
 from decoder_service.engine.messages import Begin, Command, Decoded, Failed, Output, Release
 
 

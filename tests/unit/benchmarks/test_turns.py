@@ -3,7 +3,8 @@
 import pytest
 
 from benchmarks.decoding.embedded import Embedded
-from benchmarks.turns import CONTEXT, RESULT, TURN, Conversation, Times, WrongMeasurementError, measure
+from benchmarks.decoding.own_engine import WrongMeasurementError
+from benchmarks.turns import CONTEXT, RESULT, TURN, Conversation, Times, measure
 from decoder_service.engine.messages import Begin, Command, Decoded, Failed, Output, Release, Resume, TurnBegan
 
 

@@ -5,11 +5,11 @@ import ctypes
 import pytest
 import torch
 
+from decoder_service.engine.memory import Arena
 from decoder_service.forward.architecture import Architecture
 from decoder_service.forward.groups import GroupCodes, nearest
 from decoder_service.forward.kernels import Kernels, levels, open_kernels, open_library
 from decoder_service.forward.linear import MEASURED_ROWS, ByRows, DenseLinear, GroupedLinear, Linear, settle
-from decoder_service.forward.memory import Arena
 
 ARCHITECTURE = Architecture(1, 64, 96, 9, 3, 64, 1e-5)
 
@@ -85,7 +85,7 @@ def test_dense_products_are_torchs(with_bias: bool) -> None:
 
 
 class Counting:
-    """A product that does nothing but sleep in proportion to its slowness."""
+    """Counts rows, and takes as long as multiplying two matrices of `work` rows."""
 
     def __init__(self, work: int = 0) -> None:
         self.rows: list[int] = []

@@ -5,8 +5,8 @@ import mmap
 import pytest
 import torch
 
-from decoder_service.forward import memory
-from decoder_service.forward.memory import ALIGNMENT, Arena, huge
+from decoder_service.engine import memory
+from decoder_service.engine.memory import ALIGNMENT, Arena, huge
 
 
 def test_a_tensor_has_its_shape_and_zeros() -> None:
