@@ -1,26 +1,48 @@
 """What a service holds, as Linux tells it."""
 
 import contextlib
-from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 PROC = Path("/proc")
 
 
+class Counts(NamedTuple):
+    """What one process has open, and runs."""
+
+    descriptors: int
+    threads: int
+
+
 @dataclass(frozen=True, slots=True)
 class Held:
-    """`rss_bytes` of the service's own process; the rest of it and of all processes that it started."""
+    """`rss_bytes` of the service's own process; the rest of it and of all processes that it started, by their ids."""
 
     rss_bytes: int
     tree_rss_bytes: int
-    descriptors: int
-    threads: int
-    processes: int
+    by_process: Mapping[int, Counts]
+
+    @property
+    def processes(self) -> int:
+        """How many there are."""
+        return len(self.by_process)
+
+    @property
+    def descriptors(self) -> int:
+        """Of all of them."""
+        return sum(counts.descriptors for counts in self.by_process.values())
+
+    @property
+    def threads(self) -> int:
+        """Of all of them."""
+        return sum(counts.threads for counts in self.by_process.values())
 
     def as_json(self) -> dict[str, int]:
         """By name."""
-        return asdict(self)
+        names = ("rss_bytes", "tree_rss_bytes", "descriptors", "threads", "processes")
+        return {name: getattr(self, name) for name in names}
 
 
 def held_by(process_id: int) -> Held:
@@ -29,13 +51,8 @@ def held_by(process_id: int) -> Held:
         raise ProcessLookupError(f"process {process_id} has ended")
     statuses = {pid: status for pid in descendants(process_id) if (status := _status(pid))}
     rss = {pid: int(status.get("VmRSS", "0 kB").split()[0]) * 1024 for pid, status in statuses.items()}
-    return Held(
-        rss.get(process_id, 0),
-        sum(rss.values()),
-        sum(_entries(pid, "fd") for pid in statuses),
-        sum(int(status.get("Threads", 0)) for status in statuses.values()),
-        len(statuses),
-    )
+    counts = {pid: Counts(_entries(pid, "fd"), int(status.get("Threads", 0))) for pid, status in statuses.items()}
+    return Held(rss.get(process_id, 0), sum(rss.values()), counts)
 
 
 def descendants(process_id: int) -> Iterator[int]:

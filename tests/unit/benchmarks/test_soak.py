@@ -14,15 +14,17 @@ import pytest
 from benchmarks.soaking.load import Load
 from benchmarks.soaking.requests import KINDS, Ask, draw
 from benchmarks.soaking.verdict import MIB, MOST_GROWTH, complaints, growth, slope, trends
-from benchmarks.soaking.watch import Held, held_by
+from benchmarks.soaking.watch import Counts, Held, held_by
 from protos.conveyor.gateway.v1 import gateway_pb2 as pb
 from protos.rpc.errors import Reason
 
 TIMES = [float(second) for second in range(0, 600, 5)]
 
 
-def held(rss: float = 100 * MIB, **more: int) -> Held:
-    return Held(int(rss), int(rss), **{"descriptors": 20, "threads": 10, "processes": 1} | more)
+def held(rss: float = 100 * MIB, descriptors: int = 20, threads: int = 10, others: int = 0) -> Held:
+    """One process with these, and so many more beside it."""
+    beside = {pid: Counts(11, 1) for pid in range(2, 2 + others)}
+    return Held(int(rss), int(rss), {1: Counts(descriptors, threads)} | beside)
 
 
 def test_the_slope_is_that_of_a_line_however_far_a_few_samples_are_off():
@@ -48,7 +50,9 @@ def test_noise_around_a_level_is_no_growth_and_a_leak_under_it_is():
         (held(), []),
         (held(descriptors=28), []),
         (held(descriptors=29), ["29 descriptors"]),
-        (held(threads=30, processes=9), ["30 threads", "9 processes"]),
+        (held(others=1), []),
+        (held(descriptors=29, others=1), ["29 descriptors"]),
+        (held(threads=30, others=8), ["9 processes", "30 threads"]),
         (held(200 * MIB), ["100.0 MiB more"]),
     ],
 )
