@@ -3,6 +3,11 @@
 The likeliest of many thousand tokens is found in microseconds; sorting them all, or drawing a number for each, takes
 milliseconds. So only what is likely is sorted, and one number is drawn: the place of the next token in the sum of all
 probabilities.
+
+Under a rule, all that may come takes longer to find than whether one token may. So a token is chosen as if there were
+no rule, and taken if it may come; a drawn one that may not is struck out, and another drawn. However often that goes
+wrong, what is drawn of those that may come has their own distribution: being drawn depends on their own probabilities
+alone.
 """
 
 import random
@@ -16,6 +21,7 @@ import torch
 GREEDY_BELOW = 1e-4  # a temperature that leaves one token, and whose quotients leave what a float can hold
 LIKELY = (1e-3, 1e-5, 0.0)  # least probabilities of what is sorted, until `top_p` is among it
 BLOCK = 256  # probabilities that are summed up before one of them is looked for
+DRAWS = 4  # before all that may come is found
 
 Logits = npt.NDArray[np.float32]
 Tokens = npt.NDArray[np.intp]
@@ -84,18 +90,40 @@ class Sampler:
             return forced
         if self.is_greedy:
             return _likeliest(row, rule)
-        return self._draw(row.logits if rule is None else rule.filter(row.logits))
+        if rule is None:
+            return self._draw(row.logits)
+        if self._keeps_all:
+            return self._draw_until_allowed(row.logits, rule)
+        return self._draw(rule.filter(row.logits))
+
+    @property
+    def _keeps_all(self) -> bool:
+        """Whether what is kept does not depend on what else may come."""
+        return self._sampling.top_p >= 1 and self._sampling.top_k == 0
+
+    def _draw_until_allowed(self, logits: Logits, rule: Rule) -> int:
+        chances = self._chances(logits)
+        for _ in range(DRAWS):
+            token = _at(self._random.random(), chances)
+            if rule.allows(token):
+                return token
+            chances[token] = 0
+            if not chances.any():
+                break
+        return self._draw(rule.filter(logits))
 
     def _draw(self, logits: Logits) -> int:
         tokens = self._top(logits)
-        kept = logits if tokens is None else logits[tokens]
-        chances = _softmax((kept - kept.max()) / np.float32(self._sampling.temperature))
+        chances = self._chances(logits if tokens is None else logits[tokens])
         if self._sampling.top_p < 1:
             nucleus = _nucleus(chances, self._sampling.top_p)
             chances = chances[nucleus]
             tokens = nucleus if tokens is None else tokens[nucleus]
         place = _at(self._random.random(), chances)
         return place if tokens is None else int(tokens[place])
+
+    def _chances(self, logits: Logits) -> Logits:
+        return _softmax((logits - logits.max()) / np.float32(self._sampling.temperature))
 
     def _top(self, logits: Logits) -> Tokens | None:
         """The likeliest `top_k`, and all that are as likely as the last of them. None: all tokens."""

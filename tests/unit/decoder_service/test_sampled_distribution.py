@@ -97,9 +97,10 @@ def test_draws_are_distributed_as_the_exact_softmax(sampling: Sampling) -> None:
     assert p_value(drawn(Sampler(sampling)), exact(LOGITS, sampling)) > LEAST_P
 
 
+@pytest.mark.parametrize("period", [3, -4], ids=["most may come", "few may come"])
 @pytest.mark.parametrize("sampling", SETTINGS, ids=str)
-def test_draws_under_a_mask_are_distributed_as_the_softmax_of_what_is_allowed(sampling: Sampling) -> None:
-    allowed = np.arange(len(LOGITS)) % 3 != 0
+def test_draws_under_a_mask_are_distributed_as_the_softmax_of_what_is_allowed(sampling: Sampling, period: int) -> None:
+    allowed = (np.arange(len(LOGITS)) % abs(period) != 0) == (period > 0)
     counts = drawn(Sampler(sampling), Allowing(allowed))
     assert p_value(counts, exact(LOGITS, sampling, allowed)) > LEAST_P
 
