@@ -29,8 +29,9 @@ from protos.rpc.settings import cache_folder
 
 SOURCES = Path(__file__).with_name("native")
 BUILD_SECONDS = 120.0
-# Not -ffast-math when linking: it would have every thread of the process flush denormal numbers to zero.
-COMPILE = ["-std=c++17", "-O3", "-fPIC", "-fopenmp", "-ffast-math", "-fno-finite-math-only", "-Wno-psabi"]
+# Sums keep their order, so that a row's numbers don't depend on which of several loops it is in.
+COMPILE = ["-std=c++17", "-O3", "-fPIC", "-fopenmp", "-fno-math-errno", "-fno-trapping-math", "-ffp-contract=fast"]
+COMPILE += ["-Wno-psabi"]
 AVX512 = {"avx512f", "avx512bw", "avx512cd", "avx512dq", "avx512vl"}
 X86_LEVELS = {  # of the x86-64 psABI, some with dot products of few bits; with what each needs of /proc/cpuinfo
     "x86-64-v4-bf16": AVX512 | {"avx512_vnni", "avx512_bf16"},
@@ -51,14 +52,17 @@ _ATTEND = (_P, _P, _P, _P, _I, _P, _P, _P, _P, _I, _P, _I, _I, _I, _I, _F)
 
 
 class Kernels:
-    """The kernels for one model and dtype. All take addresses of contiguous tensors; `rows` are tokens of a step."""
+    """The kernels for one model and `dtype`. All take addresses of contiguous tensors; `rows` are tokens of a step."""
 
     def __init__(self, library: ctypes.CDLL, architecture: Architecture, dtype: torch.dtype) -> None:
+        self.dtype = dtype
         self._add_norm = _function(library, f"add_norm_{NAMES[dtype]}", _ADD_NORM)
         self._gate = _function(library, f"gate_{NAMES[dtype]}", _GATE)
         self._attend = _function(library, f"attend_{NAMES[dtype]}", _ATTEND)
         self._products = {
-            bits: _function(library, f"product_{bits}_{NAMES[dtype]}", _PRODUCT) for bits in (FEW_BITS, MANY_BITS)
+            (bits, out): _function(library, f"product_{bits}_{_from_to(dtype, out)}", _PRODUCT)
+            for bits in (FEW_BITS, MANY_BITS)
+            for out in (dtype, torch.float32)
         }
         self._hidden, self._intermediate = architecture.hidden, architecture.intermediate
         self._epsilon = architecture.epsilon
@@ -73,13 +77,13 @@ class Kernels:
         """silu(gate) * up of `[rows, 2 * intermediate]`."""
         self._gate(gate_up, out, rows, self._intermediate)
 
-    def product(self, bits: int) -> "ctypes._NamedFuncPointer":
-        """The product with weights of 4 or 8 bits.
+    def product(self, bits: int, out: torch.dtype) -> "ctypes._NamedFuncPointer":
+        """The product with weights of 4 or 8 bits. `out`: of the outputs, the model's own dtype or float32.
 
         Takes their records (`groups`), inputs `[rows, in]`, a bias `[out]` or None, outputs `[rows, out]`, and the
         numbers of rows, inputs and outputs.
         """
-        return self._products[bits]
+        return self._products[bits, out]
 
     def attend(
         self,
@@ -172,6 +176,10 @@ def _run(command: list[str]) -> None:
         raise NotLeanError(f"the kernels cannot be built: {error.stderr.strip().splitlines()[0]}") from error
     except subprocess.TimeoutExpired as error:
         raise NotLeanError(f"the kernels could not be built within {BUILD_SECONDS:g} s") from error
+
+
+def _from_to(dtype: torch.dtype, out: torch.dtype) -> str:
+    return NAMES[dtype] if out == dtype else f"{NAMES[dtype]}_to_{NAMES[out]}"
 
 
 def _function(library: ctypes.CDLL, name: str, arguments: tuple[type, ...]) -> "ctypes._NamedFuncPointer":

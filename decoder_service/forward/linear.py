@@ -20,6 +20,7 @@ from decoder_service.forward.kernels import Kernels
 
 MEASURED_ROWS = (2, 4, 6, 8, 12, 16, 24, 32, 64, 128, 256)
 MORE_THAN_A_CACHE = 64 * 2**20  # weights
+COMPUTED_ROWS = 32
 REPEATS = 3
 CLEARLY = 1.1  # slower: by less, the larger weights are not worth their memory
 
@@ -45,18 +46,26 @@ class DenseLinear:
 
 
 class GroupedLinear:
-    """4 or 8 bits. Inputs are rounded to 8 bits on the way."""
+    """4 or 8 bits. Inputs are rounded to 8 bits on the way. `out`: the outputs' dtype, float32 or as the inputs'."""
 
-    def __init__(self, kernels: Kernels, arena: Arena, weight: GroupCodes, bias: torch.Tensor | None = None) -> None:
+    def __init__(
+        self,
+        kernels: Kernels,
+        arena: Arena,
+        weight: GroupCodes,
+        bias: torch.Tensor | None = None,
+        out: torch.dtype | None = None,
+    ) -> None:
         self._outputs, self._inputs = weight.codes.shape
         self._records = arena.keep(weight.records())
         self._bias = bias
-        self._multiply = kernels.product(weight.bits)
+        self._out = out or kernels.dtype
+        self._multiply = kernels.product(weight.bits, self._out)
 
     def __call__(self, x: torch.Tensor) -> torch.Tensor:
         """`[rows, in] -> [rows, out]`."""
         rows, bias = len(x), self._bias
-        out = x.new_empty(rows, self._outputs)
+        out = x.new_empty(rows, self._outputs, dtype=self._out)
         bias_at = None if bias is None else bias.data_ptr()
         self._multiply(
             self._records.data_ptr(), x.data_ptr(), bias_at, out.data_ptr(), rows, self._inputs, self._outputs
@@ -86,8 +95,9 @@ def settle(products: Sequence[ByRows], dense: Sequence[Callable[[], Linear]], in
 
     def many_win(rows: int) -> bool:
         x = torch.zeros(rows, inputs, dtype=torch.bfloat16)
-        # With few rows, as many products in turn as fit into no cache, so that weights come from memory as in a step.
-        count = max(1, len(few) * MEASURED_ROWS[0] // rows)
+        # As many products in turn as fit into no cache, so that weights come from memory as in a step; fewer where the
+        # arithmetic takes so long that memory does not matter.
+        count = max(1, min(len(few), len(few) * COMPUTED_ROWS // rows))
         return _seconds(few[:count], x) > CLEARLY * _seconds(many[:count], x)
 
     crossing = bisect.bisect_left(MEASURED_ROWS, True, key=many_win)

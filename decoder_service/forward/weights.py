@@ -99,7 +99,8 @@ class _Packer:
             return dense()
         bits = MANY_BITS if kind == "head" else self._precision.bits
         codes = joined([self._codes(name, weight, bits) for name, weight in zip(names, weights, strict=True)])
-        found = ByRows(GroupedLinear(self._kernels, self._arena, codes, bias))
+        out = torch.float32 if kind == "head" else None  # whole, for the likeliest may differ by little
+        found = ByRows(GroupedLinear(self._kernels, self._arena, codes, bias, out))
         self._unsettled.setdefault((inputs, outputs), []).append((found, dense))
         return found
 

@@ -9,6 +9,8 @@
 // across lanes; and values likewise bring 16 coordinates of a token, or of a pair. A pair is what processors multiply and
 // add at once, in float.
 
+#include <omp.h>
+
 #include <array>
 #include <utility>
 #include <vector>
@@ -78,15 +80,19 @@ inline Lanes add_product(Lanes sum, Bits many, uint32_t one) {
 // What is kept of WIDTH queries lies side by side, so that all of it is reached from one address: queries
 // [dim / SIZE][WIDTH], scores [pages][WIDTH][16], sums [dim / 16][WIDTH][16].
 
+inline void ask(const void* from) { __builtin_prefetch(from, 0, 2); }  // of the second cache: it waits for more at once
+
 // The scores of WIDTH queries with a page's tokens. Where there are few, coordinates are summed apart, for each sum has
-// to wait for its last addition.
+// to wait for its last addition. What lies at the same places of the `next` page is asked from memory meanwhile: pages
+// lie apart, and the processor cannot foresee where.
 template <typename T, int WIDTH>
-inline void score(const typename Unit<T>::One* queries, const T* keys, int64_t dim, Lanes* scores) {
+inline void score(const typename Unit<T>::One* queries, const T* keys, const T* next, int64_t dim, Lanes* scores) {
     constexpr int APART = WIDTH <= 3 ? 4 : WIDTH <= 6 ? 2 : 1, SIZE = Unit<T>::SIZE;
     Lanes grown[APART][WIDTH] = {};
     for (int64_t i = 0; i < dim / SIZE; i += APART)
         for (int part = 0; part < APART; part++) {
             const auto row = units(keys + (i + part) * PAGE * SIZE);
+            ask(next + (i + part) * PAGE * SIZE);
             for (int g = 0; g < WIDTH; g++)
                 grown[part][g] = add_product(grown[part][g], row, queries[(i + part) * WIDTH + g]);
         }
@@ -99,7 +105,7 @@ inline void score(const typename Unit<T>::One* queries, const T* keys, int64_t d
 // Adds a page's first `count` values, each by its weight, for WIDTH queries; two registers of coordinates at a time.
 // What is beside the last of them in its unit has the weight 0.
 template <typename T, int WIDTH>
-inline void weigh(const Lanes* weights, const T* values, int64_t count, int64_t dim, Lanes* sums) {
+inline void weigh(const Lanes* weights, const T* values, const T* next, int64_t count, int64_t dim, Lanes* sums) {
     constexpr int SIZE = Unit<T>::SIZE;
     typename Unit<T>::One weight[WIDTH][PAGE / SIZE];
     for (int g = 0; g < WIDTH; g++) put(weights[g], reinterpret_cast<T*>(weight[g]));
@@ -108,7 +114,10 @@ inline void weigh(const Lanes* weights, const T* values, int64_t count, int64_t 
         Lanes low[WIDTH], high[WIDTH];
         for (int g = 0; g < WIDTH; g++) low[g] = sums[g], high[g] = sums[WIDTH + g];
         for (int64_t j = 0; j < used; j++) {
-            const auto first = units(values + (j * dim + i) * SIZE), second = units(values + (j * dim + i + PAGE) * SIZE);
+            const int64_t at = (j * dim + i) * SIZE, beside = at + PAGE * SIZE;
+            const auto first = units(values + at), second = units(values + beside);
+            ask(next + at);
+            ask(next + beside);
             for (int g = 0; g < WIDTH; g++) {
                 low[g] = add_product(low[g], first, weight[g][j]);
                 high[g] = add_product(high[g], second, weight[g][j]);
@@ -133,32 +142,36 @@ inline void softmax(Lanes* scores, int64_t count, int64_t pages, float scale) {
     for (int64_t p = 0; p < pages; p++) scores[p * WIDTH] *= share;
 }
 
-// Has memory bring what is needed next: pages lie apart, and the processor cannot foresee where.
-template <typename T>
-inline void ask(const T* from, int64_t count) {
-    for (int64_t i = 0; i < count; i += 64 / sizeof(T)) __builtin_prefetch(from + i);
-}
-
-// Attention of WIDTH queries of one sequence that share a KV head; query g sees the first counts[g] tokens in its pages.
-// `keys` and `values` point at that head in page 0. The results are left in `sums`.
+// Attention of one sequence's queries on `heads` KV heads that follow one another, WIDTH queries on each; query g of a
+// head sees the first counts[g] tokens in its pages. `keys` and `values` point at the first of the heads in page 0. The
+// results are left in `sums`. Of a page, what is read for all of the heads lies in one piece.
 template <typename T, int WIDTH>
 void attend(const typename Unit<T>::One* queries, const int64_t* counts, const T* keys, const T* values,
-            const int32_t* table, const Heads& heads, float scale, Lanes* scores, Lanes* sums) {
-    const int64_t count = *std::max_element(counts, counts + WIDTH);
-    const int64_t pages = (count + PAGE - 1) / PAGE;
+            const int32_t* table, int64_t heads, int64_t dim, int64_t page, float scale, Lanes* scores, Lanes* sums) {
+    const int64_t count = *std::max_element(counts, counts + WIDTH), head = dim * PAGE;
+    const int64_t pages = (count + PAGE - 1) / PAGE, queries_each = dim / Unit<T>::SIZE * WIDTH;
     for (int64_t p = 0; p < pages; p++) {
-        if (p + 1 < pages) ask(keys + table[p + 1] * heads.page, heads.dim * PAGE);
-        score<T, WIDTH>(queries, keys + table[p] * heads.page, heads.dim, scores + p * WIDTH);
+        const T* const here = keys + table[p] * page;
+        const T* const next = p + 1 < pages ? keys + table[p + 1] * page : values + table[0] * page;
+        for (int64_t h = 0; h < heads; h++)
+            score<T, WIDTH>(queries + h * queries_each, here + h * head, next + h * head, dim,
+                            scores + (h * pages + p) * WIDTH);
     }
-    for (int g = 0; g < WIDTH; g++) softmax<WIDTH>(scores + g, counts[g], pages, scale);
-    std::fill_n(sums, WIDTH * heads.dim / PAGE, Lanes{});
+    for (int64_t h = 0; h < heads; h++)
+        for (int g = 0; g < WIDTH; g++) softmax<WIDTH>(scores + h * pages * WIDTH + g, counts[g], pages, scale);
+    const int64_t sums_each = WIDTH * dim / PAGE;
+    std::fill_n(sums, heads * sums_each, Lanes{});
     for (int64_t p = 0; p < pages; p++) {
-        if (p + 1 < pages) ask(values + table[p + 1] * heads.page, heads.dim * PAGE);
-        weigh<T, WIDTH>(scores + p * WIDTH, values + table[p] * heads.page, std::min<int64_t>(PAGE, count - p * PAGE),
-                        heads.dim, sums);
+        const int64_t used = std::min<int64_t>(PAGE, count - p * PAGE);
+        const T* const here = values + table[p] * page;
+        const T* const next = p + 1 < pages ? values + table[p + 1] * page : here;
+        for (int64_t h = 0; h < heads; h++)
+            weigh<T, WIDTH>(scores + (h * pages + p) * WIDTH, here + h * head, next + h * head, used, dim,
+                            sums + h * sums_each);
     }
 }
 
+constexpr int ENOUGH = 4;   // blocks for a thread to have its part of the work, about
 constexpr int WIDEST = 12;  // queries at a time: as many sums as there are registers for
 
 template <typename T, size_t... WIDTHS>
@@ -188,9 +201,13 @@ struct Scratch {
     std::vector<typename Unit<T>::One> queries;
     std::vector<Lanes> scores, sums;
 
-    void fit(size_t dim, size_t pages) {
-        if (rotated.size() < dim) rotated.resize(dim), queries.resize(WIDEST * dim / Unit<T>::SIZE), sums.resize(WIDEST * dim / PAGE);
-        if (scores.size() < WIDEST * pages) scores.resize(WIDEST * pages);
+    void fit(size_t heads, size_t dim, size_t pages) {
+        if (sums.size() < WIDEST * heads * dim / PAGE) {
+            rotated.resize(dim);
+            queries.resize(WIDEST * heads * dim / Unit<T>::SIZE);
+            sums.resize(WIDEST * heads * dim / PAGE);
+        }
+        if (scores.size() < WIDEST * heads * pages) scores.resize(WIDEST * heads * pages);
     }
 };
 
@@ -243,23 +260,30 @@ struct Attention {
         }
     }
 
-    // The query heads [first, first + count) of a block's rows, all of one KV head.
-    void attend_block(const Block& block, int64_t first, int64_t count, Scratch<T>& scratch) const {
+    // `count` query heads, from the first-th of each on, of the KV heads [head, head + heads_here) and a block's rows.
+    void attend_block(const Block& block, int64_t head, int64_t heads_here, int64_t first, int64_t count,
+                      Scratch<T>& scratch) const {
         static const auto by_width = attend_by_width<T>(std::make_index_sequence<WIDEST>());
-        const int64_t width = block.rows * count, at = first / (heads.query / heads.kv) * heads.dim * PAGE;
+        const int64_t width = block.rows * count, group = heads.query / heads.kv, at = head * heads.dim * PAGE;
         int64_t counts[WIDEST];
         for (int64_t each = 0; each < width; each++) {
             const int64_t row = block.row + each / count;
             counts[each] = positions[row] + 1;
-            turned(row, first + each % count, scratch.rotated.data());
-            pack(scratch.rotated.data(), each, width, scratch.queries.data());
+            for (int64_t h = 0; h < heads_here; h++) {
+                turned(row, (head + h) * group + first + each % count, scratch.rotated.data());
+                auto* const queries = scratch.queries.data() + h * heads.dim / Unit<T>::SIZE * width;
+                pack(scratch.rotated.data(), each, width, queries);
+            }
         }
-        by_width[width - 1](scratch.queries.data(), counts, keys + at, values + at, table(block.row), heads, scale,
-                            scratch.scores.data(), scratch.sums.data());
-        for (int64_t each = 0; each < width; each++) {
-            T* to = out + ((block.row + each / count) * heads.query + first + each % count) * heads.dim;
-            for (int64_t i = 0; i < heads.dim / PAGE; i++) put(scratch.sums[i * width + each], to + i * PAGE);
-        }
+        by_width[width - 1](scratch.queries.data(), counts, keys + at, values + at, table(block.row), heads_here,
+                            heads.dim, heads.page, scale, scratch.scores.data(), scratch.sums.data());
+        for (int64_t h = 0; h < heads_here; h++)
+            for (int64_t each = 0; each < width; each++) {
+                const int64_t row = block.row + each / count, query = (head + h) * group + first + each % count;
+                const Lanes* const from = scratch.sums.data() + h * heads.dim / PAGE * width + each;
+                for (int64_t i = 0; i < heads.dim / PAGE; i++)
+                    put(from[i * width], out + (row * heads.query + query) * heads.dim + i * PAGE);
+            }
     }
 
     void run(int64_t rows) const {
@@ -270,18 +294,21 @@ struct Attention {
                          [this](const Block& a, const Block& b) { return positions[a.row] > positions[b.row]; });
         const int64_t count = static_cast<int64_t>(blocks.size());
         const int64_t pages = *std::max_element(positions, positions + rows) / PAGE + 1;
+        // All KV heads of a block at once, unless that leaves threads without work.
+        const int64_t heads_each = count >= ENOUGH * omp_get_max_threads() ? heads.kv : 1;
 #pragma omp parallel
         {
             static thread_local Scratch<T> scratch;
-            scratch.fit(heads.dim, pages);
+            scratch.fit(heads_each, heads.dim, pages);
 #pragma omp for
             for (int64_t row = 0; row < rows; row++)
                 store(row, row + 1 == rows || sequences[row + 1] != sequences[row], scratch.rotated.data());
 #pragma omp for schedule(dynamic, 1)
-            for (int64_t task = 0; task < count * heads.kv; task++) {
+            for (int64_t task = 0; task < count * (heads.kv / heads_each); task++) {
+                const Block& block = blocks[task % count];
                 const int64_t head = task / count;  // one after the other, for what blocks of a sequence read is the same
-                for (int64_t g = head * group; g < (head + 1) * group; g += together)
-                    attend_block(blocks[task % count], g, std::min(together, (head + 1) * group - g), scratch);
+                for (int64_t first = 0; first < group; first += together)
+                    attend_block(block, head, heads_each, first, std::min(together, group - first), scratch);
             }
         }
     }

@@ -49,16 +49,22 @@ inline void put(const Lanes& from, bfloat16* to) {
     std::memcpy(to, &half, sizeof half);
 }
 
+// The upper half of what is left onto the lower one, until one is left.
+template <typename COMBINE>
+inline float folded(const Lanes& lanes, COMBINE combine) {
+    float left[LANES];
+    put(lanes, left);
+    for (int half = LANES / 2; half; half /= 2)
+        for (int i = 0; i < half; i++) left[i] = combine(left[i], left[i + half]);
+    return left[0];
+}
+
 inline float sum(const Lanes& lanes) {
-    float total = 0;
-    for (int i = 0; i < LANES; i++) total += lanes[i];
-    return total;
+    return folded(lanes, [](float a, float b) { return a + b; });
 }
 
 inline float highest(const Lanes& lanes) {
-    float found = lanes[0];
-    for (int i = 1; i < LANES; i++) found = std::max(found, lanes[i]);
-    return found;
+    return folded(lanes, [](float a, float b) { return a < b ? b : a; });
 }
 
 // e to the x, to about 2 units in the last place: e^x = 2^n e^r, |r| <= ln 2 / 2, with the polynomial of Cephes' expf.

@@ -100,7 +100,8 @@ void multiply(const Record<BITS>* records, const Inputs* x, int64_t groups, Lane
         const Lanes scale = from_halves(records->scales), minimum = from_halves(records->minimums);
         for (int row = 0; row < ROWS; row++) {
             const Inputs& inputs = x[row * groups];
-            totals[row] += __builtin_convertvector(sums[row], Lanes) * inputs.scale * scale + minimum * inputs.sum;
+            totals[row] = __builtin_convertvector(sums[row], Lanes) * inputs.scale * scale + totals[row];
+            totals[row] = minimum * inputs.sum + totals[row];
         }
     }
     std::copy_n(totals, ROWS, out);
@@ -134,11 +135,11 @@ void round_inputs(const T* from, Inputs& to) {
     to.sum = to.scale * sum(__builtin_convertvector(first + second, Lanes));
 }
 
-template <int BITS, typename T>
+template <int BITS, typename T, typename OUT>
 struct Product {
     const Record<BITS>* records;  // [outputs / 16, rounded up][inputs / 32]
     const T *x, *bias;            // [rows][inputs], [outputs] or null
-    T* out;                       // [rows][outputs]
+    OUT* out;                     // [rows][outputs]
     int64_t rows, inputs, outputs;
 
     void run() const {
@@ -174,9 +175,10 @@ struct Product {
 
     void put_tile(int64_t tile, Lanes& sums, int64_t row) const {
         const int64_t first = tile * LANES, count = std::min<int64_t>(LANES, outputs - first);
-        T* const to = out + row * outputs + first;
+        OUT* const to = out + row * outputs + first;
         if (count == LANES) return put(bias ? sums + lanes(bias + first) : sums, to);
-        T narrow[LANES], padded[LANES] = {};
+        OUT narrow[LANES];
+        T padded[LANES] = {};
         if (bias) std::copy_n(bias + first, count, padded);
         put(sums + lanes(padded), narrow);
         std::copy_n(narrow, count, to);
@@ -185,13 +187,15 @@ struct Product {
 
 }  // namespace
 
-#define EXPORTED(BITS, T, NAME)                                                                                        \
-    extern "C" void product_##BITS##_##NAME(const void* records, const T* x, const T* bias, T* out, int64_t rows,      \
+#define EXPORTED(BITS, T, OUT, NAME)                                                                                   \
+    extern "C" void product_##BITS##_##NAME(const void* records, const T* x, const T* bias, OUT* out, int64_t rows,    \
                                             int64_t inputs, int64_t outputs) {                                         \
-        Product<BITS, T>{static_cast<const Record<BITS>*>(records), x, bias, out, rows, inputs, outputs}.run();        \
+        Product<BITS, T, OUT>{static_cast<const Record<BITS>*>(records), x, bias, out, rows, inputs, outputs}.run();   \
     }
 
-EXPORTED(4, float, float32)
-EXPORTED(8, float, float32)
-EXPORTED(4, bfloat16, bfloat16)
-EXPORTED(8, bfloat16, bfloat16)
+EXPORTED(4, float, float, float32)
+EXPORTED(8, float, float, float32)
+EXPORTED(4, bfloat16, bfloat16, bfloat16)
+EXPORTED(8, bfloat16, bfloat16, bfloat16)
+EXPORTED(4, bfloat16, float, bfloat16_to_float32)
+EXPORTED(8, bfloat16, float, bfloat16_to_float32)

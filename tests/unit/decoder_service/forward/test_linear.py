@@ -49,6 +49,15 @@ def test_grouped_products_are_those_of_their_weights(library: ctypes.CDLL, dtype
         assert relative_error(rounded(x), x.float()) < 0.008
 
 
+def test_outputs_of_bfloat16_can_be_had_whole(library: ctypes.CDLL) -> None:
+    kernels = Kernels(library, ARCHITECTURE, torch.bfloat16)
+    codes, x = nearest(torch.randn(50, 64), 8), torch.randn(9, 64).bfloat16()
+    found = GroupedLinear(kernels, Arena(), codes, out=torch.float32)(x)
+    assert found.dtype == torch.float32
+    assert relative_error(found, torch.nn.functional.linear(rounded(x), whole(codes))) < 1e-6
+    assert torch.equal(found.bfloat16(), GroupedLinear(kernels, Arena(), codes)(x))
+
+
 @pytest.mark.parametrize("bits", [4, 8])
 def test_a_row_is_the_same_in_any_company(bits: int) -> None:
     codes, x = nearest(torch.randn(48, 96), bits), torch.randn(37, 96)
