@@ -15,7 +15,7 @@ from tool_service.formats.schemas.shapes import Alternative, Fields, Items, Lite
 
 MAX_INTEGER = Fraction(10**18)
 MAX_NUMBER = Fraction(10**15)
-STEP = Fraction(1, 10**12)  # of numbers, where a schema names none
+STEP = Fraction(1, 10**10)  # of numbers, where a schema names none
 _EXACT = 2**53  # integers up to it are the same as floats
 _NO_OPENER = "[^<]*"
 
@@ -59,8 +59,8 @@ class Narrowing:
             name: self.shape(each) if self._is_writable(name) else () for name, each in shape.properties.items()
         }
         more = self.shape(shape.more)
-        if self._avoid and shape.names is not None:  # one pattern is all that names can have
-            more = ()
+        if self._avoid and (shape.names is not None or shape.properties):  # one pattern is all that names can have, and
+            more = ()  # it would be asked of listed ones too
         least = shape.least if shape.least > len(shape.required) else 0
         if least and not more:
             return None

@@ -20,8 +20,8 @@ _CLASSES = {
     "d": "[0-9]",
     "w": "[0-9A-Za-z_]",
     "s": f"[{_SPACE}]",
-    "D": r"[^\d]",
-    "W": r"[^\w]",
+    "D": r"[^\p{Nd}]",
+    "W": r"[^\p{Alphabetic}\p{M}\p{N}\p{Pc}]",
     "S": r"[^\s\x1c-\x1f\x{feff}]",
 }
 _CONTROLS = {"n": r"\n", "r": r"\r", "t": r"\t", "v": r"\x0b", "f": r"\x0c", "0": r"\x00"}
@@ -129,4 +129,4 @@ def _character(match: re.Match[str], *, in_class: bool = False) -> str:
         return r"\x08"
     if escaped.isalnum():
         raise ValueError(f"it has a \\{escaped}")
-    return f"\\{escaped}" if escaped.isascii() and escaped not in "<>_" else escaped
+    return f"\\{escaped}" if escaped.isascii() and escaped not in "<>_/" else escaped

@@ -29,6 +29,7 @@ from tool_service.formats.schemas.shapes import (
 from tool_service.formats.schemas.string_formats import PATTERNS
 
 RECURSIONS = 5  # a reference inside what it refers to
+MAX_STEP = 10_000  # as an integer of its digits
 MAX_SETS = 64  # ways to choose different ones of a few values
 
 _OF_TYPE = {
@@ -234,7 +235,8 @@ class _Reader:
             case (Text(0, None, ()),):
                 return fields
             case (Text(0, None, (pattern,)),) if fields.names is None:
-                return replace(fields, properties=properties, names=pattern, unsaid=False)
+                others = () if properties else fields.others  # the pattern would be asked of listed ones too
+                return replace(fields, properties=properties, others=others, names=pattern, unsaid=False)
         raise UnenforceableError("propertyNames", "a grammar can follow one pattern or a choice, nothing else")
 
 
@@ -261,12 +263,22 @@ def _number(schema: Mapping[str, Any], *, integer: bool) -> Number:
             bounds.append(_inside(schema[key], direction, integer) if beyond is True else _exact(schema[key]))
         if beyond is not None and not isinstance(beyond, bool):
             bounds.append(_inside(beyond, direction, integer))
-    step = _exact(schema["multipleOf"]) if "multipleOf" in schema else None
+    step = _step(schema["multipleOf"]) if "multipleOf" in schema else None
     return Number(max(lows, default=None), min(highs, default=None), step, integer)
 
 
 def _exact(number: float) -> Fraction:
     return Fraction(str(number))
+
+
+def _step(number: float) -> Fraction:
+    """What numbers are multiples of. llguidance has a state for each remainder, and finds the digits by steps of 10."""
+    exact, digits = _exact(number), float(number)
+    while not digits.is_integer() and digits < MAX_STEP:
+        digits *= 10
+    if digits > MAX_STEP or exact != Fraction(digits) / 10 ** round(math.log10(Fraction(digits) / exact)):
+        raise UnenforceableError("multipleOf", f"a grammar cannot follow {number}")
+    return exact
 
 
 def _inside(bound: float, direction: float, integer: bool) -> Fraction:
