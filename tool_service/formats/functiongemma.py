@@ -319,8 +319,10 @@ class _Values:
         """The rule of a property that is not listed."""
         name = raw_string((Text(most=MAX_KEY, patterns=(fields.names or "[^<]*",)),), "")
         taken = " | ".join(map(quoted, fields.properties))
-        key = self._rules.add("NAME", f"({name}) & ~({taken})" if taken else name)
-        return self._rules.add("field", f"{quoted(ESCAPE)} {key} {quoted(f'{ESCAPE}:')} {self.rule(fields.more)}")
+        free = self._rules.add("NAME", f"{name} & ~({taken})" if taken else name)
+        bare = self._rules.add("NAME", f"{free} & /[A-Za-z_][A-Za-z0-9_]*/")
+        key = f"({bare} | {quoted(ESCAPE)} {free} {quoted(ESCAPE)})"
+        return self._rules.add("field", f"{key} {quoted(':')} {self.rule(fields.more)}")
 
     def _alternative(self, shape: Alternative) -> str:
         match shape:

@@ -78,22 +78,21 @@ def arguments_of(tool: ToolSchema, avoid: Sequence[str] = ()) -> tuple[Fields, .
     `avoid`: see `Narrowing`.
     """
     try:
-        read = read_schema({"type": "object", **tool.parameters})
-        listed = tuple(replace(each, others=()) for each in read if isinstance(each, Fields))
-        if narrowed := tuple(each for each in Narrowing(avoid).shape(listed) if isinstance(each, Fields)):
-            return narrowed
-        raise _impossible(listed, Narrowing(avoid))
+        if fitting := _fitting(tool.parameters, avoid):
+            return fitting
+        error = UnenforceableError("nothing fits it that can be written under a grammar of this format")
+        needed = tool.parameters.get("required", ())
+        error.path = [name for name in needed if not _fitting({**tool.parameters, "required": [name]}, avoid)][:1]
+        raise error
     except UnenforceableError as error:
         error.tool = tool.name
         raise
 
 
-def _impossible(read: Sequence[Fields], narrowing: Narrowing) -> UnenforceableError:
-    """Why no arguments can be written."""
-    error = UnenforceableError("required", "nothing fits it that can be written under a grammar")
-    needed = ((each, name) for each in read for name in each.properties if name in each.required)
-    error.path = next(([name] for each, name in needed if not narrowing.shape(each.properties[name])), [])
-    return error
+def _fitting(parameters: Mapping[str, Any], avoid: Sequence[str]) -> tuple[Fields, ...]:
+    read = read_schema({"type": "object", **parameters})
+    listed = tuple(replace(each, others=()) for each in read if isinstance(each, Fields))
+    return tuple(each for each in Narrowing(avoid).shape(listed) if isinstance(each, Fields))
 
 
 def call_schema(tool: ToolSchema, key: str = "arguments") -> str:

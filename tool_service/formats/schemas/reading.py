@@ -61,18 +61,18 @@ _REFUSED = (
 
 
 class UnenforceableError(ValueError):
-    """No grammar for such arguments can be made; the message says which keyword is in the way, and of what."""
+    """No grammar for such arguments can be made; the message says of what, and which keyword is in the way."""
 
-    def __init__(self, keyword: str, problem: str) -> None:
-        super().__init__(keyword, problem)
-        self.keyword = keyword
+    def __init__(self, problem: str, keyword: str = "") -> None:
+        super().__init__(problem, keyword)
         self.problem = problem
-        self.path: list[str] = []  # of the part with the keyword, the innermost name last
+        self.keyword = keyword
         self.tool = ""
+        self.path: list[str] = []  # to the part with the keyword, from the arguments on
 
     def __str__(self) -> str:
         where = f"tool {self.tool!r}" + (f", argument {'.'.join(self.path)!r}" if self.path else "")
-        return f"{where}: {self.keyword}: {self.problem}"
+        return f"{where}: {self.keyword + ': ' if self.keyword else ''}{self.problem}"
 
 
 def read_schema(schema: Mapping[str, Any]) -> Shape:
@@ -99,8 +99,8 @@ class _Reader:
         if not isinstance(schema, Mapping):
             return () if schema is False else shapes.anything()
         for keyword in _REFUSED:
-            if schema.get(keyword):
-                raise UnenforceableError(keyword, "no grammar can enforce this keyword")
+            if keyword in schema and (schema[keyword] or not keyword.startswith("depend")):
+                raise UnenforceableError("no grammar can enforce this keyword", keyword)
         shape = self._typed(schema, depth)
         if "$ref" in schema:
             shape = common(self._referred(schema["$ref"], depth), shape)
@@ -117,7 +117,7 @@ class _Reader:
         for one, other in itertools.combinations(choices, 2):
             if not shapes.disjoint(one, other):
                 raise UnenforceableError(
-                    "oneOf", "a value may fit several of its choices; write anyOf, or tell them apart"
+                    "a value may fit several of its choices; write anyOf, or tell them apart", "oneOf"
                 )
         return tuple(itertools.chain(*choices))
 
@@ -142,7 +142,7 @@ class _Reader:
 
     def _referred(self, reference: Any, depth: int) -> Shape:
         if not isinstance(reference, str) or not reference.startswith("#"):
-            raise UnenforceableError("$ref", f"{str(reference)[:100]!r} leads out of the schema")
+            raise UnenforceableError(f"{str(reference)[:100]!r} leads out of the schema", "$ref")
         if self._is_circle(reference):
             depth += 1
         if depth > RECURSIONS:
@@ -160,7 +160,7 @@ class _Reader:
             elif isinstance(target, Mapping) and key in target:
                 target = target[key]
             else:
-                raise UnenforceableError("$ref", f"{reference[:100]!r} leads nowhere")
+                raise UnenforceableError(f"{reference[:100]!r} leads nowhere", "$ref")
         return target
 
     def _is_circle(self, reference: str) -> bool:
@@ -198,7 +198,7 @@ class _Reader:
         names = None
         patterns = schema.get("patternProperties") or {}
         if len(patterns) > 1:
-            raise UnenforceableError("patternProperties", "a grammar can follow one pattern, not several")
+            raise UnenforceableError("a grammar can follow one pattern, not several", "patternProperties")
         properties = {name: self.whole(each, depth, name) for name, each in schema.get("properties", {}).items()}
         for pattern, each in patterns.items():
             names, others = _translated("patternProperties", pattern), self.whole(each, depth)
@@ -237,7 +237,7 @@ class _Reader:
             case (Text(0, None, (pattern,)),) if fields.names is None:
                 others = () if properties else fields.others  # the pattern would be asked of listed ones too
                 return replace(fields, properties=properties, others=others, names=pattern, unsaid=False)
-        raise UnenforceableError("propertyNames", "a grammar can follow one pattern or a choice, nothing else")
+        raise UnenforceableError("a grammar can follow one pattern or a choice, nothing else", "propertyNames")
 
 
 def _references(schema: Any) -> Iterator[str]:
@@ -277,7 +277,7 @@ def _step(number: float) -> Fraction:
     while not digits.is_integer() and digits < MAX_STEP:
         digits *= 10
     if digits > MAX_STEP or exact != Fraction(digits) / 10 ** round(math.log10(Fraction(digits) / exact)):
-        raise UnenforceableError("multipleOf", f"a grammar cannot follow {number}")
+        raise UnenforceableError(f"a grammar cannot follow {number}", "multipleOf")
     return exact
 
 
@@ -301,7 +301,7 @@ def _translated(keyword: str, pattern: str) -> str:
     try:
         return whole_pattern(pattern)
     except ValueError as error:
-        raise UnenforceableError(keyword, f"{pattern[:100]!r} cannot be followed: {error}") from None
+        raise UnenforceableError(f"{pattern[:100]!r} cannot be followed: {error}", keyword) from None
 
 
 def _sets(items: Items) -> Literals:
@@ -310,7 +310,7 @@ def _sets(items: Items) -> Literals:
     few = len(values) <= math.log2(MAX_SETS) and all(isinstance(shape, Literals) for shape in items.rest)
     if items.first or not few:
         raise UnenforceableError(
-            "uniqueItems", "no grammar can keep the items of a list different, unless they are few"
+            "no grammar can keep the items of a list different, unless they are few", "uniqueItems"
         )
     most = len(values) if items.most is None else min(items.most, len(values))
     chosen = itertools.chain(*(itertools.combinations(values, count) for count in range(items.least, most + 1)))
@@ -331,11 +331,11 @@ def _with_count(fields: Fields) -> Shape:
         listed = {name: shape for name, shape in fields.properties.items() if name in fields.required}
         return (replace(fields, properties=listed, others=(), least=0),) if most == len(listed) >= fields.least else ()
     if most is not None and optional and (fields.more or most < len(fields.required) + len(optional)):
-        raise UnenforceableError("maxProperties", "a grammar can follow it where all listed properties are required")
+        raise UnenforceableError("a grammar can follow it where all listed properties are required", "maxProperties")
     if least == 1 and optional and not fields.more:
         return tuple(replace(fields, required=fields.required | {name}, least=0) for name in optional)
     if least > len(optional) and not fields.more:
         return ()
     if least > 0 and (least > 1 or optional):
-        raise UnenforceableError("minProperties", "a grammar can ask for one property more than the required ones")
+        raise UnenforceableError("a grammar can ask for one property more than the required ones", "minProperties")
     return (fields,)

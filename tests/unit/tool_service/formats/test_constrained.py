@@ -4,7 +4,6 @@ Sentences are random walks through what the grammar allows, byte by byte. They l
 walks end; and to what formats and JSON write with, so that mistakes show.
 """
 
-import os
 import random
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -23,7 +22,7 @@ from tool_service.formats.schemas.reading import UnenforceableError
 END = 256
 LONG = 300  # bytes after which a walk turns to what ends it
 LONGEST = 1500
-SCHEMAS, WALKS = int(os.environ.get("S", "20")), 3
+SCHEMAS, WALKS = 20, 3
 FORMAT_CHECKER = jsonschema.Draft202012Validator.FORMAT_CHECKER
 CLOSERS = b'"<]})>\n,e'
 LIKELY = b'<>"\\{}[]():,/ \n\x00-.0159abcdefnrtuxE\x7f'
@@ -218,3 +217,16 @@ def test_what_a_grammar_allows_is_a_call_that_fits_the_schema(format_name: str) 
             check(format_name, tools, sentence)
     assert refused <= SCHEMAS // 10
     assert ended > 0.9 * WALKS * (SCHEMAS - refused)
+
+
+@pytest.mark.parametrize(
+    ("format_name", "tool", "argument"), [("code_block", "python", "code"), ("plan", "plan", "plan")]
+)
+def test_what_the_grammar_of_a_block_allows_is_a_call_with_its_text(format_name: str, tool: str, argument: str) -> None:
+    schema = {"type": "object", "properties": {argument: {"type": "string"}}, "required": [argument]}
+    luck, grammar = random.Random(format_name), FORMATS[format_name].grammar([ToolSchema(tool, "", schema)])
+    sentences = [Walk(grammar, luck).sentence() for _ in range(60)]
+    ended = [sentence for sentence in sentences if sentence is not None]
+    assert len(ended) > 40
+    for sentence in ended:
+        check(format_name, {tool: schema}, sentence)
