@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from tool_service.formats.events import CallOpened, CallSealed
+from tool_service.formats.events import CallOpened, CallSealed, JsonValue
 from tool_service.formats.format import Format, ToolSchema
 from tool_service.formats.schemas.reading import UnenforceableError
 
@@ -31,7 +31,7 @@ def _writable(format_: Format, tool: ToolSchema) -> ToolSchema:
 
 def _is_read(format_: Format, tool: str, names: Iterable[str]) -> bool:
     """Whether a call with these arguments is read as what it was written from."""
-    given = dict.fromkeys(sorted(names), "x")
+    given: dict[str, JsonValue] = {name: "x" for name in sorted(names)}
     parser = format_.parser({tool: {}})
     events = [*parser.feed(format_.write(tool, given)), *parser.close("stop")]
     calls = [event for event in events if isinstance(event, CallOpened | CallSealed)]

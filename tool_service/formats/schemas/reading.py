@@ -29,6 +29,7 @@ from tool_service.formats.schemas.shapes import (
 from tool_service.formats.schemas.string_formats import PATTERNS
 
 RECURSIONS = 5  # a reference inside what it refers to
+MAX_CHOICES = 200  # of one value, with all combinations of what conjunctions choose from
 MAX_STEP = 10_000  # as an integer of its digits
 MAX_SETS = 64  # ways to choose different ones of a few values
 
@@ -89,7 +90,7 @@ class _Reader:
     def whole(self, schema: Any, depth: int, name: str = "") -> Shape:
         """The values of a schema that nothing is added to: that of a property `name`, or of a part of it."""
         try:
-            return _counted(self.shape(schema, depth))
+            return _few(_counted(self.shape(schema, depth)))
         except UnenforceableError as error:
             error.path[:0] = [name] if name else []
             raise
@@ -103,11 +104,12 @@ class _Reader:
                 raise UnenforceableError("no grammar can enforce this keyword", keyword)
         shape = self._typed(schema, depth)
         if "$ref" in schema:
-            shape = common(self._referred(schema["$ref"], depth), shape)
+            shape = _few(common(self._referred(schema["$ref"], depth), shape))
         for each in schema.get("allOf", ()):
-            shape = common(shape, self.shape(each, depth))
+            shape = _few(common(shape, self.shape(each, depth)))
         if "anyOf" in schema:
-            shape = common(shape, tuple(itertools.chain(*(self.shape(each, depth) for each in schema["anyOf"]))))
+            choices = tuple(itertools.chain(*(self.shape(each, depth) for each in schema["anyOf"])))
+            shape = _few(common(shape, choices))
         if "oneOf" in schema:
             shape = self._one_of([common(shape, self.shape(each, depth)) for each in schema["oneOf"]])
         values = schema["enum"] if "enum" in schema else [schema["const"]] if "const" in schema else None
@@ -251,6 +253,12 @@ def _references(schema: Any) -> Iterator[str]:
             yield from _references(each)
 
 
+def _few(shape: Shape) -> Shape:
+    if len(shape) > MAX_CHOICES:
+        raise UnenforceableError(f"it comes to more than {MAX_CHOICES} combinations", "anyOf")
+    return shape
+
+
 def _number(schema: Mapping[str, Any], *, integer: bool) -> Number:
     lows: list[Fraction] = []
     highs: list[Fraction] = []
@@ -299,9 +307,12 @@ def _text(schema: Mapping[str, Any]) -> Shape:
 
 def _translated(keyword: str, pattern: str) -> str:
     try:
-        return whole_pattern(pattern)
+        whole = whole_pattern(pattern)
+        shapes.matches(whole, "")
     except ValueError as error:
-        raise UnenforceableError(f"{pattern[:100]!r} cannot be followed: {error}", keyword) from None
+        problem = str(error).partition("\n")[0]
+        raise UnenforceableError(f"{pattern[:100]!r} cannot be followed: {problem}", keyword) from None
+    return whole
 
 
 def _sets(items: Items) -> Literals:

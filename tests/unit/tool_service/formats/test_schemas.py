@@ -88,6 +88,8 @@ UNENFORCEABLE = [
     ({"if": {"type": "null"}, "then": {}}, "if"),
     ({"type": "object", "dependentRequired": {"a": ["b"]}}, "dependentRequired"),
     ({"type": "string", "pattern": "^(?=a)"}, "pattern"),
+    ({"type": "string", "pattern": "a{3,2}"}, "pattern"),
+    ({"allOf": [{"anyOf": [{"type": "string", "pattern": f"{a}{b}"} for a in "abcd"]} for b in "abcd"]}, "anyOf"),
     ({"type": "number", "multipleOf": 0.07}, "multipleOf"),
     ({"type": "integer", "multipleOf": 1_000_003}, "multipleOf"),
     ({"oneOf": [{"type": "integer"}, {"type": "number"}]}, "oneOf"),
