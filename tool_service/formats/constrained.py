@@ -31,7 +31,7 @@ def _writable(format_: Format, tool: ToolSchema) -> ToolSchema:
 
 def _is_read(format_: Format, tool: str, names: Iterable[str]) -> bool:
     """Whether a call with these arguments is read as what it was written from."""
-    given: dict[str, JsonValue] = {name: "x" for name in sorted(names)}
+    given: dict[str, JsonValue] = dict.fromkeys(sorted(names), "x")
     parser = format_.parser({tool: {}})
     events = [*parser.feed(format_.write(tool, given)), *parser.close("stop")]
     calls = [event for event in events if isinstance(event, CallOpened | CallSealed)]

@@ -159,9 +159,10 @@ class Schemas:
 class Walk:
     """One sentence of a grammar."""
 
-    def __init__(self, grammar: str, luck: random.Random) -> None:
+    def __init__(self, grammar: str, luck: random.Random, closers: bytes = CLOSERS) -> None:
         self._matcher = LLMatcher(TOKENIZER, grammar)
         self._luck = luck
+        self._closers = (END, *closers)
         assert not self._matcher.is_error(), self._matcher.get_error()
 
     def sentence(self) -> str | None:
@@ -182,7 +183,7 @@ class Walk:
         return (token for token in range(END + 1) if bits[token // 8] >> token % 8 & 1)
 
     def _choose(self, allowed: list[int], *, hurried: bool) -> int:
-        closers = [token for token in (END, *CLOSERS) if token in allowed]
+        closers = [token for token in self._closers if token in allowed]
         if closers and self._luck.random() < (0.9 if hurried else 0.15):
             return self._luck.choice(closers)
         likely = [token for token in LIKELY if token in allowed]
@@ -225,7 +226,7 @@ def test_what_a_grammar_allows_is_a_call_that_fits_the_schema(format_name: str) 
 def test_what_the_grammar_of_a_block_allows_is_a_call_with_its_text(format_name: str, tool: str, argument: str) -> None:
     schema = {"type": "object", "properties": {argument: {"type": "string"}}, "required": [argument]}
     luck, grammar = random.Random(format_name), FORMATS[format_name].grammar([ToolSchema(tool, "", schema)])
-    sentences = [Walk(grammar, luck).sentence() for _ in range(60)]
+    sentences = [Walk(grammar, luck, b"\n`<").sentence() for _ in range(60)]
     ended = [sentence for sentence in sentences if sentence is not None]
     assert len(ended) > 40
     for sentence in ended:
