@@ -3,7 +3,7 @@
 import json
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from tool_service.formats.format import ToolSchema
@@ -18,7 +18,8 @@ from tool_service.formats.grammar import (
     raw_string,
 )
 from tool_service.formats.scanning.coercion import kinds_of
-from tool_service.formats.schemas.shapes import Fields, Shape
+from tool_service.formats.schemas.reading import UnenforceableError
+from tool_service.formats.schemas.shapes import Fields, Shape, of_kinds, possible
 
 _TAG = re.compile(r"<[^>=\s]*")
 
@@ -46,10 +47,14 @@ class Spelling:
 
     def rule(self, tool: ToolSchema, rules: Rules) -> str:
         """The body of the rule of a call: the required parameters, in order, then any of the others."""
-        calls = (self._call(fields, tool, rules) for fields in arguments_of(tool, self._avoid()))
-        return " | ".join(
-            joined(quoted(self.before.replace("NAME", tool.name)), call, quoted(self.after)) for call in calls
-        )
+        readable = (_readable(fields, tool) for fields in arguments_of(tool, self._avoid()))
+        calls = [self._call(fields, tool, rules) for fields in readable if fields is not None]
+        if not calls:
+            error = UnenforceableError("the types that it names leave nothing that fits")
+            error.tool = tool.name
+            raise error
+        opening, closing = quoted(self.before.replace("NAME", tool.name)), quoted(self.after)
+        return " | ".join(joined(opening, call, closing) for call in calls)
 
     def _avoid(self) -> tuple[str, ...]:
         """What may stand in no value: each of the tags that can follow one or end it."""
@@ -64,12 +69,25 @@ class Spelling:
         )
 
     def _parameter(self, name: str, shape: Shape, tool: ToolSchema, rules: Rules) -> str:
-        kinds = kinds_of(tool.parameters.get("properties", {}).get(name), tool.parameters)
-        if kinds == {"string"}:
+        if _kinds(name, tool) == {"string"}:
             value = rules.add("RAW", raw_string(shape, self.parameter_end))
             return rules.add("parameter", f"{quoted(self._open(name, is_string=True))} {value}")
         opening, end = quoted(self._open(name, is_string=False)), quoted(self.parameter_end)
         return rules.add("parameter", f"{opening} {json_value(shape)} {end}")
+
+
+def _readable(fields: Fields, tool: ToolSchema) -> Fields | None:
+    """The arguments, with values that the parser takes for what they are: strings may look like anything."""
+    kinds = {name: _kinds(name, tool) for name in fields.properties}
+    read = {
+        name: of_kinds(shape, kinds[name]) if "string" in kinds[name] else shape
+        for name, shape in fields.properties.items()
+    }
+    return possible(replace(fields, properties=read))
+
+
+def _kinds(name: str, tool: ToolSchema) -> frozenset[str]:
+    return kinds_of(tool.parameters.get("properties", {}).get(name), tool.parameters)
 
 
 def tagged_grammar(spelling: Spelling) -> Grammar:

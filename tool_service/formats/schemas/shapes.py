@@ -9,7 +9,7 @@ then cut. A shape may allow less than its schema, never more.
 
 import json
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from functools import lru_cache
@@ -288,15 +288,34 @@ def _least(*counts: int | None) -> int | None:
     return min(given, default=None)
 
 
-def kind_of(alternative: Alternative) -> Iterable[str]:
-    """The JSON types of an alternative's values."""
-    match alternative:
-        case Number():
-            return ["integer"] if alternative.integer else ["integer", "number"]
-        case Text():
-            return ["string"]
-        case Items():
-            return ["array"]
-        case Fields():
-            return ["object"]
-    return []
+def of_kinds(shape: Shape, kinds: frozenset[str]) -> Shape:
+    """The part of a shape whose values are of these JSON types."""
+    parts = (_of_kinds(each, kinds) for each in shape)
+    return tuple(each for each in parts if each is not None)
+
+
+def _of_kinds(shape: Alternative, kinds: frozenset[str]) -> Alternative | None:
+    if isinstance(shape, Literals):
+        values = tuple(value for value in shape.values if _is_of(_KINDS[type(value)], kinds))
+        return Literals(values) if values else None
+    kind = "integer" if isinstance(shape, Number) and shape.integer else _KINDS[type(shape)]
+    return shape if _is_of(kind, kinds) else None
+
+
+_KINDS: dict[type, str] = {
+    type(None): "null",
+    bool: "boolean",
+    int: "integer",
+    float: "number",
+    str: "string",
+    list: "array",
+    dict: "object",
+    Number: "number",
+    Text: "string",
+    Items: "array",
+    Fields: "object",
+}
+
+
+def _is_of(kind: str, kinds: frozenset[str]) -> bool:
+    return kind in kinds or (kind == "integer" and "number" in kinds)
