@@ -12,6 +12,7 @@ from tool_service.execution.events import Event
 from tool_service.execution.host import FormatMismatchError, Opened, ToolHost, UnknownFormatError, UnknownToolError
 from tool_service.execution.runner import Runner
 from tool_service.formats import FORMATS
+from tool_service.formats.schemas.reading import UnenforceableError
 from tool_service.metrics import COMPLETIONS, ToolMetrics
 from tool_service.settings import ToolSettings
 
@@ -90,6 +91,8 @@ class ToolServicer(tool_pb2_grpc.ToolServiceServicer):
             raise ServiceError(Reason.UNKNOWN_TOOL, str(error)) from error
         except FormatMismatchError as error:
             raise ServiceError(Reason.INVALID_TOOL_USE, str(error)) from error
+        except UnenforceableError as error:
+            raise ServiceError(Reason.INVALID_SCHEMA, f"no grammar can require a call: {error}") from error
 
     @unary
     async def ListTools(self, request: tool_pb2.ListToolsRequest) -> tool_pb2.ListToolsResponse:

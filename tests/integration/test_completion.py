@@ -271,6 +271,19 @@ async def test_wrong_input_is_refused_with_a_reason_and_a_sentence(model: Loaded
         assert stack.decoder.engine.counts()["running"] == 0
 
 
+async def test_a_call_that_no_grammar_can_require_is_refused_by_tool_argument_and_keyword(model: LoadedModel) -> None:
+    @tool
+    def draw(numbers: set[int]) -> str:
+        """Draws lots."""
+        return str(min(numbers))
+
+    async with running_stack(model, tools=[draw]) as stack:
+        use = pb.ToolUse(format="hermes", tools=["draw"], choice="required")
+        code, reason, sentence = await refused(stack, asking("Draw.", tool_use=use))
+    assert (code, reason) == (grpc.StatusCode.INVALID_ARGUMENT, Reason.INVALID_SCHEMA)
+    assert "tool 'draw', argument 'numbers': uniqueItems: " in sentence
+
+
 async def test_over_capacity_is_refused_at_once(model: LoadedModel) -> None:
     async with running_stack(model, max_running=1, max_waiting=0) as stack:
         first = stack.client.Complete(asking("Count to a thousand.", limits=pb.Limits(max_tokens=500)), timeout=60)

@@ -13,6 +13,7 @@ from tool_service.execution.runner import Limits, Mode, Runner
 from tool_service.execution.shared import Shared
 from tool_service.execution.workers import WorkerPool, runs_in_worker
 from tool_service.formats import FORMATS
+from tool_service.formats.constrained import call_grammar
 from tool_service.formats.format import Format, ToolSchema
 from tool_service.interface.tool import Tool
 from tool_service.interface.toolbox import Toolbox
@@ -101,7 +102,10 @@ class ToolHost:
         await self.journal.aclose()
 
     def open(self, start: Start, emit: Callable[[Event], None]) -> Opened:
-        """Opens a completion. Whoever opens it closes its runner. Raises one of this module's errors."""
+        """Opens a completion. Whoever opens it closes its runner.
+
+        Raises one of this module's errors, and UnenforceableError where a required call cannot have a grammar.
+        """
         if start.format not in FORMATS:
             raise UnknownFormatError(f"unknown format {start.format!r}; there are: {', '.join(sorted(FORMATS))}")
         format_ = FORMATS[start.format]
@@ -157,7 +161,7 @@ class ToolHost:
         chosen = [schema for schema in schemas if required in ("*", schema.name)]
         if not chosen:
             raise UnknownToolError(f"required tool {required!r} is not among those of this completion")
-        return format_.grammar(chosen)
+        return call_grammar(format_, chosen)
 
 
 def schema_of(tool: Tool) -> ToolSchema:

@@ -25,16 +25,27 @@ from typing import Any
 
 from tool_service.formats.events import JsonValue
 from tool_service.formats.families.named_json import NAME
-from tool_service.formats.families.python_calls import Pattern, listed_parameters
+from tool_service.formats.families.python_calls import Pattern
 from tool_service.formats.format import EndReason, Format, Tools, ToolSchema
-from tool_service.formats.grammar import alternatives, one_spelling, raw_string
+from tool_service.formats.grammar import (
+    Rules,
+    arguments_of,
+    grammar_of,
+    joined,
+    json_value,
+    listed,
+    quoted,
+    raw_string,
+    repeated,
+)
 from tool_service.formats.instructions import instructions_by
-from tool_service.formats.scanning.coercion import NoUsableValueError, kinds_of, read_value, resolved
+from tool_service.formats.scanning.coercion import NoUsableValueError, read_value
 from tool_service.formats.scanning.json_call import ArgumentsSink
 from tool_service.formats.scanning.json_lexer import MAX_DEPTH, TOO_DEEP, TWICE
 from tool_service.formats.scanning.markers import BLANKS, Found, Marker, MarkerScanner, skip_blanks
 from tool_service.formats.scanning.turn import INCOMPLETE, MAX_CHARACTERS, NO_CHARACTER, Call
 from tool_service.formats.scanning.turn_parser import MarkedTurnParser, Scanners
+from tool_service.formats.schemas.shapes import Alternative, Fields, Items, Literals, Number, Shape, Text
 
 ESCAPE = "<escape>"
 MAX_KEY = 256
@@ -113,7 +124,7 @@ class FunctionGemmaParser(MarkedTurnParser):
 
     def _take_key(self, name: str, pos: int) -> int:
         keys = self._containers[-1]
-        if keys is None or name in keys:
+        if keys is None or (name in keys and len(self._containers) == 1):  # inside an argument the last value counts
             return self._break(TWICE, pos)
         keys.add(name)
         self._sink.key(name)
@@ -265,52 +276,83 @@ def _value(value: JsonValue) -> str:
         case list():
             return f"[{','.join(map(_value, value))}]"
         case dict():
-            return f"{{{','.join(f'{key}:{_value(each)}' for key, each in value.items())}}}"
+            return f"{{{','.join(f'{_key(key)}:{_value(each)}' for key, each in value.items())}}}"
     return json.dumps(value)
 
 
-_RULES = r"""
-value: string | NUMBER | "true" | "false" | "null" | array | object
-string: "<escape>" /[^<]*/ "<escape>"
-array: "[" (value ("," value)*)? "]"
-object: "{" (KEY ":" value ("," KEY ":" value)*)? "}"
-KEY: /[A-Za-z_][A-Za-z0-9_]*/
-INTEGER: /-?(0|[1-9][0-9]{0,15})/
-NUMBER: /-?(0|[1-9][0-9]{0,15})(\.[0-9]{1,16})?/
-"""
-_OF_KIND = {
-    "string": "string",
-    "integer": "INTEGER",
-    "number": "NUMBER",
-    "boolean": '("true" | "false")',
-    "null": '"null"',
-    "array": "array",
-    "object": "object",
-}
+_BARE = r"[^\s:{}\[\],<]"
+_BARE_KEY = re.compile(rf"{_BARE}(?:[^:{{}}\[\],<]{{0,{MAX_KEY - 2}}}{_BARE})?")
 
 
-_AS_JSON = {"integer", "number", "boolean", "null"}  # written as in JSON
+def _key(name: str) -> str:
+    return name if _BARE_KEY.fullmatch(name) else ESCAPE + name + ESCAPE
 
 
-def _parameter(tool: ToolSchema, name: str, schema: Any) -> str:
-    kinds, said = kinds_of(schema, tool.parameters), resolved(schema, tool.parameters)
-    if choices := said.get("enum"):
-        texts = [json.dumps(_value(choice), ensure_ascii=False) for choice in choices]
-    elif kinds == {"string"}:
-        texts = [f'"{ESCAPE}" {raw_string(said)} "{ESCAPE}"']
-    elif kinds and kinds <= _AS_JSON:
-        texts = [f"%json {json.dumps(one_spelling(schema, tool))}"]
-    else:
-        texts = [_OF_KIND[kind] for kind in sorted(kinds) if kind in _OF_KIND] or ["value"]
-    return f"{json.dumps(f'{name}:')} ({' | '.join(texts)})"
+class _Values:
+    """Writes shapes as rules. Shapes that are shared are written once."""
+
+    def __init__(self, rules: Rules) -> None:
+        self._rules = rules
+        self._names: dict[int, tuple[str, Shape]] = {}  # by the shape's id, which is kept so its own
+
+    def rule(self, shape: Shape) -> str:
+        """The name of the rule of a shape that is not empty."""
+        if id(shape) not in self._names:
+            name = self._rules.add("value", " | ".join(map(self._alternative, shape)))
+            self._names[id(shape)] = name, shape
+        return self._names[id(shape)][0]
+
+    def object(self, fields: Fields) -> str:
+        """What stands in a rule for an object."""
+        parts = {
+            self._rules.add("field", f"{quoted(f'{_key(name)}:')} {self.rule(shape)}"): name in fields.required
+            for name, shape in fields.properties.items()
+            if shape
+        }
+        row = listed(parts, ",")
+        if fields.more:
+            least, most = max(fields.least - len(fields.required), 0), fields.most
+            row = listed(parts, ",", self._other(fields), least, None if most is None else most - len(fields.required))
+        return joined(quoted("{"), row, quoted("}"))
+
+    def _other(self, fields: Fields) -> str:
+        """The rule of a property that is not listed."""
+        name = raw_string((Text(most=MAX_KEY, patterns=(fields.names or "[^<]*",)),), "")
+        taken = " | ".join(map(quoted, fields.properties))
+        free = self._rules.add("NAME", f"{name} & ~({taken})" if taken else name)
+        bare = self._rules.add("NAME", f"{free} & /[A-Za-z_][A-Za-z0-9_]*/")
+        key = f"({bare} | {quoted(ESCAPE)} {free} {quoted(ESCAPE)})"
+        return self._rules.add("field", f"{key} {quoted(':')} {self.rule(fields.more)}")
+
+    def _alternative(self, shape: Alternative) -> str:
+        match shape:
+            case Literals():
+                return f"({' | '.join(quoted(_value(value)) for value in shape.values)})"
+            case Number():
+                return json_value((shape,))
+            case Text():
+                return f"{quoted(ESCAPE)} {self._rules.add('RAW', raw_string((shape,), ESCAPE))}"
+            case Items():
+                return joined(quoted("["), self._items(shape), quoted("]"))
+            case Fields():
+                return self.object(shape)
+
+    def _items(self, shape: Items) -> str:
+        count, row = len(shape.first), ""
+        if shape.rest and (shape.most is None or shape.most > count):
+            least, most = max(shape.least - count, 0), None if shape.most is None else shape.most - count
+            rest = self.rule(shape.rest)
+            row = repeated(f"{quoted(',')} {rest}", least, most) if count else listed({}, ",", rest, least, most)
+        for index in reversed(range(count)):
+            row = joined(quoted("," if index else ""), self.rule(shape.first[index]), row)
+            row = row if index < shape.least else f"({row})?"
+        return row
 
 
-def _grammar(tools: Any) -> str:
-    def rule(tool: ToolSchema) -> str:
-        parameters = listed_parameters(tool, ",", lambda name, schema: _parameter(tool, name, schema))
-        return f"{json.dumps(f'{_BEFORE}{tool.name}{{')} {parameters} {json.dumps('}' + _AFTER)}"
-
-    return f"start: call\n{alternatives(tools, rule)}{_RULES}"
+def _call(tool: ToolSchema, rules: Rules) -> str:
+    values = _Values(rules)
+    calls = (values.object(fields) for fields in arguments_of(tool, (ESCAPE,)))
+    return " | ".join(f"{quoted(f'{_BEFORE}{tool.name}')} {call} {quoted(_AFTER)}" for call in calls)
 
 
 FUNCTIONGEMMA = Format(
@@ -319,5 +361,5 @@ FUNCTIONGEMMA = Format(
     parser=_parser,
     write=_write,
     instructions=instructions_by(_write),
-    grammar=_grammar,
+    grammar=grammar_of(_call),
 )

@@ -24,7 +24,7 @@ from typing import ClassVar
 
 from tool_service.formats.families.marked_json import marked_call
 from tool_service.formats.format import EndReason, Format, Tools, ToolSchema
-from tool_service.formats.grammar import call_rules
+from tool_service.formats.grammar import marked_grammar
 from tool_service.formats.instructions import example_call, list_tools
 from tool_service.formats.scanning.json_call import JsonCallReader
 from tool_service.formats.scanning.markers import (
@@ -227,16 +227,12 @@ def _instructions(tools: Sequence[ToolSchema]) -> str:
     )
 
 
-def _grammar(tools: Sequence[ToolSchema]) -> str:
-    return f"start: call\n{call_rules(tools)}"
-
-
 JSON = Format(
     name="json",
     description="a JSON object, or an array of them, bare or in a ```json fence, as Qwen2.5-Coder writes it",
     parser=JsonParser,
     write=_write,
     instructions=_instructions,
-    grammar=_grammar,
+    grammar=marked_grammar("", ""),
     template_native=False,
 )

@@ -10,16 +10,17 @@ Calls of a list live and die on their own: one with wrong arguments is malformed
 
 import json
 import re
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any, ClassVar
+from collections.abc import Mapping
+from typing import ClassVar
 
 from tool_service.formats.events import JsonValue
 from tool_service.formats.format import EndReason, ToolSchema, Write
-from tool_service.formats.grammar import Grammar, alternatives, one_spelling
+from tool_service.formats.grammar import Grammar, Rules, arguments_of, grammar_of, joined, json_value, listed, quoted
 from tool_service.formats.scanning.markers import BLANKS, Found
 from tool_service.formats.scanning.python_lexer import PythonArgumentsSink, PythonLexer
 from tool_service.formats.scanning.turn import INCOMPLETE, Call
 from tool_service.formats.scanning.turn_parser import MarkedTurnParser
+from tool_service.formats.schemas.shapes import Fields
 
 NAME = r"[^\W\d][\w.\-/]{0,127}"
 KEYWORD = r"[^\W\d]\w{0,127}"
@@ -136,24 +137,19 @@ def python_call(before: str, after: str) -> Write:
 def python_grammar(before: str, after: str) -> Grammar:
     """The grammar of formats that write calls between these texts. Its literals are JSON, which is read too."""
 
-    def parameter(tool: ToolSchema) -> Callable[[str, Any], str]:
-        return lambda name, schema: f'"{name}=" %json {json.dumps(one_spelling(schema, tool))}'
+    def call(tool: ToolSchema, rules: Rules) -> str:
+        opening, closing = quoted(f"{before}{tool.name}("), quoted(f"){after}")
+        return " | ".join(
+            joined(opening, listed(_parameters(fields, rules), ", "), closing) for fields in arguments_of(tool)
+        )
 
-    def rule(tool: ToolSchema) -> str:
-        opening, closing = json.dumps(f"{before}{tool.name}("), json.dumps(f"){after}")
-        return f"{opening} {listed_parameters(tool, ', ', parameter(tool))} {closing}"
-
-    return lambda tools: f"start: call\n{alternatives(tools, rule)}"
+    return grammar_of(call)
 
 
-def listed_parameters(tool: ToolSchema, separator: str, rule: Callable[[str, Any], str]) -> str:
-    """The Lark rule of parameters: the required ones, then the others, of which the last may be left out."""
-    required: Sequence[str] = tool.parameters.get("required", ())
-    properties: Mapping[str, Any] = tool.parameters.get("properties", {})
-    names = sorted(properties, key=lambda name: name not in required)
-    listed = ""
-    for index, name in reversed(list(enumerate(names))):
-        before = json.dumps(separator) if index else ""
-        listed = f"{before} {rule(name, properties[name])} {listed}"
-        listed = listed if name in required else f"({listed})?"
-    return listed
+def _parameters(fields: Fields, rules: Rules) -> dict[str, bool]:
+    """The rules of the keywords with their values, and whether they must be there."""
+    return {
+        rules.add("parameter", f"{quoted(f'{name}=')} {json_value(shape)}"): name in fields.required
+        for name, shape in fields.properties.items()
+        if shape
+    }

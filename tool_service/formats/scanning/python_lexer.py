@@ -40,7 +40,6 @@ from tool_service.formats.scanning.json_lexer import (
     TOO_DEEP,
     TOO_LONG_A_KEY,
     TOO_MANY_DIGITS,
-    TWICE,
     Sink,
 )
 from tool_service.formats.scanning.open_string import OpenString
@@ -82,11 +81,10 @@ class _State(Enum):
 class _Container:
     """An open list, tuple or dict."""
 
-    __slots__ = ("closer", "comma", "empty", "keys")
+    __slots__ = ("closer", "comma", "empty")
 
     def __init__(self, closer: str) -> None:
         self.closer = closer
-        self.keys: set[str] = set()
         self.empty = True
         self.comma = False
 
@@ -419,10 +417,9 @@ class PythonLexer:
             self._complete(_String(self._sink, value))
 
     def _close_key(self, name: str, pos: int) -> None:
-        if self._string.too_long or name in self._containers[-1].keys:
-            self._fail(pos, TOO_LONG_A_KEY if self._string.too_long else TWICE)
+        if self._string.too_long:
+            self._fail(pos, TOO_LONG_A_KEY)
             return
-        self._containers[-1].keys.add(name)
         self._state = _State.COLON
         self._sink.key(name)
 

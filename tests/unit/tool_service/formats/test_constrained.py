@@ -1,0 +1,233 @@
+"""Whatever is written under a grammar is one call of an allowed tool, and its arguments fit the tool's schema.
+
+Sentences are random walks through what the grammar allows, byte by byte. They lean to what ends a value, so that most
+walks end; and to what formats and JSON write with, so that mistakes show.
+"""
+
+import random
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import jsonschema
+import jsonschema_rs
+import pytest
+from llguidance import LLMatcher
+
+from tests.unit.tool_service.formats.test_grammar import TOKENIZER
+from tests.unit.tool_service.formats.turns import calls_of, parse, text_of
+from tool_service.formats import FORMATS
+from tool_service.formats.format import ToolSchema
+from tool_service.formats.schemas.reading import UnenforceableError
+
+END = 256
+LONG = 300  # bytes after which a walk turns to what ends it
+LONGEST = 1500
+SCHEMAS, WALKS = 20, 3
+FORMAT_CHECKER = jsonschema.Draft202012Validator.FORMAT_CHECKER
+CLOSERS = b'"<]})>\n,e'
+LIKELY = b'<>"\\{}[]():,/ \n\x00-.0159abcdefnrtuxE\x7f'
+
+WITH_ARGUMENTS = sorted(name for name, format_ in FORMATS.items() if not format_.only_tool)
+
+TEXTS = ["", "a", "no", "x < y", "</b>", 'say "no"', "é😀", "two\nlines", "\\", "</", "{}", "null", "12"]
+PATTERNS = [
+    "^[A-Z]{2,3}$",
+    "^a.c$",
+    r"^\d+$",
+    r"^\w*[-_]\w*$",
+    "b|^x",
+    r"[^\s<]{2}",
+    r"^(?:a|bc)*$",
+    "^[^a]?$",
+    r"^/[a-z\/]+$",
+    r"^[\[\]&~]+$",
+    r"^\S+$",
+    r"^\W\D$",
+]
+FORMAT_NAMES = ["date", "time", "date-time", "duration", "email", "hostname", "ipv4", "ipv6", "uri", "uuid", "path"]
+NUMBERS = [0, 0.5, -2.25, 1e-7, 99.999, 123456789012, -3, 7, -1000]
+KEYS = ["a", "b_2", "größe", "with space", 'q"uote', "x:y", "<k>"]
+TAGGED = {
+    "oneOf": [
+        {"type": "object", "properties": {"kind": {"const": kind}, kind: {"type": of}}, "required": ["kind", kind]}
+        for kind, of in (("count", "integer"), ("name", "string"))
+    ]
+}
+EXTENDED = {"allOf": [{"$ref": "#/$defs/Point"}, {"properties": {"label": {"type": "string", "maxLength": 2}}}]}
+DEFINITIONS = {
+    "Kind": {"enum": ["no", "new\nline", "</i>"], "description": "One of a few."},
+    "Point": {"type": "object", "properties": {"x": {"type": "integer"}}, "required": ["x"]},
+    "Tree": {
+        "type": "object",
+        "properties": {"value": {"type": "integer"}, "children": {"type": "array", "items": {"$ref": "#/$defs/Tree"}}},
+        "required": ["value"],
+    },
+}
+FIXED: list[Any] = [
+    {"type": "boolean"},
+    {"type": "null"},
+    {"type": ["integer", "null"]},
+    {"type": ["string", "boolean"], "maxLength": 3},
+    {"enum": [1, 1.5, True, None, "one", [1], {"a b": {"c": "<"}}]},
+    {"const": {"x": [1, "y"]}},
+    {},
+    True,
+    {"$ref": "#/$defs/Kind"},
+    {"$ref": "#/$defs/Kind", "maxLength": 2},
+    {"$ref": "#/$defs/Tree"},
+    {"type": "array", "items": {"enum": ["x", "y", 3]}, "uniqueItems": True},
+    TAGGED,
+    EXTENDED,
+    {"type": "object", "additionalProperties": {"type": "integer"}, "maxProperties": 2},
+    {"type": "object", "patternProperties": {"^[a-z]$": {"type": "boolean"}}, "minProperties": 1},
+    {"type": "object", "propertyNames": {"enum": ["one", "two"]}, "additionalProperties": {"type": "null"}},
+]
+
+
+class Schemas:
+    """Draws schemas that grammars can follow."""
+
+    def __init__(self, luck: random.Random) -> None:
+        self._luck = luck
+
+    def parameters(self) -> dict[str, Any]:
+        return self._object(["query", "limit", "site", "b_2"], 2) | {"$defs": DEFINITIONS}
+
+    def _schema(self, depth: int) -> Any:
+        kinds = [self._text, self._text, self._choice, self._number, self._integer, self._fixed]
+        if depth:
+            kinds += [self._list, self._tuple, self._any_of, lambda depth: self._object(KEYS, depth)]
+        return self._luck.choice(kinds)(depth)
+
+    def _bounds(self, low: str, high: str, one: float, other: float, apart: int = 0) -> dict[str, Any]:
+        """Two keywords, of which any may be missing."""
+        both = {low: min(one, other), high: max(one, other) + apart}
+        return {key: value for key, value in both.items() if self._luck.random() < 0.6}
+
+    def _count(self, low: str, high: str) -> dict[str, Any]:
+        return self._bounds(low, high, self._luck.randrange(4), self._luck.randrange(4))
+
+    def _text(self, _: int) -> dict[str, Any]:
+        with_pattern = {"pattern": self._luck.choice(PATTERNS)}
+        with_format = {"format": self._luck.choice(FORMAT_NAMES)}
+        counted = self._count("minLength", "maxLength")
+        of = [counted, counted, counted | {"pattern": "^[a-f<]*$"}, with_pattern, with_format]
+        return {"type": "string", **self._luck.choice(of)}
+
+    def _choice(self, _: int) -> dict[str, Any]:
+        values = self._luck.sample(TEXTS, self._luck.randint(1, 4))
+        return self._luck.choice([{"enum": values}, {"type": "string", "enum": values}, {"const": values[0]}])
+
+    def _number(self, _: int) -> dict[str, Any]:
+        one, other = self._luck.choices(NUMBERS, k=2)
+        inside = self._bounds("minimum", "maximum", one, other, 1)
+        beyond = self._bounds("exclusiveMinimum", "exclusiveMaximum", one, other, 1)
+        return {
+            "type": "number",
+            **self._luck.choice([inside, beyond, {"multipleOf": self._luck.choice([0.5, 0.25, 3])}]),
+        }
+
+    def _integer(self, _: int) -> dict[str, Any]:
+        one, other = self._luck.randint(-300, 300), self._luck.randint(-300, 300)
+        inside = self._bounds("minimum", "maximum", one, other)
+        beyond = self._bounds("exclusiveMinimum", "exclusiveMaximum", one, other, 2)
+        return {"type": "integer", **self._luck.choice([inside, beyond, {"multipleOf": self._luck.choice([2, 7, 10])}])}
+
+    def _fixed(self, _: int) -> Any:
+        return self._luck.choice(FIXED)
+
+    def _list(self, depth: int) -> dict[str, Any]:
+        return {"type": "array", "items": self._schema(depth - 1), **self._count("minItems", "maxItems")}
+
+    def _tuple(self, depth: int) -> dict[str, Any]:
+        first = [self._schema(depth - 1) for _ in range(self._luck.randint(1, 3))]
+        return {"type": "array", "prefixItems": first, "items": self._luck.choice([False, self._schema(depth - 1)])}
+
+    def _any_of(self, depth: int) -> dict[str, Any]:
+        return {"anyOf": [self._schema(depth - 1), self._luck.choice([{"type": "null"}, self._schema(depth - 1)])]}
+
+    def _object(self, keys: list[str], depth: int) -> dict[str, Any]:
+        names = self._luck.sample(keys, self._luck.randrange(4))
+        schema = {"type": "object", "properties": {name: self._schema(depth - 1) for name in names}}
+        if required := [name for name in names if self._luck.random() < 0.5]:
+            schema["required"] = required
+        if self._luck.random() < 0.5:
+            schema["additionalProperties"] = self._luck.choice([False, False, True, {"type": "integer"}])
+        return schema
+
+
+class Walk:
+    """One sentence of a grammar."""
+
+    def __init__(self, grammar: str, luck: random.Random, closers: bytes = CLOSERS) -> None:
+        self._matcher = LLMatcher(TOKENIZER, grammar)
+        self._luck = luck
+        self._closers = (END, *closers)
+        assert not self._matcher.is_error(), self._matcher.get_error()
+
+    def sentence(self) -> str | None:
+        """None where it did not end."""
+        written = bytearray()
+        while len(written) < LONGEST:
+            token = self._choose(list(self._allowed()), hurried=len(written) > LONG)
+            if token != END:
+                assert self._matcher.consume_token(token), self._matcher.get_error()
+                written.append(token)
+            if token == END or self._matcher.is_stopped():
+                return written.decode()
+        return None
+
+    def _allowed(self) -> Iterator[int]:
+        bits = self._matcher.compute_bitmask()
+        assert not self._matcher.is_error(), self._matcher.get_error()
+        return (token for token in range(END + 1) if bits[token // 8] >> token % 8 & 1)
+
+    def _choose(self, allowed: list[int], *, hurried: bool) -> int:
+        closers = [token for token in self._closers if token in allowed]
+        if closers and self._luck.random() < (0.9 if hurried else 0.15):
+            return self._luck.choice(closers)
+        likely = [token for token in LIKELY if token in allowed]
+        return self._luck.choice(likely if likely and self._luck.random() < 0.7 else allowed)
+
+
+def check(format_name: str, tools: Mapping[str, dict[str, Any]], text: str) -> None:
+    events = parse(format_name, text, tools=tools)
+    ((name, arguments),) = calls_of(events)
+    assert isinstance(arguments, dict), (text, arguments)
+    assert text_of(events) == ""
+    error = next(
+        jsonschema.Draft202012Validator(tools[name], format_checker=FORMAT_CHECKER).iter_errors(arguments), None
+    )
+    assert error is None, (text, tools[name], error.message)
+    jsonschema_rs.validate(tools[name], arguments)
+
+
+@pytest.mark.parametrize("format_name", WITH_ARGUMENTS)
+def test_what_a_grammar_allows_is_a_call_that_fits_the_schema(format_name: str) -> None:
+    luck, ended, refused = random.Random(format_name), 0, 0
+    for _ in range(SCHEMAS):
+        tools = {f"tool_{index}": Schemas(luck).parameters() for index in range(2)}
+        try:
+            grammar = FORMATS[format_name].grammar([ToolSchema(name, "", schema) for name, schema in tools.items()])
+        except UnenforceableError:
+            refused += 1
+            continue
+        sentences = [sentence for _ in range(WALKS) if (sentence := Walk(grammar, luck).sentence()) is not None]
+        ended += len(sentences)
+        for sentence in sentences:
+            check(format_name, tools, sentence)
+    assert refused <= SCHEMAS // 10
+    assert ended > 0.9 * WALKS * (SCHEMAS - refused)
+
+
+@pytest.mark.parametrize(
+    ("format_name", "tool", "argument"), [("code_block", "python", "code"), ("plan", "plan", "plan")]
+)
+def test_what_the_grammar_of_a_block_allows_is_a_call_with_its_text(format_name: str, tool: str, argument: str) -> None:
+    schema = {"type": "object", "properties": {argument: {"type": "string"}}, "required": [argument]}
+    luck, grammar = random.Random(format_name), FORMATS[format_name].grammar([ToolSchema(tool, "", schema)])
+    sentences = [Walk(grammar, luck, b"\n`<").sentence() for _ in range(60)]
+    ended = [sentence for sentence in sentences if sentence is not None]
+    assert len(ended) > 40
+    for sentence in ended:
+        check(format_name, {tool: schema}, sentence)
