@@ -33,7 +33,7 @@ from benchmarks.decoding.own_engine import (
 )
 from benchmarks.decoding.rounds import PromptSource
 from decoder_service.engine.messages import Begin, Decoded, Output, Release, TurnEnded, TurnSpec
-from decoder_service.engine.sampler import Sampling
+from decoder_service.engine.messages import Sampling
 
 SEQUENCES, PROMPT = 8, 64  # tokens of a prompt
 TEMPERATURES = {"the likeliest": 0.0, "drawn": 1.0}

@@ -31,7 +31,7 @@ from benchmarks.decoding.own_engine import (
 )
 from benchmarks.decoding.rounds import PromptSource
 from decoder_service.engine.messages import Begin, Decoded, Release, TurnEnded, TurnSpec
-from decoder_service.engine.sampler import Sampling
+from decoder_service.engine.messages import Sampling
 from tool_service.formats import FORMATS
 from tool_service.formats.format import ToolSchema
 

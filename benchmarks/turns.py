@@ -29,7 +29,7 @@ from benchmarks.decoding.own_engine import (
 )
 from benchmarks.decoding.rounds import PromptSource
 from decoder_service.engine.messages import Begin, Command, Decoded, Failed, Release, Resume, TurnBegan, TurnSpec
-from decoder_service.engine.sampler import Sampling
+from decoder_service.engine.messages import Sampling
 
 CONTEXT, TURN, RESULT = 1000, 16, 30  # tokens
 LEAST_RATIO = 10.0

@@ -17,7 +17,7 @@ from decoder_service.assembly import engine_of, pages_of
 from decoder_service.engine.engine import Engine
 from decoder_service.engine.messages import Begin, Command, Output, Release, TurnSpec
 from decoder_service.engine.pages import PAGE_TOKENS
-from decoder_service.engine.sampler import Sampling
+from decoder_service.engine.messages import Sampling
 from decoder_service.engine.thread import EngineOverloadedError, SequenceHandle
 from decoder_service.models.loader import load
 from decoder_service.settings import DecoderSettings

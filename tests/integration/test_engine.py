@@ -13,7 +13,7 @@ from decoder_service.engine.engine import Engine
 from decoder_service.engine.messages import Decoded, Output, TurnBegan, TurnEnded, TurnSpec
 from decoder_service.engine.pages import PAGE_TOKENS, PageBudget
 from decoder_service.engine.runner import ModelRunner, ModuleRunner
-from decoder_service.engine.sampler import Sampling
+from decoder_service.engine.messages import Sampling
 from decoder_service.engine.scheduler import Scheduler
 from decoder_service.engine.sequence import Piece
 from decoder_service.engine.speculation import Speculation

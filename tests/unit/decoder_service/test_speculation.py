@@ -22,7 +22,7 @@ from decoder_service.engine.messages import (
     TurnSpec,
 )
 from decoder_service.engine.pages import PageBudget
-from decoder_service.engine.sampler import Sampling
+from decoder_service.engine.messages import Sampling
 from decoder_service.engine.scheduler import Scheduler
 from decoder_service.engine.sequence import Piece, Sequence, State
 from decoder_service.engine.speculation import Plausible, Speculation
