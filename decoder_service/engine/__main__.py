@@ -32,22 +32,14 @@ def main() -> int:
 
 
 def _serve(connection: socket.socket, settings: DecoderSettings) -> int:
-    import torch  # takes seconds, and what is above must be done at once
-
-    from decoder_service.engine.building import engine_of, hello_of
+    from decoder_service.engine.building import load_engine  # seconds of torch; what is above must be done at once
     from decoder_service.engine.worker import work
-    from decoder_service.models.loader import load
 
-    torch.set_num_threads(settings.threads or max(1, len(os.sched_getaffinity(0)) - 1))
     try:
-        loaded = load(settings.model, settings.dtype)
-        hello = hello_of(settings, loaded)
-        engine = engine_of(settings, loaded, hello.context, loaded.end_tokens)
+        engine, compiler, hello = load_engine(settings)
     except (OSError, ModelError) as error:
         connection.sendall(frame(error if isinstance(error, ModelError) else OSError(str(error))))
         return 1
-    compiler = loaded.compiler
-    del loaded  # the runner may have packed its weights, and then nobody needs them twice
     connection.sendall(frame(hello))
     return 0 if work(connection, engine, compiler) else 1
 

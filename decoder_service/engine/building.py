@@ -17,10 +17,22 @@ from decoder_service.forward.kernels import open_kernels
 from decoder_service.forward.runner import LeanRunner
 from decoder_service.forward.weights import Precision, weights_of
 from decoder_service.models.errors import UnsupportedModelError
-from decoder_service.models.loader import LoadedModel
+from decoder_service.models.loader import LoadedModel, load
 from decoder_service.settings import DecoderSettings
+from decoder_service.text.grammar import GrammarCompiler
 
 log = structlog.get_logger()
+
+
+def load_engine(settings: DecoderSettings) -> tuple[Engine, GrammarCompiler, Hello]:
+    """Loads a model, and makes all that its engine needs.
+
+    Raises ModelNotFoundError where there is none, UnsupportedModelError where it cannot be served.
+    """
+    torch.set_num_threads(settings.threads or max(1, len(os.sched_getaffinity(0)) - 1))
+    loaded = load(settings.model, settings.dtype)
+    hello = hello_of(settings, loaded)
+    return engine_of(settings, loaded, hello.context, loaded.end_tokens), loaded.compiler, hello
 
 
 def hello_of(settings: DecoderSettings, loaded: LoadedModel) -> Hello:

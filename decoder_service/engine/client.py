@@ -6,9 +6,7 @@ whatever its engine does; each sequence has little to say, and there are so many
 
 import asyncio
 import itertools
-import socket
 from collections.abc import AsyncIterator, Callable, Sequence
-from typing import Self
 
 import structlog
 
@@ -98,11 +96,6 @@ class EngineClient:
         self._counts = {state.value: 0 for state in State if state is not State.FINISHED}
         self.failed = asyncio.Event()
         self._reading = asyncio.create_task(self._read())
-
-    @classmethod
-    async def over(cls, connection: socket.socket, max_sequences: int) -> Self:
-        """Over a connected socket, of which an engine's `work` has the other end."""
-        return cls(*await asyncio.open_unix_connection(sock=connection), max_sequences)
 
     def begin(self, prompt: list[int], sampling: Sampling, turn: TurnSpec) -> SequenceHandle:
         """Adds a sequence and starts its first turn. Whoever begins it releases it.

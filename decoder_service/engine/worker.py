@@ -84,11 +84,12 @@ class _Worker:
                 return True
             if item is None:
                 return False
-            finished = isinstance(item, Compiled)
-            outputs = self._finish(item) if finished else self._execute(self._compiling.take(item))
-            if outputs:
+            if outputs := self._carry_out(item):
                 self._report(outputs)
             block = False
+
+    def _carry_out(self, item: Command | Compiled) -> list[Output]:
+        return self._finish(item) if isinstance(item, Compiled) else self._execute(self._compiling.take(item))
 
     def _finish(self, compiled: Compiled) -> list[Output]:
         error = compiled.result.exception()

@@ -58,7 +58,7 @@ class ChatTemplate:
 
     def __init__(self, text: ModelText) -> None:
         self._backend = text.tokenizer
-        self._named_tokens = text.named_tokens
+        self._named_tokens: Mapping[str, Any] = text.named_tokens
         self._template = text.template or _PLAIN_TEMPLATE
         self._control = text.control_tokens
         self._control_ids = frozenset(id_ for id_ in map(self._backend.token_to_id, self._control) if id_ is not None)
@@ -133,14 +133,14 @@ class ChatTemplate:
         return [self._message("user", text)]
 
     def _render(self, messages: list[dict[str, str]], tools: Sequence[Mapping[str, Any]]) -> str:
-        (rendered,), _ = render_jinja_template(
+        rendered: Any = render_jinja_template(  # what it gives is not what its annotation says
             [messages],
             tools=[dict(tool) for tool in tools] or None,
             chat_template=self._template,
             add_generation_prompt=True,
             **self._named_tokens,
         )
-        return str(rendered)
+        return str(rendered[0][0])
 
     def _encode(self, text: str) -> list[int]:
         return list(self._backend.encode(text, add_special_tokens=False).ids)

@@ -9,6 +9,7 @@ import pytest
 
 from decoder_service.models.loader import LoadedModel
 from decoder_service.text.grammar import Grammar, InvalidGrammarError
+from decoder_service.text.grammar_text import GrammarText
 
 pytestmark = pytest.mark.timeout(180)  # the first test may have to convert the model
 
@@ -26,11 +27,11 @@ SENTENCE = '{"name": "é \\n python", "kind": "alphabet", "a rather long name": 
 
 
 def grammar_of(model: LoadedModel) -> Grammar:
-    return model.grammars.json_schema(json.dumps(SCHEMA))
+    return model.compiler.compile(GrammarText("json_schema", json.dumps(SCHEMA)))
 
 
 def tokens_of(model: LoadedModel) -> list[int]:
-    return list(model.backend_tokenizer.encode(SENTENCE, add_special_tokens=False).ids)
+    return list(model.text.tokenizer.encode(SENTENCE, add_special_tokens=False).ids)
 
 
 def allowed(grammar: Grammar, of: int = 49152) -> npt.NDArray[np.bool_]:
