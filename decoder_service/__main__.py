@@ -6,18 +6,10 @@ from contextlib import AsyncExitStack
 import structlog
 import uvloop
 
-from decoder_service.assembly import assemble, describe, warm_up
 from decoder_service.engine.process import EngineProcess, EngineStoppedError
-from decoder_service.metrics import DecoderMetrics
 from decoder_service.models.errors import ModelError
-from decoder_service.servicer import DecoderServicer
 from decoder_service.settings import DecoderSettings
-from protos.conveyor.decoder.v1 import decoder_pb2, decoder_pb2_grpc
-from protos.rpc.channel import open_channel
-from protos.rpc.server import Server, until_stopped
 from protos.rpc.telemetry import configure_logs, serve_metrics
-
-SERVICE = decoder_pb2.DESCRIPTOR.services_by_name["DecoderService"].full_name
 
 log = structlog.get_logger()
 
@@ -27,23 +19,30 @@ async def serve(settings: DecoderSettings) -> None:
 
     Raises EngineStoppedError when the engine has ended by itself.
     """
-    engine = await EngineProcess.start(settings)
     async with AsyncExitStack() as stack:
-        stack.push_async_callback(engine.stop)
-        tools = await stack.enter_async_context(open_channel(settings.tools_address))
-        decoder = assemble(engine.client, engine.hello, tools)
-        metrics = DecoderMetrics(engine.client.counts)
-        servicer = DecoderServicer(decoder, describe(settings, engine.hello), metrics)
+        process = await EngineProcess.start(settings)
+        stack.push_async_callback(process.stop)
+        # What takes a second to import comes in while the engine's process loads.
+        from decoder_service.assembly import assemble, describe, warm_up
+        from decoder_service.metrics import DecoderMetrics
+        from decoder_service.servicer import DecoderServicer
+        from protos.conveyor.decoder.v1 import decoder_pb2, decoder_pb2_grpc
+        from protos.rpc.channel import open_channel
+        from protos.rpc.server import Server, until_stopped
+
+        hello, engine = await process.loaded(settings.max_running + settings.max_waiting)
+        decoder = assemble(engine, hello, await stack.enter_async_context(open_channel(settings.tools_address)))
+        servicer = DecoderServicer(decoder, describe(settings, hello), DecoderMetrics(engine.counts))
         server = Server(
             settings.address,
             lambda grpc_server: decoder_pb2_grpc.add_DecoderServiceServicer_to_server(servicer, grpc_server),
-            [SERVICE],
+            [decoder_pb2.DESCRIPTOR.services_by_name["DecoderService"].full_name],
             reflect=settings.reflection,
         )
         await server.start()
         await warm_up(decoder)
         await server.ready()
-        await until_stopped(server, settings.grace_seconds, engine.client.failed)
+        await until_stopped(server, settings.grace_seconds, engine.failed)
 
 
 def main() -> int:
@@ -53,6 +52,8 @@ def main() -> int:
     try:
         serve_metrics(settings.metrics_address)
         uvloop.run(serve(settings))
+    except KeyboardInterrupt:
+        return 130  # while the model was loaded; later a signal drains
     except EngineStoppedError as error:
         log.error("stopped", cause=str(error))
         return 1

@@ -50,9 +50,10 @@ async def serve(variant: str, settings: DecoderSettings, answers: int) -> None:
 
 
 async def _in_process(settings: DecoderSettings, stack: AsyncExitStack) -> tuple[EngineClient, Hello]:
-    engine = await EngineProcess.start(settings)
-    stack.push_async_callback(engine.stop)
-    return engine.client, engine.hello
+    process = await EngineProcess.start(settings)
+    stack.push_async_callback(process.stop)
+    hello, client = await process.loaded(settings.max_running + settings.max_waiting)
+    return client, hello
 
 
 async def _in_thread(settings: DecoderSettings, stack: AsyncExitStack) -> tuple[EngineClient, Hello]:

@@ -30,63 +30,53 @@ class EngineStoppedError(Exception):
 
 
 class EngineProcess:
-    """A running engine. `hello` is what it said of itself; `client` leads to it."""
+    """One process, from its start to its end. Whoever started it stops it."""
 
-    def __init__(self, process: Process, hello: Hello, client: EngineClient) -> None:
+    def __init__(self, process: Process, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self._process = process
-        self.hello = hello
-        self.client = client
+        self._reader, self._writer = reader, writer
+        self._client: EngineClient | None = None
 
     @classmethod
     async def start(cls, settings: DecoderSettings) -> Self:
-        """Starts one, and waits until its model is loaded. Cancelled, it leaves no process.
+        """Starts it. It begins to load its model."""
+        ours, theirs = socket.socketpair()
+        with theirs:
+            reader, writer = await asyncio.open_unix_connection(sock=ours)
+            command = (sys.executable, "-m", "decoder_service.engine", str(theirs.fileno()))
+            process = await asyncio.create_subprocess_exec(
+                *leashed(signal.SIGKILL, *command), stdin=DEVNULL, pass_fds=(theirs.fileno(),)
+            )
+        writer.write(frame(settings))
+        return cls(process, reader, writer)
+
+    async def loaded(self, max_sequences: int) -> tuple[Hello, EngineClient]:
+        """Waits until the model is loaded.
 
         Raises ModelError where the model is not to be had or not to be served, OSError where it cannot be read, and
         EngineStoppedError where the process ends without a word.
         """
-        process, reader, writer = await _spawn()
         try:
-            writer.write(frame(settings))
-            hello = await _hello(reader)
-        except EOFError:
-            writer.transport.abort()
-            raise EngineStoppedError(_ending(await _ended(process, STOP_SECONDS))) from None
-        except BaseException:
-            writer.transport.abort()
-            await _ended(process, 0)
-            raise
-        return cls(process, hello, EngineClient(reader, writer, settings.max_running + settings.max_waiting))
+            said: Hello | Exception = await read(self._reader)
+        except (EOFError, ConnectionError):
+            raise EngineStoppedError(_ending(await _ended(self._process, STOP_SECONDS))) from None
+        if isinstance(said, Exception):
+            raise said
+        self._client = EngineClient(self._reader, self._writer, max_sequences)
+        return said, self._client
 
     async def stop(self) -> None:
-        """Ends it after its running step, or kills it. Raises EngineStoppedError where it had ended by itself."""
-        had_failed = self.client.failed.is_set()
-        await self.client.close()
+        """Ends it: at once while it loads, then after its running step. Raises EngineStoppedError where it had ended by
+        itself."""
+        if self._client is None:
+            self._writer.transport.abort()
+            await _ended(self._process, 0)
+            return
+        had_failed = self._client.failed.is_set()
+        await self._client.close()
         status = await _ended(self._process, STOP_SECONDS)
         if had_failed:
             raise EngineStoppedError(_ending(status))
-
-
-async def _spawn() -> tuple[Process, asyncio.StreamReader, asyncio.StreamWriter]:
-    ours, theirs = socket.socketpair()
-    with theirs:
-        reader, writer = await asyncio.open_unix_connection(sock=ours)
-        command = (sys.executable, "-m", "decoder_service.engine", str(theirs.fileno()))
-        try:
-            process = await asyncio.create_subprocess_exec(
-                *leashed(signal.SIGKILL, *command), stdin=DEVNULL, pass_fds=(theirs.fileno(),)
-            )
-        except BaseException:
-            writer.transport.abort()
-            raise
-    return process, reader, writer
-
-
-async def _hello(reader: asyncio.StreamReader) -> Hello:
-    """Raises what the engine's process says of why it cannot serve, and EOFError where it ends without a word."""
-    said: Hello | Exception = await read(reader)
-    if isinstance(said, Exception):
-        raise said
-    return said
 
 
 async def _ended(process: Process, seconds: float) -> int:

@@ -35,7 +35,7 @@ def work(connection: socket.socket, engine: Engine, compiler: Compiler) -> bool:
     try:
         worker.run()
     except OSError:
-        log.info("nobody listens to the engine any more")
+        log.debug("nobody listens to the engine any more")
     except Exception:
         log.exception("engine stopped")
         return False
