@@ -8,12 +8,14 @@ import pickle
 import signal
 import subprocess
 import sys
+from asyncio.subprocess import PIPE
 from collections.abc import AsyncIterator
 from pathlib import Path
 
 import grpc
 import pytest
 
+from decoder_service.engine.process import _ended
 from decoder_service.models.loader import LoadedModel
 from gateway.cli.processes import free_addresses
 from protos.conveyor.decoder.v1 import decoder_pb2 as pb
@@ -146,6 +148,20 @@ async def test_an_engine_that_ends_while_it_loads_ends_the_service(tmp_path: Pat
         assert [entry["cause"] for entry in service.log()] == [
             "the engine's process was ended by SIGKILL; out of memory?"
         ]
+
+
+async def test_an_engine_that_does_not_end_is_killed() -> None:
+    process = await asyncio.create_subprocess_exec(sys.executable, "-c", "input()", stdin=PIPE)
+    assert await _ended(process, 0.05) == -signal.SIGKILL
+
+
+async def test_an_engine_is_killed_when_nobody_waits_for_its_end() -> None:
+    process = await asyncio.create_subprocess_exec(sys.executable, "-c", "input()", stdin=PIPE)
+    waiting = asyncio.create_task(_ended(process, BOUND))
+    await asyncio.sleep(0)
+    waiting.cancel()
+    await asyncio.gather(waiting, return_exceptions=True)
+    assert process.returncode == -signal.SIGKILL
 
 
 def test_the_services_own_process_needs_neither_torch_nor_the_weights(model: LoadedModel) -> None:
