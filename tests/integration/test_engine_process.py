@@ -161,7 +161,7 @@ async def test_an_engine_is_killed_when_nobody_waits_for_its_end() -> None:
     await asyncio.sleep(0)
     waiting.cancel()
     await asyncio.gather(waiting, return_exceptions=True)
-    assert process.returncode == -signal.SIGKILL
+    assert await process.wait() == -signal.SIGKILL
 
 
 def test_the_services_own_process_needs_neither_torch_nor_the_weights(model: LoadedModel) -> None:
