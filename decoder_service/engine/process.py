@@ -85,7 +85,8 @@ async def _ended(process: Process, seconds: float) -> int:
         async with asyncio.timeout(seconds):
             await process.wait()
     except TimeoutError:
-        log.debug("the engine is killed", seconds=seconds)
+        if seconds:
+            log.warning("the engine's process does not end and is killed", seconds=seconds)
     finally:
         with suppress(ProcessLookupError):
             process.kill()

@@ -5,8 +5,8 @@
                                  compiled grammars ┘  └▶ compiling threads
 
 A thread reads, so that nobody who sends waits for the end of a step; what it has read is bounded by the sequences that
-there may be. The step loop sends, and waits where the event loop does not read: nothing grows then, and that it waits
-for longer than the event loop lives cannot be.
+there may be. The step loop sends, and waits where the event loop does not read: nothing grows then, and the end of the
+event loop ends the wait.
 """
 
 import contextlib
@@ -34,7 +34,7 @@ def work(connection: socket.socket, engine: Engine, compiler: Compiler) -> bool:
     worker = _Worker(connection, engine, compiler)
     try:
         worker.run()
-    except OSError:
+    except ConnectionError:
         log.debug("nobody listens to the engine any more")
     except Exception:
         log.exception("engine stopped")
@@ -54,7 +54,7 @@ class _Worker:
         self._reader = threading.Thread(target=self._read, name="commands", daemon=True)
 
     def run(self) -> None:
-        """Raises what the engine raises, and OSError when nobody is there any more."""
+        """Raises what the engine raises, and ConnectionError when nobody is there any more."""
         self._reader.start()
         while self._take_commands():
             self._report(self._engine.step())
@@ -69,9 +69,10 @@ class _Worker:
 
     def _read(self) -> None:
         try:
-            while True:
-                self._inbox.put(receive(self._connection))
-        except (EOFError, OSError):
+            with contextlib.suppress(EOFError, OSError):
+                while True:
+                    self._inbox.put(receive(self._connection))
+        finally:
             self._inbox.put(None)
 
     def _take_commands(self) -> bool:
