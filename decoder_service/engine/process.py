@@ -11,8 +11,8 @@ connection:
 
 A part of the second line is the connection, which is no cost of threads: a thread that took its commands from a queue
 and called the event loop, nothing pickled, was 1.09 and 1.18 times slower than a process when both were measured on a
-less busy day. Beside that, the service's own process has no torch: it stays small and answers while a model loads, and
-an engine that is killed for want of memory leaves one who says so.
+less busy day. Beside that, the service's own process stays small, without torch, and an engine that is killed for want
+of memory leaves one who says so.
 """
 
 import asyncio
