@@ -32,8 +32,8 @@ from benchmarks.decoding.own_engine import (
     telling_errors,
 )
 from benchmarks.decoding.rounds import PromptSource
-from decoder_service.engine.messages import Begin, Decoded, Output, Release, TurnEnded, TurnSpec
-from decoder_service.engine.sampler import Sampling
+from decoder_service.engine.messages import Begin, Decoded, Output, Release, Sampling, TurnEnded, TurnSpec
+from decoder_service.text.grammar_text import GrammarText
 
 SEQUENCES, PROMPT = 8, 64  # tokens of a prompt
 TEMPERATURES = {"the likeliest": 0.0, "drawn": 1.0}
@@ -77,9 +77,9 @@ class Batch:
         """Milliseconds of the steps in which all sequences decode. Raises WrongMeasurementError."""
         own = [next(self._ids) for _ in prompts]
         for id_, prompt in zip(own, prompts, strict=True):
-            grammar = self._embedded.grammars.json_schema(schema) if schema else None
-            turn = TurnSpec(self._tokens, grammar=grammar)
-            _refuse(self._engine.execute(Begin(id_, tuple(prompt), Sampling(temperature, seed=id_), turn)))
+            grammar = self._embedded.compiler.compile(GrammarText("json_schema", schema)) if schema else None
+            begin = Begin(id_, tuple(prompt), Sampling(temperature, seed=id_), TurnSpec(self._tokens))
+            _refuse(self._engine.execute(begin, grammar))
         seconds = list(self._steps(len(own)))
         for id_ in own:
             self._engine.execute(Release(id_))

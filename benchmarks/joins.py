@@ -29,8 +29,7 @@ from benchmarks.decoding.own_engine import (
     telling_errors,
 )
 from benchmarks.decoding.rounds import PromptSource
-from decoder_service.engine.messages import Begin, Decoded, Release, TurnSpec
-from decoder_service.engine.sampler import Sampling
+from decoder_service.engine.messages import Begin, Decoded, Release, Sampling, TurnSpec
 
 RUNNING, SHORT, LONG = 8, 64, 2000  # sequences that decode; tokens of their prompts and of the one that joins
 BEFORE, AFTER = 24, 16  # steps

@@ -26,7 +26,7 @@ from rich.table import Table
 from benchmarks import record
 from benchmarks.soaking.load import Load
 from benchmarks.soaking.requests import whole_cache
-from benchmarks.soaking.verdict import MIB, MOST_GROWTH, complaints, trends
+from benchmarks.soaking.verdict import MIB, MOST_GROWTH, complaints, lasting_rss, trends
 from benchmarks.soaking.watch import Held, held_by
 from decoder_service.models.catalogue import DEFAULT
 from gateway.cli.failure import Failure
@@ -40,6 +40,7 @@ CACHE_GIB = 0.1  # 4,600 tokens: parked sequences lose their pages, and one comp
 LEAST_WARM_UP, MOST_WARM_UP = 40.0, 300.0  # seconds
 QUIET_SECONDS, SETTLED_SECONDS = 30.0, 3.0  # until nobody is served any more; then, until what ends has ended
 MOST_SAMPLES = 1000
+SHOWN = {"rss_bytes": MIB, "descriptors": 1, "threads": 1, "processes": 1}
 INTERRUPTED = 130
 
 
@@ -211,7 +212,7 @@ def _content(
         "before": {name: held.as_json() for name, held in run.before.items()},
         "after": {name: held.as_json() for name, held in run.after.items()},
         "seconds": [round(seconds, 1) for seconds in run.times],
-        "rss_bytes": {name: [held.rss_bytes for held in each] for name, each in run.samples.items()},
+        "rss_bytes": {name: lasting_rss(each) for name, each in run.samples.items()},
     }
 
 
@@ -223,15 +224,14 @@ def _show(console: Console, run: Run, load: Load, grown: dict[str, float], found
     for (kind, outcome), count in sorted(load.outcomes.items()):
         outcomes.add_row(kind, outcome, str(count))
     console.print(outcomes)
-    held = Table(box=None, title="What each service holds with nobody asking, before and after")
-    for column in ("", "MiB", "with its processes", "trend", "descriptors", "threads", "processes"):
+    held = Table(box=None, title="What each service and its processes hold with nobody asking, before and after")
+    for column in ("", "MiB", "trend", "descriptors", "threads", "processes"):
         held.add_column(column, justify="left" if not column else "right", no_wrap=True)
     for name, was in run.before.items():
         now = run.after.get(name, was)
-        pairs = [(was.rss_bytes / MIB, now.rss_bytes / MIB), (was.tree_rss_bytes / MIB, now.tree_rss_bytes / MIB)]
-        counts = [(was.descriptors, now.descriptors), (was.threads, now.threads), (was.processes, now.processes)]
-        cells = [f"{one:.0f} {other:.0f}" for one, other in (*pairs, *counts)]
-        held.add_row(name, *cells[:2], f"{grown.get(name, 0) / MIB:+.1f}", *cells[2:])
+        both = was.as_json(), now.as_json()
+        cells = [" ".join(f"{held[what] / unit:.0f}" for held in both) for what, unit in SHOWN.items()]
+        held.add_row(name, cells[0], f"{grown.get(name, 0) / MIB:+.1f}", *cells[1:])
     console.print(held)
     for complaint in found:
         console.print(complaint, style="red", markup=False, highlight=False, soft_wrap=True)

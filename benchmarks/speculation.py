@@ -30,8 +30,9 @@ from benchmarks.decoding.own_engine import (
     telling_errors,
 )
 from benchmarks.decoding.rounds import PromptSource
-from decoder_service.engine.messages import Begin, Decoded, Release, TurnEnded, TurnSpec
-from decoder_service.engine.sampler import Sampling
+from decoder_service.engine.messages import Begin, Decoded, Release, Sampling, TurnEnded, TurnSpec
+from decoder_service.text.grammar import Grammar
+from decoder_service.text.grammar_text import GrammarText
 from tool_service.formats import FORMATS
 from tool_service.formats.format import ToolSchema
 
@@ -76,12 +77,12 @@ class Rates:
 
 
 class Work:
-    """The prompts, and the turns that answer them."""
+    """The prompts, and the grammars of the turns that answer them."""
 
     def __init__(self, prompts: PromptSource, embedded: Embedded) -> None:
         self._prompts = prompts
         self._tokenizer = embedded.tokenizer
-        self._grammars = embedded.grammars
+        self._compiler = embedded.compiler
 
     def prompt(self, name: str) -> list[int]:
         """Tokens; for `random` others every time."""
@@ -90,10 +91,11 @@ class Work:
         text = QUESTION if name == "call" else RESULT
         return list(self._tokenizer.encode(text, add_special_tokens=False).ids)
 
-    def turn(self, name: str) -> TurnSpec:
-        """A turn of one's own: grammars have a state."""
-        grammar = self._grammars.lark(FORMATS["hermes"].grammar([TOOL])) if name == "call" else None
-        return TurnSpec(TOKENS, grammar=grammar)
+    def grammar(self, name: str) -> Grammar | None:
+        """One's own: grammars have a state."""
+        if name != "call":
+            return None
+        return self._compiler.compile(GrammarText("lark", FORMATS["hermes"].grammar([TOOL])))
 
 
 class Alone:
@@ -103,11 +105,11 @@ class Alone:
         self._engine = embedded.engine
         self._ids = itertools.count(1)
 
-    def decode(self, prompt: list[int], turn: TurnSpec) -> tuple[float, float]:
-        """Tokens a second and tokens a step. Raises WrongMeasurementError."""
+    def decode(self, prompt: list[int], most: int, grammar: Grammar | None = None) -> tuple[float, float]:
+        """Tokens a second and tokens a step, of a turn of `most` tokens at most. Raises WrongMeasurementError."""
         id_, steps, tokens = next(self._ids), 0, 0
         began = time.perf_counter()
-        outputs = self._engine.execute(Begin(id_, tuple(prompt), Sampling(), turn))
+        outputs = self._engine.execute(Begin(id_, tuple(prompt), Sampling(), TurnSpec(most)), grammar)
         while not any(isinstance(output, TurnEnded) for output in outputs):
             outputs = self._engine.step()
             for output in refuse_failures(outputs):
@@ -129,8 +131,8 @@ def measure(
         for name, each in rates.items():
             prompt = work.prompt(name)
             for kind in engines if number % 2 else reversed(engines):
-                engines[kind].decode(prompt, TurnSpec(1))
-                rate, a_step = engines[kind].decode(prompt, work.turn(name))
+                engines[kind].decode(prompt, 1)
+                rate, a_step = engines[kind].decode(prompt, TOKENS, work.grammar(name))
                 if number:
                     getattr(each, kind).append(rate)
                     each.tokens_a_step.extend([a_step] if kind == "speculating" else [])

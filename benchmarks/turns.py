@@ -28,8 +28,17 @@ from benchmarks.decoding.own_engine import (
     telling_errors,
 )
 from benchmarks.decoding.rounds import PromptSource
-from decoder_service.engine.messages import Begin, Command, Decoded, Failed, Release, Resume, TurnBegan, TurnSpec
-from decoder_service.engine.sampler import Sampling
+from decoder_service.engine.messages import (
+    Begin,
+    Command,
+    Decoded,
+    Failed,
+    Release,
+    Resume,
+    Sampling,
+    TurnBegan,
+    TurnSpec,
+)
 
 CONTEXT, TURN, RESULT = 1000, 16, 30  # tokens
 LEAST_RATIO = 10.0

@@ -1,11 +1,14 @@
 """The decoder: decodes with one model, batches continuously, and has the model's tool calls run by a tool service.
 
-    servicer ─▶ completion ─▶ engine/ (its own thread: scheduler ▶ model ▶ sampler) ─▶ every sequence's text, per step
+    servicer ─▶ completion ─▶ engine/client ══ a process of its own: scheduler ▶ model ▶ sampler, step by step
                     └──────▶ tool_client (one bidirectional stream per completion)
+
+The service's own process has the tokenizer and the chat template; torch, the weights and the grammars are in the
+engine's.
 
 * `models/`: where weights come from, and how they are loaded.
 * `text/`: chat template, detokenisation, stops, grammars.
-* `engine/`: sequences, pages, scheduling, forward passes, sampling, the step loop.
+* `engine/`: sequences, pages, scheduling, forward passes, sampling, the step loop, and the process that it runs in.
 """
 
 import os

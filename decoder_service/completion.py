@@ -16,10 +16,16 @@ from functools import partial
 
 from decoder_service import wire
 from decoder_service.ahead import Ahead, Result
+from decoder_service.engine.client import (
+    EngineClient,
+    EngineOverloadedError,
+    GrammarRefusedError,
+    SequenceFailedError,
+    SequenceHandle,
+)
 from decoder_service.engine.messages import Decoded, TurnBegan, TurnEnded, TurnSpec
-from decoder_service.engine.thread import EngineOverloadedError, EngineThread, SequenceFailedError, SequenceHandle
 from decoder_service.request import Request
-from decoder_service.text.grammar import Grammar, GrammarCompiler, InvalidGrammarError
+from decoder_service.text.grammar_text import GrammarText
 from decoder_service.text.stops import TurnStop
 from decoder_service.text.template import ChatTemplate, ToolText, function_object
 from decoder_service.tool_client import ToolStream
@@ -41,9 +47,8 @@ CUT = "[cut to fit the model's context]"
 class Decoder:
     """What every completion shares. `context`: most tokens of a completion."""
 
-    engine: EngineThread
+    engine: EngineClient
     template: ChatTemplate
-    grammars: GrammarCompiler
     tools: "tool_pb2_grpc.ToolServiceAsyncStub"
     context: int
     durations: ToolDurations = field(default_factory=ToolDurations)
@@ -90,6 +95,8 @@ class Completion:
                 self._sequence = self._decoder.engine.begin(prompt, self._request.sampling, turn)
                 stack.callback(self._decoder.engine.release, self._sequence)
                 await self._turns(self._sequence, started)
+            except GrammarRefusedError as error:
+                raise ServiceError(Reason.INVALID_SCHEMA, f"the schema cannot be followed: {error}") from error
             except SequenceFailedError as error:
                 raise ServiceError(Reason.INTERNAL, str(error)) from error
             except EngineOverloadedError:
@@ -125,21 +132,17 @@ class Completion:
         return prompt
 
     def _first(self, started: tool_pb2.Started) -> tuple[list[int], TurnSpec]:
-        prompt = self._prompt(started)
-        try:
-            return prompt, self._turn(0, self._request.max_tokens, started, self._grammar(started))
-        except InvalidGrammarError as error:
-            raise ServiceError(Reason.INVALID_SCHEMA, f"the schema cannot be followed: {error}") from error
+        return self._prompt(started), self._turn(0, self._request.max_tokens, started, self._grammar(started))
 
-    def _grammar(self, started: tool_pb2.Started) -> Grammar | None:
+    def _grammar(self, started: tool_pb2.Started) -> GrammarText | None:
         if started.grammar:
-            return self._decoder.grammars.lark(started.grammar)
+            return GrammarText("lark", started.grammar)
         if self._request.response_schema:
-            return self._decoder.grammars.json_schema(self._request.response_schema)
+            return GrammarText("json_schema", self._request.response_schema)
         return None
 
     def _turn(
-        self, number: int, max_tokens: int, started: tool_pb2.Started, grammar: Grammar | None = None
+        self, number: int, max_tokens: int, started: tool_pb2.Started, grammar: GrammarText | None = None
     ) -> TurnSpec:
         replay = self._request.replay[number] if number < len(self._request.replay) else None
         return TurnSpec(

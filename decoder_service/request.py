@@ -3,7 +3,7 @@
 import math
 from dataclasses import dataclass
 
-from decoder_service.engine.sampler import Sampling
+from decoder_service.engine.messages import Sampling
 from decoder_service.text.template import Message
 from protos.conveyor.decoder.v1 import decoder_pb2
 from protos.rpc.errors import Reason, reject

@@ -1,4 +1,4 @@
-"""The engine as `decoder_service.assembly` makes it, for benchmarks that step it themselves.
+"""The engine as `decoder_service.engine.building` makes it, for benchmarks that step it themselves.
 
 Nothing imports torch before this module does: `decoder_service` tells torch's threads how long to spin, and they listen
 only when torch is loaded.
@@ -10,7 +10,7 @@ import decoder_service  # isort: skip  # noqa: F401  # before torch
 import torch
 from tokenizers import Tokenizer
 
-from decoder_service.assembly import bits_of, engine_of
+from decoder_service.engine.building import bits_of, engine_of
 from decoder_service.engine.engine import Engine
 from decoder_service.models.loader import load
 from decoder_service.settings import DecoderSettings
@@ -26,7 +26,7 @@ class Embedded:
     engine: Engine
     tokenizer: Tokenizer
     weights: str
-    grammars: GrammarCompiler
+    compiler: GrammarCompiler
 
 
 def embedded_engine(
@@ -46,4 +46,4 @@ def embedded_engine(
     engine = engine_of(settings, loaded, min(CONTEXT, loaded.context), end_tokens=frozenset())
     bits = bits_of(settings, loaded)
     weights = f"{bits} bits" if bits else str(loaded.model.dtype).removeprefix("torch.")
-    return Embedded(engine, loaded.backend_tokenizer, weights, loaded.grammars)
+    return Embedded(engine, loaded.text.tokenizer, weights, loaded.compiler)

@@ -1,7 +1,7 @@
 """The engine in a thread of the process that speaks gRPC, against the engine in a process of its own.
 
-    isolation ─▶ sessions ══ gRPC ══ server ─▶ EngineThread          (one process)
-                             gRPC ══ server ─▶ process_engine ══ pipe ══ engine    (two)
+    isolation ─▶ sessions ══ gRPC ══ server ─▶ client ══ socket ══ work, in a thread      (one process)
+                             gRPC ══ server ─▶ client ══ socket ══ work, in its process   (two)
 
-Both serve the decoder's own servicer; only what is behind the seam of commands and outputs differs.
+Both serve the decoder's own servicer, and both say everything through the same connection.
 """

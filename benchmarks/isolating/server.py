@@ -7,22 +7,17 @@ import argparse
 import asyncio
 import os
 import sys
+from contextlib import AsyncExitStack
 
-import decoder_service  # isort: skip  # noqa: F401  # before torch
-import torch
 import uvloop
-from transformers import AutoTokenizer
 
-from benchmarks.isolating.process_engine import ProcessEngine
 from decoder_service.assembly import assemble, warm_up
-from decoder_service.completion import Decoder
-from decoder_service.models.loader import load
-from decoder_service.models.store import locate
+from decoder_service.engine.client import EngineClient
+from decoder_service.engine.hello import Hello
+from decoder_service.engine.process import EngineProcess
 from decoder_service.servicer import DecoderServicer
 from decoder_service.settings import DecoderSettings
-from decoder_service.text.template import ChatTemplate
 from protos.conveyor.decoder.v1 import decoder_pb2, decoder_pb2_grpc
-from protos.conveyor.tool.v1 import tool_pb2_grpc
 from protos.rpc.channel import open_channel
 from protos.rpc.server import Server
 
@@ -39,36 +34,36 @@ class NoMetrics:
 
 async def serve(variant: str, settings: DecoderSettings, answers: int) -> None:
     """Says its port on the descriptor `answers`; until standard input ends."""
-    async with open_channel(NO_TOOLS) as tools:
-        if variant == "thread":
-            torch.set_num_threads(settings.threads)
-            decoder = assemble(settings, await asyncio.to_thread(load, settings.model, settings.dtype), tools)
-        else:
-            decoder = await _isolated(settings, tool_pb2_grpc.ToolServiceStub(tools))
+    async with AsyncExitStack() as stack:
+        engine, hello = await (_in_thread if variant == "thread" else _in_process)(settings, stack)
+        decoder = assemble(engine, hello, await stack.enter_async_context(open_channel(NO_TOOLS)))
         await warm_up(decoder)
         servicer = DecoderServicer(decoder, decoder_pb2.GetModelResponse(), NoMetrics())  # type: ignore[arg-type]
         server = Server(
             "127.0.0.1:0", lambda grpc: decoder_pb2_grpc.add_DecoderServiceServicer_to_server(servicer, grpc), []
         )
         await server.start()
+        stack.push_async_callback(server.stop, 0)
         await server.ready()
         os.write(answers, f"{server.port}\n".encode())
         await asyncio.to_thread(sys.stdin.read)
-        await server.stop(0)
-        await decoder.engine.stop()
 
 
-async def _isolated(settings: DecoderSettings, tools: "tool_pb2_grpc.ToolServiceAsyncStub") -> Decoder:
-    """This process needs the text side only."""
-    engine = ProcessEngine(settings)
-    template = ChatTemplate(AutoTokenizer.from_pretrained(locate(settings.model)))
-    return Decoder(
-        engine=engine,  # type: ignore[arg-type]
-        template=template,
-        grammars=None,  # type: ignore[arg-type]
-        tools=tools,
-        context=await engine.ready(),
-    )
+async def _in_process(settings: DecoderSettings, stack: AsyncExitStack) -> tuple[EngineClient, Hello]:
+    process = await EngineProcess.start(settings)
+    stack.push_async_callback(process.stop)
+    hello, client = await process.loaded(settings.max_running + settings.max_waiting)
+    return client, hello
+
+
+async def _in_thread(settings: DecoderSettings, stack: AsyncExitStack) -> tuple[EngineClient, Hello]:
+    from benchmarks.isolating.thread_engine import ThreadEngine  # torch, which the other variant's process has not
+    from decoder_service.engine.building import load_engine
+
+    engine, compiler, hello = await asyncio.to_thread(load_engine, settings)
+    client = await ThreadEngine.start(engine, compiler, settings.max_running + settings.max_waiting)
+    stack.push_async_callback(client.stop)
+    return client, hello
 
 
 def main() -> None:

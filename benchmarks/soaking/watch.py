@@ -18,11 +18,15 @@ class Counts(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Held:
-    """`rss_bytes` of the service's own process; the rest of it and of all processes that it started, by their ids."""
+    """Of a service's own process and of all that it started, by their ids."""
 
-    rss_bytes: int
-    tree_rss_bytes: int
+    rss_by_process: Mapping[int, int]  # bytes
     by_process: Mapping[int, Counts]
+
+    @property
+    def rss_bytes(self) -> int:
+        """Of all of them."""
+        return sum(self.rss_by_process.values())
 
     @property
     def processes(self) -> int:
@@ -41,7 +45,7 @@ class Held:
 
     def as_json(self) -> dict[str, int]:
         """By name."""
-        names = ("rss_bytes", "tree_rss_bytes", "descriptors", "threads", "processes")
+        names = ("rss_bytes", "descriptors", "threads", "processes")
         return {name: getattr(self, name) for name in names}
 
 
@@ -52,7 +56,7 @@ def held_by(process_id: int) -> Held:
     statuses = {pid: status for pid in descendants(process_id) if (status := _status(pid))}
     rss = {pid: int(status.get("VmRSS", "0 kB").split()[0]) * 1024 for pid, status in statuses.items()}
     counts = {pid: Counts(_entries(pid, "fd"), int(status.get("Threads", 0))) for pid, status in statuses.items()}
-    return Held(rss.get(process_id, 0), sum(rss.values()), counts)
+    return Held(rss, counts)
 
 
 def descendants(process_id: int) -> Iterator[int]:

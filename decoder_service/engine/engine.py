@@ -1,6 +1,6 @@
 """The step loop's body: schedule, run, choose, deliver.
 
-Knows nothing of threads, event loops or gRPC; `thread` drives it.
+Knows nothing of threads, processes or event loops; `worker` drives it.
 """
 
 import itertools
@@ -84,13 +84,14 @@ class Engine:
         counts = self._scheduler.counts()
         return counts["running"] + counts["waiting"] + counts["returning"] > 0 or self._scheduler.prepares()
 
-    def execute(self, command: Command) -> list[Output]:
+    def execute(self, command: Command, grammar: Grammar | None = None) -> list[Output]:
         """Carries out one command between steps. Commands about a sequence that is gone do nothing.
 
-        Whatever is wrong with a command, it is its sequence alone that fails.
+        `grammar`: that of the command's turn, compiled. Whatever is wrong with a command, it is its sequence alone that
+        fails.
         """
         try:
-            return self._execute(command)
+            return self._execute(command, grammar)
         except NeverFitsError as error:
             return [self._fail(command.id, str(error))]
         except Exception:
@@ -112,14 +113,14 @@ class Engine:
             ]
         return outputs + self._extend_all(plan, logits)
 
-    def _execute(self, command: Command) -> list[Output]:
+    def _execute(self, command: Command, grammar: Grammar | None) -> list[Output]:
         match command:
             case Begin():
-                self._begin(command)
+                self._begin(command, grammar)
             case Prepare(id=id_) if id_ in self._sequences:
                 self._prepare(command)
             case Resume(id=id_) if id_ in self._sequences:
-                self._resume(command)
+                self._resume(command, grammar)
             case Expect(id=id_) if id_ in self._sequences:
                 self._scheduler.expect(self._sequences[id_], command.returns_at)
             case EndTurn(id=id_) if id_ in self._turns:
@@ -128,11 +129,11 @@ class Engine:
                 self._release(id_)
         return []
 
-    def _begin(self, command: Begin) -> None:
+    def _begin(self, command: Begin, grammar: Grammar | None) -> None:
         sequence = Sequence(command.id, list(command.prompt), 0)
         sequence.limit = self._limit(sequence, command.turn)
         self._samplers[command.id] = Sampler(command.sampling)
-        self._turns[command.id] = self._turn(command.turn)
+        self._turns[command.id] = self._turn(command.turn, grammar)
         self._scheduler.add(sequence)
         self._sequences[command.id] = sequence
 
@@ -141,18 +142,18 @@ class Engine:
         room = self._context - (len(sequence.tokens) - sequence.ahead) - command.start
         self._scheduler.prepare(sequence, command.start, command.tokens[: max(0, room)])
 
-    def _resume(self, command: Resume) -> None:
+    def _resume(self, command: Resume, grammar: Grammar | None) -> None:
         sequence = self._sequences[command.id]
         sequence.follow(command.tokens)
         sequence.limit = self._limit(sequence, command.turn)
-        self._turns[command.id] = self._turn(command.turn)
+        self._turns[command.id] = self._turn(command.turn, grammar)
         self._scheduler.resume(sequence)
 
     def _limit(self, sequence: Sequence, spec: TurnSpec) -> int:
         return min(len(sequence.tokens) + spec.max_tokens, self._context)
 
-    def _turn(self, spec: TurnSpec) -> Turn:
-        return Turn(spec, Detokenizer(self._tokenizer), self._end_tokens)
+    def _turn(self, spec: TurnSpec, grammar: Grammar | None) -> Turn:
+        return Turn(spec, Detokenizer(self._tokenizer), self._end_tokens, grammar)
 
     def _veto(self, id_: int) -> list[Output]:
         if self._sequences[id_].state is not State.RUNNING:

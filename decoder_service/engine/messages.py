@@ -2,9 +2,18 @@
 
 from dataclasses import dataclass
 
-from decoder_service.engine.sampler import Sampling
-from decoder_service.text.grammar import Grammar
+from decoder_service.text.grammar_text import GrammarText
 from decoder_service.text.stops import TurnStop
+
+
+@dataclass(frozen=True, slots=True)
+class Sampling:
+    """How tokens are chosen; temperature 0 is greedy, top_p 1 and top_k 0 keep all tokens, no seed is a random one."""
+
+    temperature: float = 0.0
+    top_p: float = 1.0
+    top_k: int = 0
+    seed: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,7 +28,7 @@ class TurnSpec:
     stop: tuple[str, ...] = ()
     turn_stops: tuple[TurnStop, ...] = ()
     replay: tuple[int, ...] | None = None
-    grammar: Grammar | None = None
+    grammar: GrammarText | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,4 +126,20 @@ class Failed:
     message: str
 
 
-Output = TurnBegan | Decoded | TurnEnded | Failed
+@dataclass(frozen=True, slots=True)
+class GrammarRefused:
+    """The sequence is gone because the grammar of its turn cannot be compiled; the message says why."""
+
+    id: int
+    message: str
+
+
+Output = TurnBegan | Decoded | TurnEnded | Failed | GrammarRefused
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """What there is to say after a step. `counts`: the engine's sequences by state."""
+
+    outputs: list[Output]
+    counts: dict[str, int]

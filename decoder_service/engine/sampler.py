@@ -18,6 +18,8 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
+from decoder_service.engine.messages import Sampling
+
 GREEDY_BELOW = 1e-4  # a temperature that leaves one token, and whose quotients leave what a float can hold
 LIKELY = (1e-3, 1e-5, 0.0)  # least probabilities of what is sorted, until `top_p` is among it
 BLOCK = 256  # probabilities that are summed up before one of them is looked for
@@ -25,16 +27,6 @@ DRAWS = 4  # before all that may come is found
 
 Logits = npt.NDArray[np.float32]
 Tokens = npt.NDArray[np.intp]
-
-
-@dataclass(frozen=True, slots=True)
-class Sampling:
-    """How tokens are chosen; temperature 0 is greedy, top_p 1 and top_k 0 keep all tokens, no seed is a random one."""
-
-    temperature: float = 0.0
-    top_p: float = 1.0
-    top_k: int = 0
-    seed: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,11 +11,12 @@ from decoder_service.text.stops import Stops
 
 @dataclass(slots=True)
 class Turn:
-    """State of a turn between steps. `take` is its only verb for tokens."""
+    """State of a turn between steps. `take` is its only verb for tokens. `compiled`: the grammar of its `spec`."""
 
     spec: TurnSpec
     detokenizer: Detokenizer
     end_tokens: frozenset[int]
+    compiled: Grammar | None = None
     stops: Stops = field(init=False)
     decoded: int = 0
     began: bool = False
@@ -26,7 +27,7 @@ class Turn:
     @property
     def grammar(self) -> Grammar | None:
         """What the turn's choices follow; a replay chooses nothing."""
-        return self.spec.grammar if self.chooses else None
+        return self.compiled if self.chooses else None
 
     @property
     def chooses(self) -> bool:

@@ -3,7 +3,6 @@
 from dataclasses import dataclass
 
 import torch
-from tokenizers import Tokenizer
 from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
 from transformers.utils import logging
 
@@ -11,6 +10,7 @@ from decoder_service.models.blocks import GgufBlocks, open_blocks
 from decoder_service.models.errors import ModelNotFoundError, UnsupportedModelError
 from decoder_service.models.store import gguf_of, locate
 from decoder_service.text.grammar import GrammarCompiler
+from decoder_service.text.model_text import ModelText
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,13 +22,9 @@ class LoadedModel:
     tokenizer: PreTrainedTokenizerBase
     end_tokens: frozenset[int]
     context: int
-    grammars: GrammarCompiler
+    text: ModelText
+    compiler: GrammarCompiler
     blocks: GgufBlocks | None = None  # of the file that it was made of, where that holds some
-
-    @property
-    def backend_tokenizer(self) -> Tokenizer:
-        """The tokenizer behind transformers' own."""
-        return self.tokenizer.backend_tokenizer  # type: ignore[no-any-return]
 
 
 def load(name: str, dtype: str) -> LoadedModel:
@@ -47,14 +43,27 @@ def load(name: str, dtype: str) -> LoadedModel:
         raise UnsupportedModelError(f"{name}: {str(error).splitlines()[0]}") from error
     end_tokens = _end_tokens(model, tokenizer)
     _refuse_unsupported(name, model, tokenizer, end_tokens)
+    text = _text(tokenizer)
     return LoadedModel(
         name=name,
         model=model.eval(),
         tokenizer=tokenizer,
         end_tokens=end_tokens,
         context=model.config.max_position_embeddings,
-        grammars=GrammarCompiler(tokenizer, end_tokens),
+        text=text,
+        compiler=GrammarCompiler(text.tokenizer, end_tokens),
         blocks=_blocks(name),
+    )
+
+
+def _text(tokenizer: PreTrainedTokenizerBase) -> ModelText:
+    added = (token.content for token in tokenizer.added_tokens_decoder.values() if token.special)
+    control = {*map(str, tokenizer.all_special_tokens), *added}
+    return ModelText(
+        tokenizer=tokenizer.backend_tokenizer,
+        template=str(tokenizer.chat_template or ""),
+        named_tokens={name: str(token) for name, token in tokenizer.special_tokens_map.items()},
+        control_tokens=tuple(sorted(control, key=len, reverse=True)),
     )
 
 

@@ -16,10 +16,10 @@ from functools import partial
 from typing import Any
 
 from jinja2 import TemplateError
-from tokenizers import Tokenizer
-from transformers import PreTrainedTokenizerBase
+from transformers.utils.chat_template_utils import render_jinja_template
 
 from decoder_service.text.growing import GrowingTokens
+from decoder_service.text.model_text import ModelText
 
 _PLACEHOLDER = "CONVEYOR-ASSISTANT-TURN"
 _MARK = 'CONVEYOR-RESULT-{}"'  # the quote shows whether results are written as JSON
@@ -54,13 +54,13 @@ class Around:
 
 
 class ChatTemplate:
-    """The chat template of one tokenizer."""
+    """The chat template of one model."""
 
-    def __init__(self, tokenizer: PreTrainedTokenizerBase) -> None:
-        self._tokenizer = tokenizer
-        self._backend: Tokenizer = tokenizer.backend_tokenizer
-        self._template = str(tokenizer.chat_template or _PLAIN_TEMPLATE)
-        self._control = _control_tokens(tokenizer)
+    def __init__(self, text: ModelText) -> None:
+        self._backend = text.tokenizer
+        self._named_tokens: Mapping[str, Any] = text.named_tokens
+        self._template = text.template or _PLAIN_TEMPLATE
+        self._control = text.control_tokens
         self._control_ids = frozenset(id_ for id_ in map(self._backend.token_to_id, self._control) if id_ is not None)
         self._longest = max(map(len, self._control), default=0)
         self.lists_tools = "tools" in self._template
@@ -133,18 +133,16 @@ class ChatTemplate:
         return [self._message("user", text)]
 
     def _render(self, messages: list[dict[str, str]], tools: Sequence[Mapping[str, Any]]) -> str:
-        return str(
-            self._tokenizer.apply_chat_template(
-                messages,
-                tools=[dict(tool) for tool in tools] or None,
-                chat_template=self._template,
-                add_generation_prompt=True,
-                tokenize=False,
-            )
+        rendered: Any = render_jinja_template(  # what it gives is not what its annotation says
+            [messages],
+            tools=[dict(tool) for tool in tools] or None,
+            chat_template=self._template,
+            add_generation_prompt=True,
+            **self._named_tokens,
         )
+        return str(rendered[0][0])
 
     def _encode(self, text: str) -> list[int]:
-        # Not through transformers: a call of its tokenizer changes it for a moment, and threads share it.
         return list(self._backend.encode(text, add_special_tokens=False).ids)
 
     def _message(self, role: str, content: str) -> dict[str, str]:
@@ -158,12 +156,6 @@ def _said_already(tokens: Sequence[int], after: Sequence[int]) -> int:
 
 def _as_json(text: str) -> str:
     return json.dumps(text, ensure_ascii=False)[1:-1]
-
-
-def _control_tokens(tokenizer: PreTrainedTokenizerBase) -> list[str]:
-    """Every token that is no text, the longest first."""
-    added = (token.content for token in tokenizer.added_tokens_decoder.values() if token.special)
-    return sorted({*map(str, tokenizer.all_special_tokens), *added}, key=len, reverse=True)
 
 
 def _instructed(messages: Sequence[Message], instructions: str) -> list[Message]:

@@ -11,7 +11,6 @@ import errno
 import os
 import signal
 import socket
-import sys
 from asyncio.subprocess import DEVNULL, Process
 from collections.abc import Callable, Sequence
 from contextlib import AsyncExitStack, ExitStack, suppress
@@ -25,8 +24,8 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from gateway.cli.failure import Failure
 from gateway.cli.log_lines import last_lines, readable
+from protos.rpc.leash import leashed
 
-_LEASH = Path(__file__).with_name("leash.py")
 _MARGIN_SECONDS = 2.0
 _REAP_SECONDS = 5.0
 _FOLLOW_SECONDS = 0.1
@@ -194,10 +193,9 @@ def bind_error(address: str) -> int:
 
 
 async def _launch(service: Service, log: Path) -> _Child:
-    leash = (sys.executable, "-I", "-S", str(_LEASH), str(os.getpid()))
     with log.open("wb") as output:
         process = await asyncio.create_subprocess_exec(
-            *leash, *service.command, stdin=DEVNULL, stdout=output, stderr=output, process_group=0
+            *leashed(signal.SIGTERM, *service.command), stdin=DEVNULL, stdout=output, stderr=output, process_group=0
         )
     return _Child(service, process, log, asyncio.ensure_future(process.wait()))
 

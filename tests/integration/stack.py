@@ -7,8 +7,11 @@ from dataclasses import dataclass, field
 
 import grpc
 
+from benchmarks.isolating.thread_engine import ThreadEngine
 from decoder_service.assembly import assemble, describe
 from decoder_service.completion import Decoder
+from decoder_service.engine.building import engine_of, hello_of
+from decoder_service.engine.engine import Engine
 from decoder_service.models.loader import LoadedModel
 from decoder_service.servicer import DecoderServicer
 from decoder_service.settings import DecoderSettings
@@ -44,6 +47,7 @@ class Stack:
 
     client: "gateway_pb2_grpc.GatewayServiceAsyncStub"
     decoder: Decoder
+    engine: Engine
 
     async def complete(self, request: pb.CompleteRequest) -> "Answer":
         answer = Answer()
@@ -89,12 +93,15 @@ async def running_stack(
         fields = {"prefill_chunk": 64, "kv_cache_gib": 0.25, **decoder_settings}
         settings = DecoderSettings(**fields)  # type: ignore[arg-type]
         channel = await stack.enter_async_context(open_channel(f"127.0.0.1:{tools_port}"))
-        decoder = assemble(settings, model, channel)
-        servicer = DecoderServicer(decoder, describe(settings, model, decoder), QuietMetrics())  # type: ignore[arg-type]
+        hello = hello_of(settings, model)
+        engine = engine_of(settings, model, hello.context, model.end_tokens)
+        client = await ThreadEngine.start(engine, model.compiler, settings.max_running + settings.max_waiting)
+        stack.push_async_callback(client.stop)
+        decoder = assemble(client, hello, channel)
+        servicer = DecoderServicer(decoder, describe(settings, hello), QuietMetrics())  # type: ignore[arg-type]
         decoder_port = await stack.enter_async_context(
             serving(lambda server: decoder_pb2_grpc.add_DecoderServiceServicer_to_server(servicer, server))
         )
-        stack.push_async_callback(decoder.engine.stop)
         gateway = Gateway(
             GatewaySettings(
                 address="127.0.0.1:0",
@@ -108,8 +115,8 @@ async def running_stack(
         async with asyncio.timeout(10):
             while not gateway.readiness.ready:  # noqa: ASYNC110 - it tells its health service, not us
                 await asyncio.sleep(0.005)
-        client = await stack.enter_async_context(grpc.aio.insecure_channel(f"127.0.0.1:{gateway.port}"))
-        yield Stack(gateway_pb2_grpc.GatewayServiceStub(client), decoder)
+        gateway_client = await stack.enter_async_context(grpc.aio.insecure_channel(f"127.0.0.1:{gateway.port}"))
+        yield Stack(gateway_pb2_grpc.GatewayServiceStub(gateway_client), decoder, engine)
 
 
 @contextlib.asynccontextmanager

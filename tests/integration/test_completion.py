@@ -122,7 +122,7 @@ async def test_a_result_that_streams_is_computed_as_it_comes_and_the_answer_is_t
     prepares = True
 
     def is_prepared() -> bool:
-        sequences = stack.decoder.engine._engine._sequences.values()
+        sequences = stack.engine._sequences.values()
         return any(sequence.ahead > 100 and sequence.uncached == 1 for sequence in sequences)
 
     @tool

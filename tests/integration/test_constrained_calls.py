@@ -7,16 +7,16 @@ import jsonschema_rs
 import pytest
 import torch
 
-from decoder_service.assembly import runner_of
+from decoder_service.engine.building import runner_of
 from decoder_service.engine.engine import Engine
-from decoder_service.engine.messages import Begin, Decoded, Failed, TurnEnded, TurnSpec
+from decoder_service.engine.messages import Begin, Decoded, Failed, Sampling, TurnEnded, TurnSpec
 from decoder_service.engine.pages import PAGE_TOKENS, PageBudget
 from decoder_service.engine.runner import ModelRunner
-from decoder_service.engine.sampler import Sampling
 from decoder_service.engine.scheduler import Scheduler
 from decoder_service.engine.sequence import Piece
 from decoder_service.models.loader import LoadedModel
 from decoder_service.settings import DecoderSettings
+from decoder_service.text.grammar_text import GrammarText
 from decoder_service.text.template import ChatTemplate, Message
 from tests.unit.tool_service.formats.turns import calls_of, parse
 from tool_service.formats import FORMATS
@@ -82,13 +82,13 @@ class NoiseRunner:
 def written(model: LoadedModel, runner: ModelRunner, grammar: str, temperature: float, seeds: int) -> list[str]:
     """A turn for each seed, all at once. Raises AssertionError where one was not ended by its grammar."""
     scheduler = Scheduler(PageBudget(PAGES), max_running=16, prefill_chunk=128)
-    engine = Engine(runner, scheduler, model.backend_tokenizer, model.end_tokens, PAGES * PAGE_TOKENS)
-    prompt = tuple(ChatTemplate(model.tokenizer).prompt([Message("user", "Fly me to the moon.")], "", []))
+    engine = Engine(runner, scheduler, model.text.tokenizer, model.end_tokens, PAGES * PAGE_TOKENS)
+    prompt = tuple(ChatTemplate(model.text).prompt([Message("user", "Fly me to the moon.")], "", []))
     texts = dict.fromkeys(range(seeds), "")
     outputs = []
     for seed in texts:
-        spec = TurnSpec(MAX_TOKENS, grammar=model.grammars.lark(grammar))
-        outputs += engine.execute(Begin(seed, prompt, Sampling(temperature=temperature, seed=seed), spec))
+        begin = Begin(seed, prompt, Sampling(temperature=temperature, seed=seed), TurnSpec(MAX_TOKENS))
+        outputs += engine.execute(begin, model.compiler.compile(GrammarText("lark", grammar)))
     while engine.busy():
         outputs += engine.step()
     for output in outputs:

@@ -8,19 +8,20 @@ from collections.abc import AsyncIterator, Iterable
 import pytest
 import torch
 
-from decoder_service.assembly import assemble, runner_of
+from benchmarks.isolating.thread_engine import ThreadEngine
+from decoder_service.engine.building import hello_of, runner_of
+from decoder_service.engine.client import EngineOverloadedError, SequenceFailedError, SequenceHandle
 from decoder_service.engine.engine import Engine
-from decoder_service.engine.messages import Decoded, Output, TurnBegan, TurnEnded, TurnSpec
+from decoder_service.engine.messages import Decoded, Output, Sampling, TurnBegan, TurnEnded, TurnSpec
 from decoder_service.engine.pages import PAGE_TOKENS, PageBudget
 from decoder_service.engine.runner import ModelRunner, ModuleRunner
-from decoder_service.engine.sampler import Sampling
 from decoder_service.engine.scheduler import Scheduler
 from decoder_service.engine.sequence import Piece
 from decoder_service.engine.speculation import Speculation
-from decoder_service.engine.thread import EngineOverloadedError, EngineThread, SequenceFailedError, SequenceHandle
 from decoder_service.models.errors import UnsupportedModelError
 from decoder_service.models.loader import LoadedModel
 from decoder_service.settings import DecoderSettings
+from decoder_service.text.grammar_text import GrammarText
 from decoder_service.text.stops import TurnStop
 from decoder_service.text.template import ChatTemplate, Message, ToolText
 from tests.processes import until
@@ -28,7 +29,7 @@ from tests.processes import until
 pytestmark = pytest.mark.timeout(240)  # the first test may have to convert the model
 
 
-def start(
+async def start(
     model: LoadedModel,
     *,
     pages: int = 2000,
@@ -36,25 +37,23 @@ def start(
     max_sequences: int = 64,
     runner: ModelRunner | None = None,
     speculation: Speculation | None = None,
-) -> EngineThread:
+) -> ThreadEngine:
     scheduler = Scheduler(PageBudget(pages), max_running, prefill_chunk=16)
     context = pages * PAGE_TOKENS
     runner = runner or runner_of(DecoderSettings(), model, pages, min(context, model.context))
-    engine = Engine(runner, scheduler, model.backend_tokenizer, model.end_tokens, context, speculation)
-    thread = EngineThread(engine, max_sequences)
-    thread.start()
-    return thread
+    engine = Engine(runner, scheduler, model.text.tokenizer, model.end_tokens, context, speculation)
+    return await ThreadEngine.start(engine, model.compiler, max_sequences)
 
 
 @pytest.fixture
-async def engine(model: LoadedModel) -> AsyncIterator[EngineThread]:
-    thread = start(model)
+async def engine(model: LoadedModel) -> AsyncIterator[ThreadEngine]:
+    thread = await start(model)
     yield thread
     await thread.stop()
 
 
 def prompt_of(model: LoadedModel, question: str) -> list[int]:
-    return ChatTemplate(model.tokenizer).prompt([Message("user", question)], "", [])
+    return ChatTemplate(model.text).prompt([Message("user", question)], "", [])
 
 
 async def outputs_of(handle: SequenceHandle) -> list[Output]:
@@ -80,7 +79,7 @@ def generate(model: LoadedModel, prompt: list[int], count: int) -> list[int]:
     return output[0, len(prompt) :].tolist()
 
 
-async def test_a_second_turn_computes_only_the_new_tokens(model: LoadedModel, engine: EngineThread) -> None:
+async def test_a_second_turn_computes_only_the_new_tokens(model: LoadedModel, engine: ThreadEngine) -> None:
     prompt = prompt_of(model, "What is a cat?")
     handle = engine.begin(prompt, Sampling(), TurnSpec(max_tokens=10))
     first = await outputs_of(handle)
@@ -96,17 +95,17 @@ async def test_a_second_turn_computes_only_the_new_tokens(model: LoadedModel, en
 @pytest.mark.parametrize("engine", ["lean", "modules"], indirect=True)
 @pytest.mark.parametrize("wrong", [False, True])
 async def test_a_turn_after_what_was_prepared_is_the_same_as_without(
-    model: LoadedModel, engine: EngineThread, wrong: bool
+    model: LoadedModel, engine: ThreadEngine, wrong: bool
 ) -> None:
     prompt = prompt_of(model, "What is a cat?")
     handle = engine.begin(prompt, Sampling(), TurnSpec(max_tokens=10))
     first = await outputs_of(handle)
     result = "\n".join(f"Cat number {number} is {number} years old." for number in range(8))
-    fresh = ChatTemplate(model.tokenizer).continuation([], [ToolText("cats", result)], ())
+    fresh = ChatTemplate(model.text).continuation([], [ToolText("cats", result)], ())
     guess, right = [*fresh[:-6], 5, 6, 7], len(fresh) - 6
     if wrong:
         guess[20], right = 5, 20
-    sequence = engine._engine._sequences[handle.id]
+    sequence = engine.engine._sequences[handle.id]
     for start, end in ((0, 30), (30, len(guess))):
         handle.prepare(start, guess[start:end])
         await until(lambda end=end: (sequence.ahead, sequence.uncached) == (end, 1))  # type: ignore[misc]
@@ -120,13 +119,13 @@ async def test_a_turn_after_what_was_prepared_is_the_same_as_without(
 
 @pytest.mark.parametrize("prepared", [False, True])
 async def test_a_sequence_that_lost_its_pages_goes_on_the_same(model: LoadedModel, prepared: bool) -> None:
-    engine = start(model, pages=8)
+    engine = await start(model, pages=8)
     prompt = prompt_of(model, "What is a cat?")
     parked = engine.begin(prompt, Sampling(), TurnSpec(max_tokens=6))
     first = await outputs_of(parked)
     if prepared:
         parked.prepare(0, [198, *[5] * 1000])  # more than fits
-        sequence = engine._engine._sequences[parked.id]
+        sequence = engine.engine._sequences[parked.id]
         await until(lambda: sequence.cached == 8 * PAGE_TOKENS - 1)
     other = [5, *prompt]  # shares nothing
     spec = TurnSpec(max_tokens=8 * PAGE_TOKENS - len(other), replay=tuple(other * 9))
@@ -140,7 +139,7 @@ async def test_a_sequence_that_lost_its_pages_goes_on_the_same(model: LoadedMode
     assert tokens_of(second) == generate(model, [*prompt, *tokens_of(first), 198], 6)
 
 
-async def test_a_seed_makes_sampling_repeatable_in_any_company(model: LoadedModel, engine: EngineThread) -> None:
+async def test_a_seed_makes_sampling_repeatable_in_any_company(model: LoadedModel, engine: ThreadEngine) -> None:
     prompt = prompt_of(model, "Tell me a story.")
     sampling = Sampling(temperature=1.0, top_p=0.9, top_k=50, seed=7)
 
@@ -157,7 +156,7 @@ async def test_a_seed_makes_sampling_repeatable_in_any_company(model: LoadedMode
     assert len({tuple(tokens) for tokens in beside}) == 3
 
 
-async def test_replayed_text_is_said_and_the_turn_ends(model: LoadedModel, engine: EngineThread) -> None:
+async def test_replayed_text_is_said_and_the_turn_ends(model: LoadedModel, engine: ThreadEngine) -> None:
     text = "Say naïve things 👩‍👩‍👧, twice.\n"
     replay = tuple(model.tokenizer(text, add_special_tokens=False)["input_ids"])
     handle = engine.begin(prompt_of(model, "Hi"), Sampling(), TurnSpec(max_tokens=100, replay=replay))
@@ -167,7 +166,7 @@ async def test_replayed_text_is_said_and_the_turn_ends(model: LoadedModel, engin
     assert ended(outputs) == TurnEnded(handle.id, "stop", len(replay) + 1)  # the end of the turn is a token too
 
 
-async def test_stop_strings_and_turn_stops_end_a_turn(model: LoadedModel, engine: EngineThread) -> None:
+async def test_stop_strings_and_turn_stops_end_a_turn(model: LoadedModel, engine: ThreadEngine) -> None:
     replay = tuple(model.tokenizer("one two three four", add_special_tokens=False)["input_ids"])
 
     async def run(**spec: object) -> list[Output]:
@@ -182,10 +181,10 @@ async def test_stop_strings_and_turn_stops_end_a_turn(model: LoadedModel, engine
     assert (text_of(kept), ended(kept).reason) == ("one two three", "stop")
 
 
-async def test_a_grammar_is_followed_and_ends_the_turn(model: LoadedModel, engine: EngineThread) -> None:
+async def test_a_grammar_is_followed_and_ends_the_turn(model: LoadedModel, engine: ThreadEngine) -> None:
     age = {"type": "integer", "minimum": 0, "maximum": 99}
     schema = {"type": "object", "properties": {"age": age}, "required": ["age"], "additionalProperties": False}
-    spec = TurnSpec(max_tokens=40, grammar=model.grammars.json_schema(json.dumps(schema)))
+    spec = TurnSpec(max_tokens=40, grammar=GrammarText("json_schema", json.dumps(schema)))
     handle = engine.begin(prompt_of(model, "Write a poem."), Sampling(), spec)
     outputs = await outputs_of(handle)
     engine.release(handle)
@@ -205,12 +204,12 @@ async def test_drafts_and_forced_tokens_change_nothing_but_the_steps(model: Load
     def turn(grammar: bool) -> TurnSpec:
         age = {"type": "integer", "minimum": 0, "maximum": 99}
         schema = {"type": "object", "properties": {"name of the cat": {"enum": ["Tom", "Kit"]}, "its age": age}}
-        rule = model.grammars.json_schema(json.dumps(schema | {"required": list(schema["properties"])}))
+        rule = GrammarText("json_schema", json.dumps(schema | {"required": list(schema["properties"])}))
         return TurnSpec(max_tokens=24, grammar=rule if grammar else None)
 
     async def run(speculation: Speculation | None) -> list[list[Output]]:
         runner = None if lean else ModuleRunner(model.model, 500)
-        engine = start(model, pages=500, runner=runner, speculation=speculation)
+        engine = await start(model, pages=500, runner=runner, speculation=speculation)
         repetitive = model.tokenizer("one two three four five, " * 4)["input_ids"]
         asked = [(Sampling(), False), (Sampling(temperature=0.4, top_p=0.9, seed=5), False)]
         asked += [(Sampling(), True), (Sampling(temperature=1.0, seed=6), True)]
@@ -228,7 +227,7 @@ async def test_drafts_and_forced_tokens_change_nothing_but_the_steps(model: Load
 
 
 async def test_a_turn_can_be_ended_and_a_sequence_released_at_any_time(
-    model: LoadedModel, engine: EngineThread
+    model: LoadedModel, engine: ThreadEngine
 ) -> None:
     handle = engine.begin(prompt_of(model, "Count to a thousand."), Sampling(), TurnSpec(max_tokens=500))
     other = engine.begin(prompt_of(model, "Count to a thousand."), Sampling(), TurnSpec(max_tokens=500))
@@ -247,7 +246,7 @@ async def test_a_turn_can_be_ended_and_a_sequence_released_at_any_time(
 
 
 async def test_over_capacity_is_refused_at_once(model: LoadedModel) -> None:
-    engine = start(model, max_sequences=1)
+    engine = await start(model, max_sequences=1)
     first = engine.begin([1], Sampling(), TurnSpec(max_tokens=1))
     with pytest.raises(EngineOverloadedError):
         engine.begin([1], Sampling(), TurnSpec(max_tokens=1))
@@ -257,9 +256,9 @@ async def test_over_capacity_is_refused_at_once(model: LoadedModel) -> None:
 
 
 async def test_a_forward_pass_that_fails_takes_only_its_sequences_along(
-    model: LoadedModel, engine: EngineThread
+    model: LoadedModel, engine: ThreadEngine
 ) -> None:
-    runner = engine._engine._runner
+    runner = engine.engine._runner
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(runner, "run", lambda *_: 1 / 0)
         broken = engine.begin(prompt_of(model, "Hi"), Sampling(), TurnSpec(max_tokens=2))
@@ -272,19 +271,20 @@ async def test_a_forward_pass_that_fails_takes_only_its_sequences_along(
 
 
 async def test_an_engine_that_breaks_tells_everybody(model: LoadedModel) -> None:
-    engine = start(model)
+    engine = await start(model)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(engine._engine, "step", lambda: 1 / 0)
+        patch.setattr(engine.engine, "step", lambda: 1 / 0)
         handle = engine.begin(prompt_of(model, "Hi"), Sampling(), TurnSpec(max_tokens=2))
         with pytest.raises(SequenceFailedError):
             await outputs_of(handle)
     assert engine.failed.is_set()
     with pytest.raises(SequenceFailedError):
         engine.begin([1], Sampling(), TurnSpec(max_tokens=1))
+    await engine.stop()
 
 
 async def test_a_hardly_positive_temperature_is_greedy_and_harms_no_neighbour(
-    model: LoadedModel, engine: EngineThread
+    model: LoadedModel, engine: ThreadEngine
 ) -> None:
     prompt = prompt_of(model, "Hi")
     handles = [
@@ -294,26 +294,29 @@ async def test_a_hardly_positive_temperature_is_greedy_and_harms_no_neighbour(
     assert answers[0] == answers[1] == answers[2]
 
 
-async def test_a_sequence_whose_token_cannot_be_chosen_fails_alone(model: LoadedModel, engine: EngineThread) -> None:
+async def test_a_sequence_whose_token_cannot_be_chosen_fails_alone(
+    model: LoadedModel, engine: ThreadEngine, monkeypatch: pytest.MonkeyPatch
+) -> None:
     class Broken:
         def foresee(self) -> None:
             raise RuntimeError("broken")
 
         forced = foresee
 
+    monkeypatch.setattr(model.compiler, "compile", lambda _: Broken())
     prompt = prompt_of(model, "Hi")
     neighbour = engine.begin(prompt, Sampling(), TurnSpec(max_tokens=6))
-    broken = engine.begin(prompt, Sampling(), TurnSpec(max_tokens=6, grammar=Broken()))  # type: ignore[arg-type]
+    broken = engine.begin(prompt, Sampling(), TurnSpec(max_tokens=6, grammar=GrammarText("lark", "start: /a/")))
     with pytest.raises(SequenceFailedError):
         await outputs_of(broken)
     assert ended(await outputs_of(neighbour)).completion_tokens == 6
 
 
 async def test_a_prompt_begins_with_what_another_has_computed_and_goes_on_the_same(
-    model: LoadedModel, engine: EngineThread
+    model: LoadedModel, engine: ThreadEngine
 ) -> None:
     system = "You answer in one word. " * 12
-    template = ChatTemplate(model.tokenizer)
+    template = ChatTemplate(model.text)
     prompts = [
         template.prompt([Message("system", system), Message("user", question)], "", [])
         for question in ("What is red?", "What is blue?", "What is red?")
@@ -329,9 +332,9 @@ async def test_a_prompt_begins_with_what_another_has_computed_and_goes_on_the_sa
 
 
 async def test_logits_that_are_no_numbers_end_their_sequence_alone_and_leave_nothing_behind(
-    model: LoadedModel, engine: EngineThread
+    model: LoadedModel, engine: ThreadEngine
 ) -> None:
-    runner = engine._engine._runner
+    runner = engine.engine._runner
     run, pages = runner.run, []
     prompts = [prompt_of(model, question) for question in ("What is a cat? " * 5, "What is a dog? " * 5)]
 
@@ -356,7 +359,7 @@ async def test_logits_that_are_no_numbers_end_their_sequence_alone_and_leave_not
 
 
 async def test_what_can_never_fit_fails_alone(model: LoadedModel) -> None:
-    engine = start(model, pages=4)
+    engine = await start(model, pages=4)
     well = engine.begin(prompt_of(model, "Hi"), Sampling(), TurnSpec(max_tokens=2))
     for prompt, why in ((list(range(100)), "100 tokens leave no room"), ([], "no token")):
         handle = engine.begin(prompt, Sampling(), TurnSpec(max_tokens=4))
@@ -376,4 +379,4 @@ async def test_a_cache_that_the_machine_cannot_hold_or_that_holds_nothing_is_ref
     model: LoadedModel, gib: float, why: str
 ) -> None:
     with pytest.raises(UnsupportedModelError, match=f"kv_cache_gib = .*{why}"):
-        assemble(DecoderSettings(kv_cache_gib=gib), model, None)  # type: ignore[arg-type]
+        hello_of(DecoderSettings(kv_cache_gib=gib), model)

@@ -9,8 +9,8 @@ import pytest
 import torch
 from torch.nn.utils.rnn import pad_sequence
 
-from decoder_service.assembly import runner_of
 from decoder_service.engine import engine as engine_module
+from decoder_service.engine.building import runner_of
 from decoder_service.engine.engine import Engine
 from decoder_service.engine.pages import PAGE_TOKENS, PageBudget
 from decoder_service.engine.runner import ModelRunner, ModuleRunner
@@ -54,7 +54,7 @@ def engine_of(model: LoadedModel, load: Load, lean: bool) -> Engine:
     if lean:
         runner = runner_of(DecoderSettings(), model, load.pages, context)
     scheduler = Scheduler(PageBudget(load.pages), load.max_running, prefill_chunk=64)
-    return Engine(runner, scheduler, model.backend_tokenizer, model.end_tokens, context)
+    return Engine(runner, scheduler, model.text.tokenizer, model.end_tokens, context)
 
 
 def prompts_of(tokens: list[int], load: Load, random: Random) -> list[list[int]]:

@@ -15,11 +15,11 @@ from decoder_service.engine.messages import (
     Output,
     Release,
     Resume,
+    Sampling,
     TurnBegan,
     TurnEnded,
     TurnSpec,
 )
-from decoder_service.engine.sampler import Sampling
 
 JOIN, LEAVE, VETO, RETURN, EXPECT = 0.9, 0.004, 0.01, 0.03, 0.1  # chances between two steps, of each it is open to
 TURNS = 3  # of a sequence, at most

@@ -29,8 +29,8 @@ from typing import Any, Protocol, TypeVar
 
 import structlog
 
+from protos.rpc.endings import how_it_ended
 from tool_service.execution.descendants import kill_with_descendants
-from tool_service.execution.endings import how_it_ended
 from tool_service.execution.json_lines import JsonLines
 from tool_service.execution.printed import Printed
 from tool_service.execution.to_the_end import to_the_end

@@ -7,8 +7,7 @@ from typing import Any
 
 from benchmarks.decoding.embedded import embedded_engine
 from benchmarks.decoding.program import SLACK, Recorder, serve
-from decoder_service.engine.messages import Begin, Decoded, Failed, Output, Release, TurnSpec
-from decoder_service.engine.sampler import Sampling
+from decoder_service.engine.messages import Begin, Decoded, Failed, Output, Release, Sampling, TurnSpec
 
 
 class Ours:

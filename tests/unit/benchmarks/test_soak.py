@@ -24,7 +24,7 @@ TIMES = [float(second) for second in range(0, 600, 5)]
 def held(rss: float = 100 * MIB, descriptors: int = 20, threads: int = 10, others: int = 0) -> Held:
     """One process with these, and so many more beside it."""
     beside = {pid: Counts(11, 1) for pid in range(2, 2 + others)}
-    return Held(int(rss), int(rss), {1: Counts(descriptors, threads)} | beside)
+    return Held({1: int(rss)}, {1: Counts(descriptors, threads)} | beside)
 
 
 def test_the_slope_is_that_of_a_line_however_far_a_few_samples_are_off():
@@ -42,6 +42,14 @@ def test_noise_around_a_level_is_no_growth_and_a_leak_under_it_is():
     grown = trends(TIMES, {"flat": [held(each) for each in noise], "leaking": [held(each) for each in leak]})
     (complaint,) = complaints(grown, {}, {})
     assert complaint.startswith("leaking: memory grows by")
+
+
+def test_only_processes_that_live_all_the_time_have_a_trend():
+    flat = [Held({1: MIB, 2: 9 * MIB, 100 + number: MIB * number}, {}) for number in range(len(TIMES))]
+    engine = [Held({1: MIB, 2: int(MOST_GROWTH * time / TIMES[-1])}, {}) for time in TIMES]
+    grown = trends(TIMES, {"tools": flat, "decoder": engine})
+    assert grown["tools"] == 0
+    assert grown["decoder"] == pytest.approx(MOST_GROWTH, rel=0.01)
 
 
 @pytest.mark.parametrize(
@@ -72,7 +80,7 @@ def test_a_process_is_seen_with_what_it_started():
         child.stdout.readline()
         seen = held_by(child.pid)
         assert seen.processes == 2 and seen.threads >= 2 and seen.descriptors >= 6
-        assert MIB < seen.rss_bytes < seen.tree_rss_bytes
+        assert MIB < seen.rss_by_process[child.pid] < seen.rss_bytes
         assert held_by(os.getpid()).processes >= 3
     finally:
         child.stdin.close()

@@ -8,7 +8,8 @@ import numpy.typing as npt
 import pytest
 
 from decoder_service.models.loader import LoadedModel
-from decoder_service.text.grammar import Grammar, InvalidGrammarError
+from decoder_service.text.grammar import MOST_KEPT_CHARS, Grammar, GrammarCompiler, InvalidGrammarError
+from decoder_service.text.grammar_text import GrammarText
 
 pytestmark = pytest.mark.timeout(180)  # the first test may have to convert the model
 
@@ -26,11 +27,11 @@ SENTENCE = '{"name": "é \\n python", "kind": "alphabet", "a rather long name": 
 
 
 def grammar_of(model: LoadedModel) -> Grammar:
-    return model.grammars.json_schema(json.dumps(SCHEMA))
+    return model.compiler.compile(GrammarText("json_schema", json.dumps(SCHEMA)))
 
 
 def tokens_of(model: LoadedModel) -> list[int]:
-    return list(model.backend_tokenizer.encode(SENTENCE, add_special_tokens=False).ids)
+    return list(model.text.tokenizer.encode(SENTENCE, add_special_tokens=False).ids)
 
 
 def allowed(grammar: Grammar, of: int = 49152) -> npt.NDArray[np.bool_]:
@@ -76,3 +77,32 @@ def test_drafts_are_cut_where_the_grammar_does_not_go_on(model: LoadedModel) -> 
 def test_a_token_that_is_not_allowed_is_an_error(model: LoadedModel) -> None:
     with pytest.raises(InvalidGrammarError):
         grammar_of(model).accept(tokens_of(model)[3])
+
+
+def test_the_same_grammar_is_compiled_once_and_each_follows_its_own(
+    model: LoadedModel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    compiler = GrammarCompiler(model.text.tokenizer, model.end_tokens)
+    text = GrammarText("json_schema", json.dumps(SCHEMA))
+    first, *others = compiler.compile(text), compiler.compile(text)
+    tokens = tokens_of(model)
+    for token in tokens[:5]:
+        first.accept(token)
+    monkeypatch.setattr(compiler, "_matcher", None)  # nothing can be compiled any more
+    fresh = compiler.compile(text)
+    for grammar in (*others, fresh):
+        assert [grammar.accept(token) for token in tokens] == [False] * (len(tokens) - 1) + [True]
+    assert [first.accept(token) for token in tokens[5:]] == [False] * (len(tokens) - 6) + [True]
+
+
+def test_only_the_last_grammars_are_kept_and_no_large_one(model: LoadedModel, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("decoder_service.text.grammar.MOST_KEPT", 2)
+    compiler, compiled = GrammarCompiler(model.text.tokenizer, model.end_tokens), []
+    make = compiler._matcher
+    monkeypatch.setattr(compiler, "_matcher", lambda grammar: compiled.append(grammar) or make(grammar))
+    a, b, c = (GrammarText("lark", f'start: "{letter}"') for letter in "abc")
+    large = GrammarText("lark", f'start: "{"d" * MOST_KEPT_CHARS}"')
+    for text, compiles in ((a, 1), (b, 1), (a, 0), (c, 1), (a, 0), (b, 1), (large, 1), (large, 1), (b, 0)):
+        compiled.clear()
+        compiler.compile(text)
+        assert len(compiled) == compiles, text.text[:20]

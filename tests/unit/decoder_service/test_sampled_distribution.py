@@ -7,7 +7,8 @@ import numpy.typing as npt
 import pytest
 import torch
 
-from decoder_service.engine.sampler import Logits, Row, Sampler, Sampling, rows_of
+from decoder_service.engine.messages import Sampling
+from decoder_service.engine.sampler import Logits, Row, Sampler, rows_of
 
 Floats = npt.NDArray[np.float64]
 

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 import torch
 
-from decoder_service.engine.sampler import Logits, Row, Sampler, Sampling, rows_of
+from decoder_service.engine.messages import Sampling
+from decoder_service.engine.sampler import Logits, Row, Sampler, rows_of
 
 WORDS = 1500
 

@@ -17,16 +17,17 @@ from decoder_service.engine.messages import (
     Output,
     Release,
     Resume,
+    Sampling,
     TurnBegan,
     TurnEnded,
     TurnSpec,
 )
 from decoder_service.engine.pages import PageBudget
-from decoder_service.engine.sampler import Sampling
 from decoder_service.engine.scheduler import Scheduler
 from decoder_service.engine.sequence import Piece, Sequence, State
 from decoder_service.engine.speculation import Plausible, Speculation
 from decoder_service.engine.step_times import StepTimes
+from decoder_service.text.grammar import Grammar
 from decoder_service.text.stops import TurnStop
 from tests.unit.decoder_service.small_model import END_TOKEN, TOKENIZER, WORDS, SmallModel, grammar_of
 
@@ -45,9 +46,9 @@ class Life:
     grammars: tuple[str | None, ...]
     fresh: tuple[int, ...]
 
-    def turn(self, number: int) -> TurnSpec:
+    def grammar(self, number: int) -> Grammar | None:
         lark = self.grammars[number]
-        return replace(self.turns[number], grammar=grammar_of(lark) if lark else None)
+        return grammar_of(lark) if lark else None
 
 
 @dataclass(slots=True)
@@ -88,10 +89,10 @@ def live(lives: Several[Life], model: SmallModel, speculation: Speculation | Non
     engine = Engine(model, scheduler, TOKENIZER, frozenset({END_TOKEN}), CONTEXT, speculation)
     said = [Said() for _ in lives]
     for id_, life in enumerate(lives):
-        hear(said, engine.execute(Begin(id_, life.prompt, life.sampling, life.turn(0))))
+        hear(said, engine.execute(Begin(id_, life.prompt, life.sampling, life.turns[0]), life.grammar(0)))
     run(engine, said)
     for id_, life in enumerate(lives):
-        hear(said, engine.execute(Resume(id_, life.fresh, life.turn(1))))
+        hear(said, engine.execute(Resume(id_, life.fresh, life.turns[1]), life.grammar(1)))
     run(engine, said)
     for id_ in range(len(lives)):
         engine.execute(Release(id_))
@@ -185,7 +186,7 @@ def test_a_replay_is_not_sped_up() -> None:
     engine = Engine(
         SmallModel(0), Scheduler(PageBudget(20), 4, 24), TOKENIZER, frozenset({END_TOKEN}), CONTEXT, speculation
     )
-    engine.execute(Begin(0, life.prompt, life.sampling, life.turn(0)))
+    engine.execute(Begin(0, life.prompt, life.sampling, life.turns[0]), life.grammar(0))
     said = []
     while engine.busy():
         said += [output.tokens for output in engine.step() if isinstance(output, Decoded)]
@@ -197,7 +198,7 @@ def test_what_a_grammar_forces_is_said_with_the_token_before_it() -> None:
     engine = Engine(
         SmallModel(0), Scheduler(PageBudget(20), 4, 24), TOKENIZER, frozenset({END_TOKEN}), CONTEXT, Speculation()
     )
-    engine.execute(Begin(0, (1, 2, 3), Sampling(), TurnSpec(100, grammar=grammar_of('start: "in the name" /[0-9]/'))))
+    engine.execute(Begin(0, (1, 2, 3), Sampling(), TurnSpec(100)), grammar_of('start: "in the name" /[0-9]/'))
     said, steps = [], 0
     while engine.busy():
         said += [output for output in engine.step() if isinstance(output, Decoded)]

@@ -24,7 +24,7 @@ from concurrent.futures import Future
 from pathlib import Path
 from typing import Any, TypeVar
 
-from tool_service.execution.endings import how_it_ended
+from protos.rpc.endings import how_it_ended
 from tool_service.tools.python.font_cache import default_font_cache
 
 ZYGOTE = Path(__file__).with_name("zygote.py")

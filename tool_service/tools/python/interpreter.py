@@ -23,7 +23,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
 
-from tool_service.execution.endings import how_it_ended, signal_name
+from protos.rpc.endings import how_it_ended, signal_name
 from tool_service.interface import Artifact
 from tool_service.tools.python import frames, landlock, seccomp
 from tool_service.tools.python.child_process import ChildProcess

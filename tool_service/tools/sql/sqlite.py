@@ -14,7 +14,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from urllib.parse import quote
 
-from tool_service.execution.endings import how_it_ended
+from protos.rpc.endings import how_it_ended
 from tool_service.execution.json_lines import JsonLines
 from tool_service.execution.to_the_end import to_the_end
 from tool_service.interface import Reject

@@ -1,40 +1,33 @@
-"""The seam between the engine and the event loop: commands in, one batch of outputs per step out.
+"""The event loop's end of the connection to an engine: sequences as the event loop sees them.
 
-A thread costs nothing for moving data, but shares the interpreter with the event loop: while that writes the step's
-messages, the engine waits to go on. A process of its own is faster. Measured by `python -m benchmarks.isolation`, 32
-sessions that stream over gRPC on two cores, medians of 3 rounds:
-
-    torch's threads   tokens/s: thread, process   ms between tokens, p50   p99
-    1                 615   668 (1.09)            50.4   47.4              65.3   59.2
-    2                 825   970 (1.18)            36.5   31.2              51.0   50.8
-
-It is a thread still because that is the simpler one: grammars and failures cross it as they are. Nobody but this module
-knows that it is a thread.
+What is sent waits in memory where the connection does not take it, and so never holds up the loop. The other side reads
+whatever its engine does; each sequence has little to say, and there are so many at most.
 """
 
 import asyncio
 import itertools
-import queue
-import threading
 from collections.abc import AsyncIterator, Callable, Sequence
 
 import structlog
 
-from decoder_service.engine.engine import Engine
+from decoder_service.engine.connection import frame, read
 from decoder_service.engine.messages import (
     Begin,
     Command,
     EndTurn,
     Expect,
     Failed,
+    GrammarRefused,
     Output,
     Prepare,
     Release,
+    Report,
     Resume,
+    Sampling,
     TurnEnded,
     TurnSpec,
 )
-from decoder_service.engine.sampler import Sampling
+from decoder_service.engine.sequence import State
 
 log = structlog.get_logger()
 
@@ -45,8 +38,8 @@ class SequenceFailedError(Exception):
     """The engine could not go on with a sequence."""
 
 
-class EngineStoppedError(Exception):
-    """The engine's thread has ended by an error; nothing can be decoded any more."""
+class GrammarRefusedError(SequenceFailedError):
+    """The grammar of a sequence's turn cannot be compiled; the message says why."""
 
 
 class EngineOverloadedError(Exception):
@@ -65,6 +58,8 @@ class SequenceHandle:
         """The running turn's outputs, `TurnEnded` last. Raises SequenceFailedError."""
         while True:
             output = await self.outbox.get()
+            if isinstance(output, GrammarRefused):
+                raise GrammarRefusedError(output.message)
             if isinstance(output, Failed):
                 raise SequenceFailedError(output.message)
             yield output
@@ -88,27 +83,19 @@ class SequenceHandle:
         self._send(EndTurn(self.id))
 
 
-class EngineThread:
-    """Runs an engine in a thread of its own. Made and used inside the running event loop."""
+class EngineClient:
+    """Begins sequences and hands out what the engine says of them. `failed` is set when the engine is gone, unless by
+    `close`: every sequence fails then."""
 
-    def __init__(self, engine: Engine, max_sequences: int) -> None:
-        self._engine = engine
+    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, max_sequences: int) -> None:
+        self._reader = reader
+        self._writer = writer
         self._max_sequences = max_sequences
-        self._loop = asyncio.get_running_loop()
-        self._commands: queue.SimpleQueue[Command | None] = queue.SimpleQueue()
         self._handles: dict[int, SequenceHandle] = {}
         self._ids = itertools.count(1)
-        self._thread = threading.Thread(target=self._work, name="engine", daemon=True)
+        self._counts = {state.value: 0 for state in State if state is not State.FINISHED}
         self.failed = asyncio.Event()
-
-    def start(self) -> None:
-        """Starts the thread."""
-        self._thread.start()
-
-    async def stop(self) -> None:
-        """Ends the thread after its running step."""
-        self._commands.put(None)
-        await asyncio.to_thread(self._thread.join, 10)
+        self._reading = asyncio.create_task(self._read())
 
     def begin(self, prompt: list[int], sampling: Sampling, turn: TurnSpec) -> SequenceHandle:
         """Adds a sequence and starts its first turn. Whoever begins it releases it.
@@ -119,57 +106,43 @@ class EngineThread:
             raise SequenceFailedError(ENGINE_STOPPED)
         if len(self._handles) >= self._max_sequences:
             raise EngineOverloadedError
-        handle = SequenceHandle(next(self._ids), self._commands.put)
+        handle = SequenceHandle(next(self._ids), self._send)
         self._handles[handle.id] = handle
-        self._commands.put(Begin(handle.id, tuple(prompt), sampling, turn))
+        self._send(Begin(handle.id, tuple(prompt), sampling, turn))
         return handle
 
     def release(self, handle: SequenceHandle) -> None:
         """Frees a sequence in whatever state, at the end of the running step at the latest."""
         if self._handles.pop(handle.id, None) is not None:
-            self._commands.put(Release(handle.id))
+            self._send(Release(handle.id))
 
     def counts(self) -> dict[str, int]:
         """Sequences by state, as of the last step."""
-        return self._engine.counts()
+        return self._counts
 
-    def _work(self) -> None:
+    async def close(self) -> None:
+        """Says no more, which ends the engine after its running step."""
+        self._reading.cancel()
+        await asyncio.gather(self._reading, return_exceptions=True)
+        self._writer.transport.abort()  # what is not sent yet is of no use any more
+
+    def _send(self, command: Command) -> None:
+        if not self.failed.is_set():
+            self._writer.write(frame(command))
+
+    async def _read(self) -> None:
         try:
-            while self._take_commands():
-                outputs = self._engine.step()
-                if outputs:
-                    self._deliver(outputs)
+            while True:
+                self._hand_out(await read(self._reader))
+        except (EOFError, OSError):
+            self._fail_all()
         except Exception:
-            log.exception("engine stopped")
-            self._call(self._fail_all)
-        finally:
-            self._engine.close()
+            log.exception("what the engine said could not be read")
+            self._fail_all()
 
-    def _take_commands(self) -> bool:
-        """Carries out what has come in; waits where the engine has nothing to run. False: stop."""
-        block = not self._engine.busy()
-        while True:
-            try:
-                command = self._commands.get(block)
-            except queue.Empty:
-                return True
-            if command is None:
-                return False
-            self._deliver(self._engine.execute(command))
-            block = False
-
-    def _deliver(self, outputs: list[Output]) -> None:
-        if outputs:
-            self._call(lambda: self._hand_out(outputs))
-
-    def _call(self, function: Callable[[], None]) -> None:
-        try:
-            self._loop.call_soon_threadsafe(function)
-        except RuntimeError:  # the loop is closed: the process is on its way out, nobody listens
-            log.debug("outputs dropped")
-
-    def _hand_out(self, outputs: list[Output]) -> None:
-        for output in outputs:
+    def _hand_out(self, report: Report) -> None:
+        self._counts = report.counts
+        for output in report.outputs:
             handle = self._handles.get(output.id)
             if handle is not None:
                 handle.outbox.put_nowait(output)
