@@ -148,10 +148,17 @@ def _library(level: str) -> Path:
 
 
 def levels() -> list[str]:
-    """What this processor runs, the best first."""
+    """What is fast on this processor, the best first.
+
+    Intel's multiply pairs of bfloat16 at a quarter of the rate of floats (vdpbf16ps of 512 bits, 0.59 ns against 0.15
+    for vfmadd231ps on one with AMX): widening them first is faster, as the levels without such pairs do.
+    """
     if platform.machine() != "x86_64":
         return [platform.machine()]
-    flags = set(Path("/proc/cpuinfo").read_text().partition("\nflags")[2].partition("\n")[0].split())
+    described = Path("/proc/cpuinfo").read_text()
+    flags = set(described.partition("\nflags")[2].partition("\n")[0].split())
+    if "GenuineIntel" in described:
+        flags.discard("avx512_bf16")
     return [level for level, needed in X86_LEVELS.items() if needed <= flags]
 
 

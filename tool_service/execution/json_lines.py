@@ -23,11 +23,12 @@ class JsonLines:
 
     async def is_silent(self) -> bool:
         """Whether nothing has come that is still to be read. What has is lost, and so is the end."""
+        await asyncio.sleep(0)  # the loop hears of what has come before the time is up
         try:
             async with asyncio.timeout(0):  # what is there is read without waiting
                 await self._reader.read(1)
         except TimeoutError:
-            return True
+            return not self._reader.at_eof()
         except ConnectionError:
             pass
         return False

@@ -194,6 +194,12 @@ def _costly(pattern: str) -> bool:
     return not _compiles(pattern, PATTERNS) and _compiles(pattern, jsonschema_rs.FancyRegexOptions(size_limit=1 << 20))
 
 
+def whole_match(pattern: str, text: str) -> bool:
+    """Whether a pattern, in the dialect of Rust's crate `regex`, matches all of a text. Raises ValueError where it is
+    none."""
+    return bool(jsonschema_rs.is_valid({"pattern": f"^(?:{pattern})$"}, text, pattern_options=PATTERNS))
+
+
 def _compiles(pattern: str, options: jsonschema_rs.RegexOptions | jsonschema_rs.FancyRegexOptions) -> bool:
     try:
         jsonschema_rs.validator_for({"pattern": pattern}, pattern_options=options, offline=True)

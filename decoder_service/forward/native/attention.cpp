@@ -38,21 +38,31 @@ inline void rotate(const T* from, const float* cosine, const float* sine, int64_
     }
 }
 
-// What is multiplied at once: a number, or two of 16 bits.
+// What is multiplied at once: a number, or two of 16 bits. Of what multiplies many, numbers are kept as KEPT.
 template <typename T>
 struct Unit;
 
 template <>
 struct Unit<float> {
     static constexpr int SIZE = 1;
+    typedef float Kept;
     typedef float One;
     typedef Lanes Many;
 };
 
+#if defined(__AVX512BF16__)
+typedef bfloat16 KeptOfPair;
+#else
+typedef float KeptOfPair;
+#endif
+
 template <>
 struct Unit<bfloat16> {
     static constexpr int SIZE = 2;
-    typedef uint32_t One;  // the first in the low half
+    typedef KeptOfPair Kept;
+    struct One {
+        Kept first, second;
+    };
     typedef Bits Many;
 };
 
@@ -66,14 +76,16 @@ inline Bits units(const bfloat16* from) {
 
 inline Lanes add_product(Lanes sum, Lanes many, float one) { return sum + many * one; }
 
-inline Lanes add_product(Lanes sum, Bits many, uint32_t one) {
+inline Lanes add_product(Lanes sum, Bits many, const Unit<bfloat16>::One& one) {
 #if defined(__AVX512BF16__)
+    uint32_t pair;
+    std::memcpy(&pair, &one, sizeof pair);
     return reinterpret_cast<Lanes>(_mm512_dpbf16_ps(reinterpret_cast<__m512>(sum), reinterpret_cast<__m512bh>(many),
-                                                    reinterpret_cast<__m512bh>(Bits{} + one)));
+                                                    reinterpret_cast<__m512bh>(Bits{} + pair)));
 #else
     const Lanes first = reinterpret_cast<Lanes>(many << 16), second = reinterpret_cast<Lanes>(many & 0xffff0000);
-    const Bits low = Bits{} + (one << 16), high = Bits{} + (one & 0xffff0000);
-    return sum + first * reinterpret_cast<Lanes>(low) + second * reinterpret_cast<Lanes>(high);
+    sum += first * one.first;
+    return sum + second * one.second;
 #endif
 }
 
@@ -85,21 +97,24 @@ inline void ask(const void* from) { __builtin_prefetch(from, 0, 2); }  // of the
 // The scores of WIDTH queries with a page's tokens. Where there are few, coordinates are summed apart, for each sum has
 // to wait for its last addition. What lies at the same places of the `next` page is asked from memory meanwhile: pages
 // lie apart, and the processor cannot foresee where.
+template <typename T, int WIDTH, int APART, size_t... EACH>
+inline void score(std::index_sequence<EACH...>, const typename Unit<T>::One* queries, const T* keys, const T* next,
+                  int64_t dim, Lanes* scores) {
+    constexpr int SIZE = Unit<T>::SIZE;
+    Lanes grown[] = {(static_cast<void>(EACH), Lanes{})...};  // no loop goes over them, so that registers hold them
+    for (int64_t i = 0; i < dim / SIZE; i += APART) {
+        for (int part = 0; part < APART; part++) ask(next + (i + part) * PAGE * SIZE);
+        ((grown[EACH] = add_product(grown[EACH], units(keys + (i + EACH / WIDTH) * PAGE * SIZE),
+                                    queries[i * WIDTH + EACH])), ...);
+    }
+    ((grown[EACH % WIDTH] = EACH < WIDTH ? grown[EACH] : grown[EACH % WIDTH] + grown[EACH]), ...);
+    ((scores[EACH % WIDTH] = grown[EACH % WIDTH]), ...);
+}
+
 template <typename T, int WIDTH>
 inline void score(const typename Unit<T>::One* queries, const T* keys, const T* next, int64_t dim, Lanes* scores) {
-    constexpr int APART = WIDTH <= 3 ? 4 : WIDTH <= 6 ? 2 : 1, SIZE = Unit<T>::SIZE;
-    Lanes grown[APART][WIDTH] = {};
-    for (int64_t i = 0; i < dim / SIZE; i += APART)
-        for (int part = 0; part < APART; part++) {
-            const auto row = units(keys + (i + part) * PAGE * SIZE);
-            ask(next + (i + part) * PAGE * SIZE);
-            for (int g = 0; g < WIDTH; g++)
-                grown[part][g] = add_product(grown[part][g], row, queries[(i + part) * WIDTH + g]);
-        }
-    for (int g = 0; g < WIDTH; g++) {
-        for (int part = 1; part < APART; part++) grown[0][g] += grown[part][g];
-        scores[g] = grown[0][g];
-    }
+    constexpr int APART = WIDTH <= 3 ? 4 : WIDTH <= 6 ? 2 : 1;
+    score<T, WIDTH, APART>(std::make_index_sequence<WIDTH * APART>(), queries, keys, next, dim, scores);
 }
 
 // Adds a page's first `count` values, each by its weight, for WIDTH queries; two registers of coordinates at a time.
@@ -108,7 +123,7 @@ template <typename T, int WIDTH>
 inline void weigh(const Lanes* weights, const T* values, const T* next, int64_t count, int64_t dim, Lanes* sums) {
     constexpr int SIZE = Unit<T>::SIZE;
     typename Unit<T>::One weight[WIDTH][PAGE / SIZE];
-    for (int g = 0; g < WIDTH; g++) put(weights[g], reinterpret_cast<T*>(weight[g]));
+    for (int g = 0; g < WIDTH; g++) put(weights[g], reinterpret_cast<typename Unit<T>::Kept*>(weight[g]));
     const int64_t used = (count + SIZE - 1) / SIZE;
     for (int64_t i = 0; i < dim; i += 2 * PAGE, sums += 2 * WIDTH) {
         Lanes low[WIDTH], high[WIDTH];
@@ -252,11 +267,11 @@ struct Attention {
 
     void pack(const float* rotated, int64_t each, int64_t width, typename Unit<T>::One* queries) const {
         constexpr int SIZE = Unit<T>::SIZE;
-        T narrow[PAGE];
+        typename Unit<T>::Kept kept[PAGE];
         for (int64_t i = 0; i < heads.dim; i += PAGE) {
-            put(lanes(rotated + i), narrow);
+            put(lanes(rotated + i), kept);
             for (int64_t j = 0; j < PAGE; j += SIZE)
-                std::memcpy(queries + (i + j) / SIZE * width + each, narrow + j, SIZE * sizeof(T));
+                std::memcpy(queries + (i + j) / SIZE * width + each, kept + j, sizeof *queries);
         }
     }
 

@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from tool_service.formats.events import JsonValue
-from tool_service.formats.scanning.json_lexer import MAX_DEPTH, TWICE, JsonLexer, ValueBuilder
+from tool_service.formats.scanning.json_lexer import MAX_DEPTH, JsonLexer, ValueBuilder
 
 _WORDS: dict[str, bool | None] = {"True": True, "False": False, "None": None}  # as templates print Python's
 
@@ -117,8 +117,7 @@ class _Builder(ValueBuilder):
     reason = ""
 
     def spoil(self, reason: str) -> None:
-        if reason != TWICE:  # the last value counts
-            self.reason = self.reason or reason
+        self.reason = self.reason or reason
 
 
 def _read_json(text: str) -> JsonValue:

@@ -12,7 +12,7 @@ from collections.abc import Callable
 from enum import Enum, auto
 
 from tool_service.formats.events import JsonValue
-from tool_service.formats.scanning.json_lexer import MAX_DEPTH, TOO_DEEP, TWICE, JsonLexer
+from tool_service.formats.scanning.json_lexer import MAX_DEPTH, TOO_DEEP, JsonLexer
 from tool_service.formats.scanning.turn import INCOMPLETE, MAX_CHARACTERS, NOT_AN_OBJECT, Call, Turn
 
 ARGUMENT_KEYS = frozenset({"arguments", "parameters"})
@@ -94,9 +94,8 @@ class ArgumentsSink:
             self._call.seal_value(self._name, value, characters)
 
     def spoil(self, reason: str) -> None:
-        """The call can't run; but inside an argument, of a key that appears twice the last value counts."""
-        if reason != TWICE or not self._depth:
-            self._call.malform(NOT_JSON + reason)
+        """The call can't run."""
+        self._call.malform(NOT_JSON + reason)
 
     def _open_container(self, container: dict[str, JsonValue] | list[JsonValue]) -> None:
         self._depth += 1

@@ -40,6 +40,7 @@ from tool_service.formats.scanning.json_lexer import (
     TOO_DEEP,
     TOO_LONG_A_KEY,
     TOO_MANY_DIGITS,
+    TWICE,
     Sink,
 )
 from tool_service.formats.scanning.open_string import OpenString
@@ -81,10 +82,11 @@ class _State(Enum):
 class _Container:
     """An open list, tuple or dict."""
 
-    __slots__ = ("closer", "comma", "empty")
+    __slots__ = ("closer", "comma", "empty", "keys")
 
     def __init__(self, closer: str) -> None:
         self.closer = closer
+        self.keys: set[str] = set()
         self.empty = True
         self.comma = False
 
@@ -417,9 +419,10 @@ class PythonLexer:
             self._complete(_String(self._sink, value))
 
     def _close_key(self, name: str, pos: int) -> None:
-        if self._string.too_long:
-            self._fail(pos, TOO_LONG_A_KEY)
+        if self._string.too_long or name in self._containers[-1].keys:
+            self._fail(pos, TOO_LONG_A_KEY if self._string.too_long else TWICE)
             return
+        self._containers[-1].keys.add(name)
         self._state = _State.COLON
         self._sink.key(name)
 

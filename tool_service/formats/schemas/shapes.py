@@ -15,8 +15,6 @@ from fractions import Fraction
 from functools import lru_cache
 from typing import TypeAlias
 
-import jsonschema_rs
-
 from tool_service.formats.events import JsonValue
 
 ANY_DEPTH = 4  # brackets in one another, where a schema says nothing
@@ -198,8 +196,11 @@ def field(fields: Fields, name: str) -> Shape:
 
 
 def matches(pattern: str, text: str) -> bool:
-    """Whether a pattern, in the dialect of Rust's crate `regex`, matches all of a text."""
-    return bool(jsonschema_rs.is_valid({"pattern": f"^(?:{pattern})$"}, text))
+    """Whether a pattern, in the dialect of Rust's crate `regex`, matches all of a text. Raises ValueError where it is
+    none. In linear time, whatever the pattern: that takes a library, which parsers do without."""
+    from tool_service.interface.json_schema import whole_match
+
+    return whole_match(pattern, text)
 
 
 def _fits(shape: Alternative, value: JsonValue) -> bool:

@@ -62,7 +62,6 @@ def test_a_schema_tells_the_types(schema: Any, kinds: set[str]) -> None:
         ("[1", {"array"}, "[1"),
         ('["a", {"b": null}]', {"array"}, ["a", {"b": None}]),
         ('{"a": 1}', set(), {"a": 1}),
-        ('{"a": 1, "a": 2}', set(), {"a": 2}),
         ('"quoted"', set(), "quoted"),
         ("plain text", set(), "plain text"),
         ('["\x1f', set(), '["\x1f'),
@@ -73,7 +72,7 @@ def test_a_text_is_read_by_the_types(text: str, kinds: set[str], value: Any) -> 
     assert repr(read_value(text, frozenset(kinds))) == repr(value)
 
 
-@pytest.mark.parametrize("text", ["NaN", "1e999", '["\\ud800"]', "1" * 1001, "[" * 200 + "]" * 200])
+@pytest.mark.parametrize("text", ["NaN", "1e999", '{"a": 1, "a": 1}', '["\\ud800"]', "1" * 1001, "[" * 200 + "]" * 200])
 def test_json_that_breaks_a_limit_is_refused(text: str) -> None:
     with pytest.raises(NoUsableValueError):
         read_value(text, frozenset({"number", "object", "array"}))
