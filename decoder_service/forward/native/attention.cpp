@@ -217,12 +217,15 @@ struct Scratch {
     std::vector<Lanes> scores, sums;
 
     void fit(size_t heads, size_t dim, size_t pages) {
-        if (sums.size() < WIDEST * heads * dim / PAGE) {
-            rotated.resize(dim);
-            queries.resize(WIDEST * heads * dim / Unit<T>::SIZE);
-            sums.resize(WIDEST * heads * dim / PAGE);
-        }
-        if (scores.size() < WIDEST * heads * pages) scores.resize(WIDEST * heads * pages);
+        grow(rotated, dim);
+        grow(queries, WIDEST * heads * dim / Unit<T>::SIZE);
+        grow(scores, WIDEST * heads * pages);
+        grow(sums, WIDEST * heads * dim / PAGE);
+    }
+
+    template <typename EACH>
+    static void grow(std::vector<EACH>& to, size_t size) {
+        if (to.size() < size) to.resize(size);
     }
 };
 

@@ -1,6 +1,7 @@
 """The kernels against torch, in both dtypes: any mix of prompts and decoding, heads, lengths and pages."""
 
 import math
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 import torch
@@ -115,6 +116,16 @@ def test_attention_is_torchs_for_chunks_and_single_tokens_in_one_step(
     parts = {0: [first[0], then[1]], 1: [first[1], then[0]], 2: [then[2]], 3: [first[2], then[3], last[0]]}
     for sequence, found in parts.items():
         assert near(torch.cat(found), cache.wanted(sequence))
+
+
+@DTYPES
+def test_a_model_with_wider_heads_may_follow_one_with_more_of_them(dtype: torch.dtype) -> None:
+    level = levels()[0]
+    many, wide = Cache(shape(32, 32, 32), level, dtype, [40]), Cache(shape(2, 1, 512), level, dtype, [40])
+    with ThreadPoolExecutor(1) as thread:  # whose room for what attention keeps is as new as in a process
+        found = [thread.submit(cache.attend, [(0, 0, 40)]).result() for cache in (many, wide, many)]
+    assert near(found[0][0], many.wanted(0)) and near(found[1][0], wide.wanted(0))
+    assert torch.equal(found[2][0], found[0][0])
 
 
 @LEVELS
