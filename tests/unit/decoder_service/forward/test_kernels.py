@@ -121,9 +121,9 @@ def test_attention_is_torchs_for_chunks_and_single_tokens_in_one_step(
 @DTYPES
 def test_a_model_with_wider_heads_may_follow_one_with_more_of_them(dtype: torch.dtype) -> None:
     level = levels()[0]
-    many, wide = Cache(shape(32, 32, 32), level, dtype, [40]), Cache(shape(2, 1, 512), level, dtype, [40])
+    many, wide = Cache(shape(32, 32, 32), level, dtype, [200]), Cache(shape(2, 1, 512), level, dtype, [40])
     with ThreadPoolExecutor(1) as thread:  # whose room for what attention keeps is as new as in a process
-        found = [thread.submit(cache.attend, [(0, 0, 40)]).result() for cache in (many, wide, many)]
+        found = [thread.submit(each.attend, [(0, 0, each.lengths[0])]).result() for each in (many, wide, many)]
     assert near(found[0][0], many.wanted(0)) and near(found[1][0], wide.wanted(0))
     assert torch.equal(found[2][0], found[0][0])
 
