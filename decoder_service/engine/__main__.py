@@ -17,7 +17,8 @@ from protos.rpc.telemetry import configure_logs
 
 def main() -> int:
     """Runs the engine; gives the exit status."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C comes to us too; the service says when we are to end
+    for number in (signal.SIGINT, signal.SIGTERM):  # the whole group may get them; the service says when we are to end
+        signal.signal(number, signal.SIG_IGN)
     connection = socket.socket(fileno=int(sys.argv[1]))
     connection.set_inheritable(False)
     try:

@@ -1,5 +1,6 @@
 """What a model may write next, by a grammar."""
 
+import itertools
 import json
 import threading
 from collections import OrderedDict
@@ -46,7 +47,7 @@ class GrammarCompiler:
         if matcher is None:
             matcher = self._matcher(_translated(grammar))
             self._keep(grammar, matcher)
-        return Grammar(matcher.deep_copy())
+        return Grammar(matcher.deep_copy(), self._tokenizer.vocab_size)
 
     def _matcher(self, grammar: str) -> LLMatcher:
         problem = LLMatcher.validate_grammar(grammar, self._tokenizer)
@@ -84,8 +85,9 @@ class Grammar:
     `forced`, and `filter` leaves no other.
     """
 
-    def __init__(self, matcher: LLMatcher) -> None:
+    def __init__(self, matcher: LLMatcher, vocabulary: int) -> None:
         self._matcher = matcher
+        self._vocabulary = vocabulary
         self._may: npt.NDArray[np.bool_] | None = None
 
     def foresee(self) -> None:
@@ -103,7 +105,9 @@ class Grammar:
 
     def follow(self, tokens: Sequence[int]) -> int:
         """How many of these tokens, from the first on, may come next in turn."""
-        return self._matcher.validate_tokens(list(tokens))
+        # The matcher breaks at tokens that the tokenizer has not: a model's vocabulary may be longer.
+        known = itertools.takewhile(lambda token: token < self._vocabulary, tokens)
+        return self._matcher.validate_tokens(list(known))
 
     def filter(self, logits: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
         """The logits, with those of what may not come next at minus infinity. Raises InvalidGrammarError."""

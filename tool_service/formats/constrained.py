@@ -1,11 +1,13 @@
 """The grammar for turns that must be a call: names checked against the format's own parser, then its grammar."""
 
+import itertools
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
 from tool_service.formats.events import CallOpened, CallSealed, JsonValue
 from tool_service.formats.format import Format, ToolSchema
+from tool_service.formats.grammar import arguments_of
 from tool_service.formats.schemas.reading import UnenforceableError
 
 
@@ -22,6 +24,7 @@ def _writable(format_: Format, tool: ToolSchema) -> ToolSchema:
         raise _unwritable(format_, tool, [])
     properties: Mapping[str, Any] = tool.parameters.get("properties", {})
     names = {*properties, *tool.parameters.get("required", ())}
+    names.update(itertools.chain(*(each.properties for each in arguments_of(tool))))  # of its choices too
     wrong = [] if _is_read(format_, tool.name, names) else [n for n in names if not _is_read(format_, tool.name, {n})]
     for name in wrong:
         if name in tool.parameters.get("required", ()):

@@ -14,8 +14,10 @@ from typing import Any
 from tool_service.formats.format import ToolSchema
 from tool_service.formats.schemas.narrowing import Narrowing
 from tool_service.formats.schemas.reading import UnenforceableError, read_schema
-from tool_service.formats.schemas.shapes import Fields, Literals, Shape, Text
+from tool_service.formats.schemas.shapes import Fields, Literals, Shape, Text, TooComplexError, bounded
 from tool_service.formats.schemas.writing import SchemaWriter
+
+MAX_COMPARISONS = 50_000  # some tenths of a second
 
 Grammar = Callable[[Sequence[ToolSchema]], str]
 
@@ -90,9 +92,13 @@ def arguments_of(tool: ToolSchema, avoid: Sequence[str] = ()) -> tuple[Fields, .
 
 
 def _fitting(parameters: Mapping[str, Any], avoid: Sequence[str]) -> tuple[Fields, ...]:
-    read = read_schema({"type": "object", **parameters})
-    listed = tuple(replace(each, others=()) for each in read if isinstance(each, Fields))
-    return tuple(each for each in Narrowing(avoid).shape(listed) if isinstance(each, Fields))
+    try:
+        with bounded(MAX_COMPARISONS):
+            read = read_schema({"type": "object", **parameters})
+            listed = tuple(replace(each, others=()) for each in read if isinstance(each, Fields))
+            return tuple(each for each in Narrowing(avoid).shape(listed) if isinstance(each, Fields))
+    except (OverflowError, RecursionError, TooComplexError):
+        raise UnenforceableError("its numbers are too large for a grammar, or its parts too many") from None
 
 
 def call_schema(tool: ToolSchema, key: str = "arguments") -> str:

@@ -35,7 +35,7 @@ GRAMMARS = LLTokenizer(TOKENIZER.to_str(), eos_token=END_TOKEN)
 
 
 def grammar_of(lark: str) -> Grammar:
-    return Grammar(LLMatcher(GRAMMARS, LLMatcher.grammar_from_lark(lark)))
+    return Grammar(LLMatcher(GRAMMARS, LLMatcher.grammar_from_lark(lark)), GRAMMARS.vocab_size)
 
 
 class SmallModel:

@@ -74,6 +74,14 @@ def test_drafts_are_cut_where_the_grammar_does_not_go_on(model: LoadedModel) -> 
     assert grammar.follow([*tokens[:3], tokens[0], *tokens[3:]]) == 3
 
 
+def test_a_token_that_the_tokenizer_has_not_may_not_come_and_breaks_nothing(model: LoadedModel) -> None:
+    grammar, tokens = grammar_of(model), tokens_of(model)
+    beyond = model.text.tokenizer.get_vocab_size() + 7
+    assert not grammar.allows(beyond)
+    assert grammar.follow([*tokens[:3], beyond, *tokens[3:]]) == 3
+    assert [grammar.accept(token) for token in tokens[:3]] == [False] * 3
+
+
 def test_a_token_that_is_not_allowed_is_an_error(model: LoadedModel) -> None:
     with pytest.raises(InvalidGrammarError):
         grammar_of(model).accept(tokens_of(model)[3])

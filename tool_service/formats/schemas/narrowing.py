@@ -11,6 +11,7 @@ from fractions import Fraction
 
 from tool_service.formats.events import JsonValue
 from tool_service.formats.schemas import shapes
+from tool_service.formats.schemas.reading import refuse_long
 from tool_service.formats.schemas.shapes import Alternative, Fields, Items, Literals, Number, Shape, Text
 
 MAX_INTEGER = Fraction(10**18)
@@ -93,6 +94,7 @@ def narrow_number(shape: Number) -> Number | None:
     most = MAX_INTEGER if shape.integer else MAX_NUMBER
     step = shape.step or (Fraction(1) if shape.integer else STEP)
     step = Fraction(step.numerator) if shape.integer else step
+    refuse_long(step)
     low = max(-most, -most if shape.low is None else shape.low)
     high = min(most, most if shape.high is None else shape.high)
     low = _inward(math.ceil(low / step) * step, math.inf)

@@ -6,17 +6,19 @@ Annotations say nothing, and nor do `format` names that nobody knows.
 
 import itertools
 import math
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Set
 from dataclasses import replace
 from fractions import Fraction
 from typing import Any
 from urllib.parse import unquote
 
+from tool_service.formats.events import JsonValue
 from tool_service.formats.schemas import shapes
 from tool_service.formats.schemas.patterns import whole_pattern
 from tool_service.formats.schemas.shapes import (
     BOOLEAN,
     NULL,
+    Alternative,
     Fields,
     Items,
     Literals,
@@ -112,8 +114,9 @@ class _Reader:
             shape = _few(common(shape, choices))
         if "oneOf" in schema:
             shape = self._one_of([common(shape, self.shape(each, depth)) for each in schema["oneOf"]])
-        values = schema["enum"] if "enum" in schema else [schema["const"]] if "const" in schema else None
-        return shape if values is None else common((Literals(tuple(values)),), shape)
+        for values in ([schema["const"]] if "const" in schema else None, schema.get("enum")):
+            shape = shape if values is None else common((Literals(tuple(values)),), shape)
+        return shape
 
     def _one_of(self, choices: list[Shape]) -> Shape:
         for one, other in itertools.combinations(choices, 2):
@@ -121,7 +124,8 @@ class _Reader:
                 raise UnenforceableError(
                     "a value may fit several of its choices; write anyOf, or tell them apart", "oneOf"
                 )
-        return tuple(itertools.chain(*choices))
+        needed = {name for each in itertools.chain(*choices) if isinstance(each, Fields) for name in each.required}
+        return tuple(_without(each, needed) for each in itertools.chain(*choices))
 
     def _typed(self, schema: Mapping[str, Any], depth: int) -> Shape:
         named = schema.get("type")
@@ -185,8 +189,8 @@ class _Reader:
         items = Items(
             tuple(self.whole(each, depth) for each in first),
             self.whole(rest, depth),
-            schema.get("minItems", 0),
-            schema.get("maxItems"),
+            _count(schema, "minItems") or 0,
+            _count(schema, "maxItems"),
         )
         possible = shapes.cut(items)
         if possible is None:
@@ -214,8 +218,8 @@ class _Reader:
             others,
             unsaid=said is True and not patterns,
             names=names,
-            least=schema.get("minProperties", 0),
-            most=schema.get("maxProperties"),
+            least=_count(schema, "minProperties") or 0,
+            most=_count(schema, "maxProperties"),
         )
         if "propertyNames" in schema:
             fields = self._named(fields, schema["propertyNames"], depth)
@@ -251,6 +255,19 @@ def _references(schema: Any) -> Iterator[str]:
             yield schema["$ref"]
         for each in schema.values():
             yield from _references(each)
+
+
+def _without(choice: Alternative, names: Set[str]) -> Alternative:
+    """A choice in which those of these names stay unwritten that it does not list: by them it is told from others,
+    whatever else is asked of it."""
+    if not isinstance(choice, Fields) or choice.more:
+        return choice
+    return replace(choice, properties={**dict.fromkeys(names - choice.properties.keys(), ()), **choice.properties})
+
+
+def _count(schema: Mapping[str, Any], keyword: str) -> int | None:
+    """A whole number, which may be written as 1.0."""
+    return int(schema[keyword]) if keyword in schema else None
 
 
 def _few(shape: Shape) -> Shape:
@@ -289,6 +306,15 @@ def _step(number: float) -> Fraction:
     return exact
 
 
+def refuse_long(step: Fraction) -> None:
+    """Raises UnenforceableError where a step, which several may have come to together, has too many digits."""
+    digits = step
+    while digits.denominator != 1 and digits < MAX_STEP:
+        digits *= 10
+    if digits > MAX_STEP:
+        raise UnenforceableError(f"a grammar cannot follow {float(step):g}", "multipleOf")
+
+
 def _inside(bound: float, direction: float, integer: bool) -> Fraction:
     """The first number inside an exclusive bound: what lies nearer is the bound itself once it is a float."""
     if integer:
@@ -301,7 +327,7 @@ def _text(schema: Mapping[str, Any]) -> Shape:
     patterns = [_translated("pattern", schema["pattern"])] if "pattern" in schema else []
     if schema.get("format") in PATTERNS:
         patterns.append(PATTERNS[schema["format"]])
-    least, most = schema.get("minLength", 0), schema.get("maxLength")
+    least, most = _count(schema, "minLength") or 0, _count(schema, "maxLength")
     return () if most is not None and most < least else (Text(least, most, tuple(patterns)),)
 
 
@@ -317,7 +343,10 @@ def _translated(keyword: str, pattern: str) -> str:
 
 def _sets(items: Items) -> Literals:
     """Arrays of different values, where there are few: each choice of them, in one order."""
-    values = [each for shape in items.rest if isinstance(shape, Literals) for each in shape.values]
+    values: list[JsonValue] = []
+    for shape in items.rest:
+        listed = shape.values if isinstance(shape, Literals) else ()
+        values += [each for at, each in enumerate(listed) if each not in (*values, *listed[:at])]  # 1 and 1.0 are one
     few = len(values) <= math.log2(MAX_SETS) and all(isinstance(shape, Literals) for shape in items.rest)
     if items.first or not few:
         raise UnenforceableError(

@@ -9,7 +9,9 @@ then cut. A shape may allow less than its schema, never more.
 
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from functools import lru_cache
@@ -94,6 +96,32 @@ def anything(depth: int = ANY_DEPTH) -> Shape:
     return (*scalars, Items((), inner), Fields({}, frozenset(), inner, unsaid=True))
 
 
+class TooComplexError(Exception):
+    """Comparing shapes takes too long."""
+
+
+_left: ContextVar[list[int] | None] = ContextVar("left", default=None)
+
+
+@contextmanager
+def bounded(comparisons: int) -> Iterator[None]:
+    """Shapes can share parts, and comparing two of them visits each as often as it is reached. Inside this block so
+    many comparisons are made at most; the next one raises TooComplexError."""
+    token = _left.set([comparisons])
+    try:
+        yield
+    finally:
+        _left.reset(token)
+
+
+def _spend(comparisons: int = 1) -> None:
+    left = _left.get()
+    if left is not None:
+        left[0] -= comparisons
+        if left[0] < 0:
+            raise TooComplexError
+
+
 def common(one: Shape, other: Shape) -> Shape:
     """What fits both."""
     if one is anything() or other is anything():
@@ -112,6 +140,7 @@ def admits(shape: Shape, value: JsonValue) -> bool:
 
 
 def _meet(one: Alternative, other: Alternative) -> Alternative | None:
+    _spend()
     if isinstance(other, Literals):
         one, other = other, one
     match one, other:
@@ -204,6 +233,7 @@ def matches(pattern: str, text: str) -> bool:
 
 
 def _fits(shape: Alternative, value: JsonValue) -> bool:
+    _spend(len(shape.values) if isinstance(shape, Literals) else 1)
     match shape:
         case Literals():
             return any(same(value, each) for each in shape.values)
@@ -218,8 +248,19 @@ def _fits(shape: Alternative, value: JsonValue) -> bool:
 
 
 def same(one: JsonValue, other: JsonValue) -> bool:
-    """Whether two values are the same in JSON, where true is not 1."""
-    return json.dumps(one, sort_keys=True) == json.dumps(other, sort_keys=True)
+    """Whether two values are the same in JSON Schema, where 1.0 is 1 and true is not."""
+    return json.dumps(_integral(one), sort_keys=True) == json.dumps(_integral(other), sort_keys=True)
+
+
+def _integral(value: JsonValue) -> JsonValue:
+    match value:
+        case float() if value.is_integer():
+            return int(value)
+        case list():
+            return [_integral(each) for each in value]
+        case dict():
+            return {name: _integral(each) for name, each in value.items()}
+    return value
 
 
 def _counts(shape: Number, value: float) -> bool:
@@ -259,6 +300,7 @@ def _holds(shape: Fields, value: dict[str, JsonValue]) -> bool:
 
 
 def _apart(one: Alternative, other: Alternative) -> bool:
+    _spend()
     if isinstance(other, Literals):
         one, other = other, one
     match one, other:

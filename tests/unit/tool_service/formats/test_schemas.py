@@ -2,6 +2,8 @@
 
 import json
 import re
+from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import jsonschema_rs
@@ -137,6 +139,85 @@ def test_an_argument_that_nothing_fits_is_refused_or_left_out(format_name: str, 
     with pytest.raises(UnenforceableError, match=r"tool 'do', argument 'it': nothing fits"):
         call_grammar(FORMATS[format_name], [tool_with(schema)])
     assert takes(format_name, tool_with(schema, required=False), {})
+
+
+def chain(length: int, part: Callable[[dict[str, str]], dict[str, Any]]) -> dict[str, Any]:
+    """Definitions that each refer to the next one."""
+    links = {f"a{at}": part({"$ref": f"#/$defs/a{at + 1}"}) for at in range(length)}
+    return {"$defs": {**links, f"a{length}": {"type": "integer"}}}
+
+
+TWO = {"allOf": [{"$ref": "#/$defs/a0"}, {"$ref": "#/$defs/a0"}]}
+
+
+@pytest.mark.parametrize(
+    ("schema", "more"),
+    [
+        ({"allOf": [{"type": "integer", "multipleOf": 9973}, {"type": "integer", "multipleOf": 9967}]}, {}),
+        ({"allOf": [{"enum": list(range(3000))}, {"enum": list(range(3000, 6000))}]}, {}),
+        (TWO, chain(40, lambda next_: {"type": "object", "properties": {"left": next_, "right": next_}})),
+        ({"$ref": "#/$defs/a0"}, chain(300, lambda next_: {"type": "object", "properties": {"next": next_}})),
+        ({"type": "integer", "exclusiveMinimum": 10**400}, {}),
+        ({"type": "integer", "minimum": 10**400}, {}),
+        ({"multipleOf": 10**400}, {}),
+    ],
+    ids=["steps", "choices", "shared parts", "a long chain", "beyond a float", "a bound of no float", "a step of none"],
+)
+def test_what_would_take_too_long_or_is_too_large_is_refused(schema: Any, more: dict[str, Any]) -> None:
+    tool = tool_with(schema)
+    with pytest.raises(UnenforceableError, match="tool 'do'"):
+        call_grammar(FORMATS["hermes"], [replace(tool, parameters={**tool.parameters, **more})])
+
+
+@pytest.mark.parametrize("format_name", ["hermes", "qwen3_coder", "functiongemma", "pythonic"])
+def test_counts_may_be_written_as_floats(format_name: str) -> None:
+    tool = tool_with({"type": "string", "minLength": 1.0, "maxLength": 2.0})
+    assert [takes(format_name, tool, {"it": "x" * count}) for count in range(4)] == [False, True, True, False]
+
+
+@pytest.mark.parametrize(
+    ("schema", "fitting", "unfit"),
+    [
+        ({"enum": ["a", "b"], "const": "a"}, "a", "b"),
+        (
+            {"type": "array", "items": {"anyOf": [{"enum": ["a", "b"]}, {"enum": ["b", "c"]}]}, "uniqueItems": True},
+            ["a", "b"],
+            ["b", "b"],
+        ),
+        (
+            {
+                "allOf": [
+                    {
+                        "type": "object",
+                        "oneOf": [
+                            {"properties": {"a": {"type": "integer"}}, "required": ["a"]},
+                            {"properties": {"b": {"type": "integer"}}, "required": ["b"]},
+                        ],
+                    },
+                    {"properties": {"a": {"type": "integer"}, "b": {"type": "integer"}}},
+                ]
+            },
+            {"a": 1},
+            {"a": 1, "b": 2},
+        ),
+    ],
+    ids=["enum and const", "a choice that is listed twice", "choices told apart by their names"],
+)
+def test_keywords_that_meet_count_both(schema: Any, fitting: Any, unfit: Any) -> None:
+    assert takes("hermes", tool_with(schema), {"it": fitting})
+    assert not takes("hermes", tool_with(schema), {"it": unfit})
+
+
+def test_one_is_the_same_as_a_float_of_one() -> None:
+    with pytest.raises(UnenforceableError, match="oneOf"):
+        call_grammar(FORMATS["hermes"], [tool_with({"oneOf": [{"const": 1}, {"const": 1.0}]})])
+
+
+def test_names_of_a_choice_are_ones_that_the_format_can_write() -> None:
+    choices = [{"properties": {name: {"type": "string"}}, "required": [name]} for name in ("a b", "c")]
+    tool = ToolSchema("do", "", {"type": "object", "anyOf": choices})
+    assert takes("pythonic", tool, {"c": "x"})
+    assert not takes("pythonic", tool, {"a b": "x"})
 
 
 @pytest.mark.parametrize(
