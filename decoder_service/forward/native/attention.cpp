@@ -38,7 +38,7 @@ inline void rotate(const T* from, const float* cosine, const float* sine, int64_
     }
 }
 
-// What is multiplied at once: a number, or two of 16 bits. Of what multiplies many, numbers are kept as KEPT.
+// What is multiplied at once: a number, or two of 16 bits. Of the one that multiplies many, numbers are kept as Kept.
 template <typename T>
 struct Unit;
 
@@ -89,10 +89,10 @@ inline Lanes add_product(Lanes sum, Bits many, const Unit<bfloat16>::One& one) {
 #endif
 }
 
-// What is kept of WIDTH queries lies side by side, so that all of it is reached from one address: queries
-// [dim / SIZE][WIDTH], scores [pages][WIDTH][16], sums [dim / 16][WIDTH][16].
-
 inline void ask(const void* from) { __builtin_prefetch(from, 0, 2); }  // of the second cache: it waits for more at once
+
+// What is kept of WIDTH queries of a head lies side by side, so that all of it is reached from one address: queries
+// [dim / SIZE][WIDTH], scores [pages][WIDTH][16], sums [dim / 16][WIDTH][16]; and so head by head.
 
 // The scores of WIDTH queries with a page's tokens. Where there are few, coordinates are summed apart, for each sum has
 // to wait for its last addition. What lies at the same places of the `next` page is asked from memory meanwhile: pages

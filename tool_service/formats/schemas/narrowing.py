@@ -11,7 +11,7 @@ from fractions import Fraction
 
 from tool_service.formats.events import JsonValue
 from tool_service.formats.schemas import shapes
-from tool_service.formats.schemas.reading import refuse_long
+from tool_service.formats.schemas.reading import step_of
 from tool_service.formats.schemas.shapes import Alternative, Fields, Items, Literals, Number, Shape, Text
 
 MAX_INTEGER = Fraction(10**18)
@@ -94,7 +94,8 @@ def narrow_number(shape: Number) -> Number | None:
     most = MAX_INTEGER if shape.integer else MAX_NUMBER
     step = shape.step or (Fraction(1) if shape.integer else STEP)
     step = Fraction(step.numerator) if shape.integer else step
-    refuse_long(step)
+    if shape.step is not None:
+        step = step_of(float(step))  # several can have come to one that is too long
     low = max(-most, -most if shape.low is None else shape.low)
     high = min(most, most if shape.high is None else shape.high)
     low = _inward(math.ceil(low / step) * step, math.inf)

@@ -288,7 +288,7 @@ def _number(schema: Mapping[str, Any], *, integer: bool) -> Number:
             bounds.append(_inside(schema[key], direction, integer) if beyond is True else _exact(schema[key]))
         if beyond is not None and not isinstance(beyond, bool):
             bounds.append(_inside(beyond, direction, integer))
-    step = _step(schema["multipleOf"]) if "multipleOf" in schema else None
+    step = step_of(schema["multipleOf"]) if "multipleOf" in schema else None
     return Number(max(lows, default=None), min(highs, default=None), step, integer)
 
 
@@ -296,23 +296,17 @@ def _exact(number: float) -> Fraction:
     return Fraction(str(number))
 
 
-def _step(number: float) -> Fraction:
-    """What numbers are multiples of. llguidance has a state for each remainder, and finds the digits by steps of 10."""
+def step_of(number: float) -> Fraction:
+    """What numbers are multiples of. llguidance has a state for each remainder, and finds the digits by steps of 10.
+
+    Raises UnenforceableError where there are too many.
+    """
     exact, digits = _exact(number), float(number)
     while not digits.is_integer() and digits < MAX_STEP:
         digits *= 10
     if digits > MAX_STEP or exact != Fraction(digits) / 10 ** round(math.log10(Fraction(digits) / exact)):
         raise UnenforceableError(f"a grammar cannot follow {number}", "multipleOf")
     return exact
-
-
-def refuse_long(step: Fraction) -> None:
-    """Raises UnenforceableError where a step, which several may have come to together, has too many digits."""
-    digits = step
-    while digits.denominator != 1 and digits < MAX_STEP:
-        digits *= 10
-    if digits > MAX_STEP:
-        raise UnenforceableError(f"a grammar cannot follow {float(step):g}", "multipleOf")
 
 
 def _inside(bound: float, direction: float, integer: bool) -> Fraction:
