@@ -33,13 +33,20 @@ BUILD_SECONDS = 120.0
 COMPILE = ["-std=c++17", "-O3", "-fPIC", "-fopenmp", "-fno-math-errno", "-fno-trapping-math", "-ffp-contract=fast"]
 COMPILE += ["-Wno-psabi"]
 AVX512 = {"avx512f", "avx512bw", "avx512cd", "avx512dq", "avx512vl"}
-X86_LEVELS = {  # of the x86-64 psABI, some with dot products of few bits; with what each needs of /proc/cpuinfo
-    "x86-64-v4-bf16": AVX512 | {"avx512_vnni", "avx512_bf16"},
+PAIRS_LEVEL = "x86-64-v4-bf16"
+X86_LEVELS = {  # of the x86-64 psABI, some with products of few bits; with what each needs of /proc/cpuinfo
+    "x86-64-v4-amx": AVX512 | {"avx512_vnni", "avx512_bf16", "amx_tile", "amx_bf16"},
+    PAIRS_LEVEL: AVX512 | {"avx512_vnni", "avx512_bf16"},
     "x86-64-v4-vnni": AVX512 | {"avx512_vnni"},
     "x86-64-v4": AVX512,
     "x86-64-v3": {"avx2", "bmi2", "f16c", "fma"},
 }
-DOTS = {"-vnni": ["-mavx512vnni"], "-bf16": ["-mavx512vnni", "-mavx512bf16"]}
+PRODUCTS = {
+    "-vnni": ["-mavx512vnni"],
+    "-bf16": ["-mavx512vnni", "-mavx512bf16", "-DPAIRS_OF_BFLOAT16"],
+    "-amx": ["-mavx512vnni", "-mavx512bf16", "-mamx-tile", "-mamx-bf16"],
+}
+ARCH_PRCTL, ARCH_REQ_XCOMP_PERM, XFEATURE_XTILEDATA = 158, 0x1023, 18  # of Linux on x86-64
 NAMES = {torch.float32: "float32", torch.bfloat16: "bfloat16"}
 
 log = structlog.get_logger()
@@ -157,16 +164,22 @@ def levels() -> list[str]:
         return [platform.machine()]
     described = Path("/proc/cpuinfo").read_text()
     flags = set(described.partition("\nflags")[2].partition("\n")[0].split())
-    if "GenuineIntel" in described:
-        flags.discard("avx512_bf16")
-    return [level for level, needed in X86_LEVELS.items() if needed <= flags]
+    if "amx_tile" in flags and not _may_use_tiles():
+        flags.discard("amx_tile")
+    fast = X86_LEVELS.keys() - ({PAIRS_LEVEL} if "GenuineIntel" in described else set())
+    return [level for level, needed in X86_LEVELS.items() if level in fast and needed <= flags]
+
+
+def _may_use_tiles() -> bool:
+    """Linux gives a process room for its tiles when it asks (Documentation/arch/x86/xstate.rst)."""
+    return ctypes.CDLL(None).syscall(ARCH_PRCTL, ARCH_REQ_XCOMP_PERM, XFEATURE_XTILEDATA) == 0
 
 
 def _machine(level: str) -> list[str]:
     if level not in X86_LEVELS:
         return []
-    base, dots = level[: len("x86-64-v4")], level[len("x86-64-v4") :]
-    return [f"-march={base}", "-mprefer-vector-width=512", *DOTS.get(dots, [])]
+    base, products = level[: len("x86-64-v4")], level[len("x86-64-v4") :]
+    return [f"-march={base}", "-mprefer-vector-width=512", *PRODUCTS.get(products, [])]
 
 
 def _file_name(level: str) -> str:

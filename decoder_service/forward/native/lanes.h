@@ -43,9 +43,13 @@ inline void put(const Lanes& from, float* to) { std::memcpy(to, &from, sizeof fr
 
 // To the nearest, ties to even. A NaN stays one: its low half, cut off, may have held all that made it a NaN.
 inline void put(const Lanes& from, bfloat16* to) {
+#if defined(__AVX512BF16__)
+    const auto half = _mm512_cvtneps_pbh(reinterpret_cast<__m512>(from));
+#else
     const Bits bits = reinterpret_cast<Bits>(from);
     const Bits rounded = (bits + 0x7fff + ((bits >> 16) & 1)) >> 16, quiet = (bits >> 16) | 0x40;
     const HalfBits half = __builtin_convertvector((bits & 0x7fffffff) > 0x7f800000 ? quiet : rounded, HalfBits);
+#endif
     std::memcpy(to, &half, sizeof half);
 }
 
