@@ -27,7 +27,7 @@ class DecoderSettings(ServiceSettings):
     max_running: int = Field(32, ge=1, le=1024, description="sequences in a batch")
     max_waiting: int = Field(128, ge=0, le=100_000, description="sequences beyond those in the batch; then OVERLOADED")
     prefill_chunk: int = Field(512, ge=1, le=8192, description="prompt tokens in one step, at most")
-    kv_cache_gib: float = Field(2.0, gt=0, le=4096, description="memory for keys and values")
+    kv_cache_gib: float = Field(2.0, gt=0, le=4096, description="memory for keys and values, taken at the start")
     speculation: Literal["auto", "off"] = Field(
         "auto", description="several tokens in a step where they are forced, or drafted and right; off: one"
     )

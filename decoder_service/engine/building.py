@@ -1,6 +1,8 @@
 """Makes the engine of a model, in the fastest way that this machine has."""
 
+import contextlib
 import os
+from pathlib import Path
 
 import structlog
 import torch
@@ -20,6 +22,11 @@ from decoder_service.models.errors import UnsupportedModelError
 from decoder_service.models.loader import LoadedModel, load
 from decoder_service.settings import DecoderSettings
 from decoder_service.text.grammar import GrammarCompiler
+
+CONTAINER_LIMITS = [  # of control groups, in their second version and their first
+    Path("/sys/fs/cgroup/memory.max"),
+    Path("/sys/fs/cgroup/memory/memory.limit_in_bytes"),
+]
 
 log = structlog.get_logger()
 
@@ -43,9 +50,9 @@ def hello_of(settings: DecoderSettings, loaded: LoadedModel) -> Hello:
         raise UnsupportedModelError(
             f"kv_cache_gib = {settings.kv_cache_gib} holds no page of {loaded.name}; give it more"
         )
-    if settings.kv_cache_gib > memory_gib():  # it is taken as it is needed, and the lack would end us in mid-sentence
+    if settings.kv_cache_gib > memory_gib():  # the system would end us without a word
         raise UnsupportedModelError(
-            f"kv_cache_gib = {settings.kv_cache_gib:g} is more than the {memory_gib():.1f} GiB of this machine"
+            f"kv_cache_gib = {settings.kv_cache_gib:g} is more than the {memory_gib():.1f} GiB that there are; give it less"
         )
     return Hello(loaded.name, context, str(loaded.model.dtype).removeprefix("torch."), loaded.text)
 
@@ -69,8 +76,12 @@ def pages_of(settings: DecoderSettings, loaded: LoadedModel) -> int:
 
 
 def memory_gib() -> float:
-    """Memory of this machine."""
-    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
+    """Memory of this machine, or as much of it as its container may have."""
+    bounds = [os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")]
+    for path in CONTAINER_LIMITS:
+        with contextlib.suppress(OSError, ValueError):  # "max": there is none
+            bounds.append(int(path.read_text()))
+    return min(bounds) / 2**30
 
 
 def runner_of(settings: DecoderSettings, loaded: LoadedModel, pages: int, context: int) -> ModelRunner:

@@ -2,8 +2,7 @@
 
 The pool of a layer is `[tokens, kv_heads, head_dim]`. A forward pass names, for the tokens it runs, the rows that they
 are written to, and for each sequence the rows that it reads; no row moves when a sequence joins, leaves or is parked.
-The pool is allocated once, as zeros, because what is masked is still multiplied; memory is taken when a page is first
-written.
+The pool is allocated once, as zeros, because what is masked is still multiplied.
 """
 
 import torch

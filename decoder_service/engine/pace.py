@@ -2,20 +2,21 @@
 
 * Beside sequences that decode, as many as lengthen their step by `EXTRA` of what it takes without a prompt. What it
   takes is the median of the last such steps with about as many sequences; where none was seen for long, the next step
-  runs without a prompt and tells. What a token adds is learned from the steps that had some.
+  runs without a prompt and tells. What a token adds is the median of the last steps that had some: the machine may have
+  been busy with something else in one of them.
 * With nobody decoding, as many as the machine runs in `CHUNK_SECONDS`, so that a newcomer or a cancel does not wait.
 
-Both grow to two or three times as many at most from step to step, and shrink at once. A step takes `LEAST_CHUNK` in any
-case: with less, reading the weights so often costs everybody more than it spares.
+Both grow to two or three times as many at most from step to step. A step takes `LEAST_CHUNK` in any case: with less,
+reading the weights so often costs everybody more than it spares.
 """
 
 from collections import deque
 from statistics import median
 
-EXTRA = 0.6
+EXTRA = 0.75
 CHUNK_SECONDS = 0.08
 FIRST_CHUNK = 64
-LEAST_CHUNK = 8
+LEAST_CHUNK = 4
 MEDIAN_OF = 5
 STEPS_TO_TRUST = 64
 LEAST_SECONDS = 1e-6  # a clock may stand still
@@ -29,7 +30,7 @@ class Pace:
         self._most = most
         self._least = min(LEAST_CHUNK, most)
         self._alone = min(FIRST_CHUNK, most)
-        self._token_seconds: float | None = None
+        self._token_seconds: deque[float] = deque(maxlen=MEDIAN_OF)
         self._decode_seconds: dict[int, deque[float]] = {}
         self._trusted: dict[int, int] = {}  # for how many more steps
 
@@ -45,9 +46,9 @@ class Pace:
         self._trusted[company] = trusted - 1 if trusted else STEPS_TO_TRUST
         if not trusted:
             return 0
-        if company not in self._decode_seconds or self._token_seconds is None:
+        if company not in self._decode_seconds or not self._token_seconds:
             return self._least
-        return self._clamp(self._extra(company) / self._token_seconds)
+        return self._clamp(self._extra(company) / median(self._token_seconds))
 
     def observe(self, decoding: int, prefilled: int, seconds: float) -> None:
         """Learns from a step that ran `decoding` sequences and `prefilled` tokens of prompts."""
@@ -67,10 +68,12 @@ class Pace:
             self._alone = self._clamp(min(in_time, 2 * self._alone))
 
     def _observe_mixed(self, company: int, prefilled: int, seconds: float) -> None:
-        extra = max(seconds - median(self._decode_seconds[company]), self._extra(company) / 3)
-        seen = extra / prefilled
-        known = self._token_seconds or seen
-        self._token_seconds = max(seen, (known + 3 * seen) / 4)
+        extra, least = seconds - median(self._decode_seconds[company]), self._extra(company) / 3
+        token = max(extra, least) / prefilled
+        if extra >= least:
+            self._token_seconds.append(token)
+        elif not self._token_seconds or token < median(self._token_seconds):  # cheaper than was thought, at any rate
+            self._token_seconds = deque([token], maxlen=MEDIAN_OF)
 
     def _extra(self, company: int) -> float:
         """Seconds that prompts may add to a step."""

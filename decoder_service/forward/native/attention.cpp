@@ -38,6 +38,7 @@ inline void rotate(const T* from, const float* cosine, const float* sine, int64_
 
 constexpr int ENOUGH = 4;   // blocks for a thread to have its part of the work, about
 constexpr int WIDEST = 12;  // queries at a time in vectors: as many sums as there are registers for
+constexpr int FEW = 5;      // queries that vectors are done with sooner than tiles
 constexpr int MOST = 32;    // in tiles: so many that reading the cache is little of the work
 
 template <typename T, size_t... WIDTHS>
@@ -136,7 +137,7 @@ struct Attention {
     // A block's rows and the KV heads [head, head + heads_here).
     void attend_block(const Block& block, int64_t head, int64_t heads_here, Scratch<T>& scratch) const {
         if constexpr (HAS_TILES<T>)
-            if (block.rows * group() > WIDEST && is_tiled()) {
+            if (block.rows * group() > FEW && is_tiled()) {
                 for (int64_t h = 0; h < heads_here; h++) attend_in_tiles(block, head + h, scratch);
                 return;
             }

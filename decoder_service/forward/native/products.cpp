@@ -19,7 +19,7 @@
 
 namespace {
 
-constexpr int GROUP = 32, QUAD = 4, MOST_ROWS = 8;
+constexpr int GROUP = 32, QUAD = 4, MOST_ROWS = 12;
 constexpr int AHEAD = 8;  // records that are asked from memory before their turn
 
 

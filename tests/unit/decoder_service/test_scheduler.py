@@ -395,10 +395,14 @@ def test_chunks_beside_sequences_that_decode_are_as_long_as_they_let_the_step_be
     assert scheduler.plan().pieces == (Piece(decoding, 1),)  # tells what a step takes
     scheduler.observe(1, 0, 0.02)
     assert scheduler.plan().pieces == (Piece(decoding, 1), Piece(long, LEAST_CHUNK))
-    scheduler.observe(1, LEAST_CHUNK, 0.02 + LEAST_CHUNK * 0.0004)
-    plan = scheduler.plan()
-    assert plan.decoding == 1
-    assert 20 <= plan.prefilled <= 30
+    chunk = LEAST_CHUNK
+    for _ in range(2):  # it grows step by step
+        scheduler.observe(1, chunk, 0.02 + chunk * 0.0004)
+        plan = scheduler.plan()
+        assert plan.decoding == 1
+        assert chunk < plan.prefilled <= 3 * chunk
+        chunk = plan.prefilled
+    assert 30 <= chunk <= 40
 
 
 def prepared(scheduler: Scheduler, sequence: Sequence, tokens: list[int]) -> None:
