@@ -52,7 +52,7 @@ def hello_of(settings: DecoderSettings, loaded: LoadedModel) -> Hello:
         )
     if settings.kv_cache_gib > memory_gib():  # the system would end us without a word
         raise UnsupportedModelError(
-            f"kv_cache_gib = {settings.kv_cache_gib:g} is more than the {memory_gib():.1f} GiB that there are; give it less"
+            f"kv_cache_gib = {settings.kv_cache_gib:g} is more than the {memory_gib():.1f} GiB that there are"
         )
     return Hello(loaded.name, context, str(loaded.model.dtype).removeprefix("torch."), loaded.text)
 

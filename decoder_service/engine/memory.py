@@ -1,9 +1,9 @@
 """Memory in huge pages, where the system has them: a step reads all weights and many scattered pages of the cache, and
 with pages of 4 KiB it spends a third of its time looking up where they are.
 
-What is asked for is taken at once, not when it is first written: a huge page takes a fifth of a millisecond then, on a
-virtual machine that gets it from its host only then 6 ms, and every sequence of the step would wait. And what is lacking
-is lacking before anybody is served.
+What is asked for is taken at once, not when it is first written: a huge page would take a fifth of a millisecond then,
+and on a virtual machine that gets it from its host 6 ms, for which all sequences of a step wait. And what is lacking is
+lacking before anybody is served.
 """
 
 import contextlib

@@ -172,7 +172,8 @@ def levels() -> list[str]:
 
 def _may_use_tiles() -> bool:
     """Linux gives a process room for its tiles when it asks (Documentation/arch/x86/xstate.rst)."""
-    return ctypes.CDLL(None).syscall(ARCH_PRCTL, ARCH_REQ_XCOMP_PERM, XFEATURE_XTILEDATA) == 0
+    refused: int = ctypes.CDLL(None).syscall(ARCH_PRCTL, ARCH_REQ_XCOMP_PERM, XFEATURE_XTILEDATA)
+    return not refused
 
 
 def _machine(level: str) -> list[str]:

@@ -4,7 +4,7 @@ import pytest
 
 from benchmarks.decoding.embedded import Embedded
 from benchmarks.decoding.own_engine import WrongMeasurementError
-from benchmarks.joins import AFTER, BEFORE, LONG, RUNNING, SHORT, Steps, measure
+from benchmarks.joins import AFTER, LONG, RUNNING, SHORT, Joins, Steps, measure
 from decoder_service.engine.messages import Begin, Command, Decoded, Failed, Output, Release
 
 
@@ -35,17 +35,17 @@ class Prompts:
 
 
 def rounds_of(engine: ScriptedEngine, rounds: int = 2) -> list[Steps]:
-    return measure(Embedded(engine, None, "none", None), Prompts(), rounds, lambda _: None)  # type: ignore[arg-type]
+    embedded = Embedded(engine, None, "none", None)  # type: ignore[arg-type]
+    return measure(embedded, Prompts(), rounds, lambda _: None).rounds  # type: ignore[arg-type]
 
 
 def test_a_long_prompt_joins_those_who_decode_and_all_leave():
     engine = ScriptedEngine()
     rounds = rounds_of(engine)
-    assert [(len(each.before), len(each.during), len(each.after)) for each in rounds] == [
-        (BEFORE, LONG // 100, AFTER)
-    ] * 2
+    lengths = [(len(each.during), len(each.after), len(each.alone)) for each in rounds]
+    assert lengths == [(LONG // 100, AFTER, LONG // 100)] * 2
     prompts = [len(each.prompt) for each in engine.log if isinstance(each, Begin)]
-    assert prompts == ([SHORT] * RUNNING + [LONG]) * 3  # a round more, which is not counted
+    assert prompts == ([SHORT] * RUNNING + [LONG] + [SHORT] * RUNNING) * 3  # a round more, which is not counted
     assert sum(isinstance(each, Release) for each in engine.log) == len(prompts)
 
 
@@ -65,5 +65,15 @@ def test_an_engine_that_fails_is_an_error():
         rounds_of(engine)
 
 
-def test_the_ratio_is_that_of_the_longest_step_to_the_median_of_those_without_a_prompt():
-    assert Steps([1.0, 2.0, 90.0], [3.0, 5.0, 4.0], [9.0]).ratio == 2.5
+def test_a_place_counts_with_the_median_of_its_rounds_against_the_median_step_alone():
+    joins = Joins(
+        [
+            Steps(during=[3.0, 9.0, 4.0, 90.0], alone=[2.0, 50.0, 2.0, 2.0]),
+            Steps(during=[3.0, 3.0, 5.0, 5.0], alone=[2.0, 2.0, 2.0, 2.0]),
+            Steps(during=[70.0, 4.0], alone=[2.0, 2.0]),
+        ]
+    )
+    assert joins.usual == 2.0
+    assert joins.places == [3.0, 9.0, 4.0, 5.0]
+    assert joins.ratio == 4.5
+    assert joins.beyond(joins.rounds[0].during) == 0.5
