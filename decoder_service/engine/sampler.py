@@ -62,6 +62,10 @@ class Rule(Protocol):
         """The logits, with what may not come at minus infinity; perhaps fewer, where the last may not."""
         ...
 
+    def likeliest(self, logits: Logits) -> int:
+        """The likeliest token that may come, the first of several."""
+        ...
+
 
 class Sampler:
     """Sampling of one sequence, with its own random state over all turns."""
@@ -129,7 +133,7 @@ def _likeliest(row: Row, rule: Rule | None) -> int:
     """The likeliest of all is the likeliest of those allowed if it is one of them."""
     if rule is None or rule.allows(row.likeliest):
         return row.likeliest
-    return int(rule.filter(row.logits).argmax())
+    return rule.likeliest(row.logits)
 
 
 def _softmax(logits: Logits) -> Logits:

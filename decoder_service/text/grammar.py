@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from llguidance._lib import JsonCompileOptions
 
 MOST_KEPT, MOST_KEPT_CHARS = 32, 65_536
+WORD = 32  # bits
+FEW_WORDS = 128  # with tokens that may come: they are looked at one by one
 
 _COMPACT: "JsonCompileOptions" = {"whitespace_flexible": False, "item_separator": ", ", "key_separator": ": "}
 
@@ -88,7 +90,8 @@ class Grammar:
     def __init__(self, matcher: LLMatcher, vocabulary: int) -> None:
         self._matcher = matcher
         self._vocabulary = vocabulary
-        self._may: npt.NDArray[np.bool_] | None = None
+        self._may: npt.NDArray[np.uint32] | None = None
+        self._forced: list[int] | None = None  # the next ones, the first of them last; None: not known
 
     def foresee(self) -> None:
         """Finds all that may come next. Raises InvalidGrammarError when the grammar came to a limit of its own."""
@@ -96,8 +99,9 @@ class Grammar:
 
     def forced(self) -> int | None:
         """The token that must come next; None: there is a choice."""
-        tokens = self._matcher.compute_ff_tokens()
-        return tokens[0] if tokens else None
+        if self._forced is None:  # tokens take ten times as long as bytes
+            self._forced = self._matcher.compute_ff_tokens()[::-1] if self._matcher.compute_ff_bytes() else []
+        return self._forced[-1] if self._forced else None
 
     def allows(self, token: int) -> bool:
         """Whether this token may come next, where none is forced."""
@@ -111,8 +115,19 @@ class Grammar:
 
     def filter(self, logits: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
         """The logits, with those of what may not come next at minus infinity. Raises InvalidGrammarError."""
-        may = (self._may if self._may is not None else self._find())[: len(logits)]
+        may = np.unpackbits(self._found().view(np.uint8), bitorder="little").view(np.bool_)[: len(logits)]
         return np.where(may, logits[: len(may)], np.float32("-inf"))
+
+    def likeliest(self, logits: npt.NDArray[np.float32]) -> int:
+        """The likeliest token that may come next, the first of several. Raises InvalidGrammarError."""
+        words = self._found()
+        places = np.flatnonzero(words)
+        if len(places) > FEW_WORDS:
+            return int(self.filter(logits).argmax())
+        within, bit = np.nonzero(np.unpackbits(words[places].view(np.uint8), bitorder="little").reshape(-1, WORD))
+        tokens = places[within] * WORD + bit
+        tokens = tokens[: np.searchsorted(tokens, len(logits))]
+        return int(tokens[logits[tokens].argmax()]) if len(tokens) else int(self.filter(logits).argmax())
 
     def accept(self, token: int) -> bool:
         """Takes the chosen token; says whether the sentence is complete and nothing can follow.
@@ -120,14 +135,20 @@ class Grammar:
         Raises InvalidGrammarError when the grammar came to a limit of its own.
         """
         self._may = None
+        forced = self._forced
+        self._forced = (forced[:-1] or None) if forced and forced[-1] == token else None
         self._matcher.consume_token(token)
         self._check()
         return bool(self._matcher.is_stopped())
 
-    def _find(self) -> npt.NDArray[np.bool_]:
-        bits = np.frombuffer(self._matcher.compute_bitmask(), dtype=np.uint8)
+    def _found(self) -> npt.NDArray[np.uint32]:
+        return self._find() if self._may is None else self._may
+
+    def _find(self) -> npt.NDArray[np.uint32]:
+        """A bit for each token, 32 in a word, the first the lowest."""
+        words = np.frombuffer(self._matcher.compute_bitmask(), dtype=np.uint32)
         self._check()
-        return np.unpackbits(bits, bitorder="little").view(np.bool_)
+        return words
 
     def _check(self) -> None:
         if self._matcher.is_error():

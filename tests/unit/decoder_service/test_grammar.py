@@ -68,6 +68,27 @@ def test_where_a_token_is_forced_no_other_is_allowed(model: LoadedModel) -> None
     assert forced >= 8
 
 
+def test_what_is_forced_next_is_what_would_be_found_anew(model: LoadedModel) -> None:
+    going, tokens = grammar_of(model), tokens_of(model)
+    for place, token in enumerate(tokens):
+        anew = grammar_of(model)
+        for before in tokens[:place]:
+            anew.accept(before)
+        assert going.forced() == anew.forced()
+        going.accept(token)
+
+
+def test_the_likeliest_is_the_first_of_the_likeliest_that_are_allowed(model: LoadedModel) -> None:
+    grammar, luck, few = grammar_of(model), np.random.default_rng(0), 0
+    for token in tokens_of(model):
+        for of in (49152, 49152 + 64, 30_000):  # a model may know more tokens, and a row less
+            logits = luck.integers(0, 50, of).astype(np.float32)  # many are as likely as others
+            assert grammar.likeliest(logits) == int(grammar.filter(logits).argmax())
+        few += int(allowed(grammar).sum()) < 100
+        grammar.accept(token)
+    assert 0 < few < len(tokens_of(model))
+
+
 def test_drafts_are_cut_where_the_grammar_does_not_go_on(model: LoadedModel) -> None:
     grammar, tokens = grammar_of(model), tokens_of(model)
     assert grammar.follow(tokens) == len(tokens)

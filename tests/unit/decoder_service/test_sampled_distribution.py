@@ -40,6 +40,9 @@ class Allowing:
     def filter(self, logits: Logits) -> Logits:
         return np.where(self._allowed, logits, np.float32(-np.inf))
 
+    def likeliest(self, logits: Logits) -> int:
+        return int(self.filter(logits).argmax())
+
 
 def row_of(logits: torch.Tensor) -> Row:
     return rows_of(logits[None])[0]

@@ -33,6 +33,9 @@ class Only:
         may = self._may[: len(logits)]
         return np.where(may, logits[: len(may)], np.float32(-np.inf))
 
+    def likeliest(self, logits: Logits) -> int:
+        return int(self.filter(logits).argmax())
+
 
 def some_logits(seed: int = 0) -> torch.Tensor:
     return torch.randn(WORDS, generator=torch.Generator().manual_seed(seed)) * 2
