@@ -105,7 +105,7 @@ class Grammar:
 
     def allows(self, token: int) -> bool:
         """Whether this token may come next, where none is forced."""
-        return self.follow([token]) == 1
+        return token < self._vocabulary and self._matcher.validate_tokens([token]) == 1
 
     def follow(self, tokens: Sequence[int]) -> int:
         """How many of these tokens, from the first on, may come next in turn."""
