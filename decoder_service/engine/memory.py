@@ -9,6 +9,7 @@ lacking before anybody is served.
 import contextlib
 import math
 import mmap
+import os
 
 import numpy as np
 import torch
@@ -19,7 +20,12 @@ ALIGNMENT = 64  # bytes: a register, a line of the processor's cache
 
 def huge(shape: tuple[int, ...], dtype: torch.dtype) -> torch.Tensor:
     """A tensor of zeros in memory of its own."""
-    return _mapped(math.prod(shape) * dtype.itemsize).zero_().view(dtype).view(shape)
+    memory = _mapped(math.prod(shape) * dtype.itemsize)
+    threads = torch.get_num_threads()
+    torch.set_num_threads(len(os.sched_getaffinity(0)))  # nothing else runs yet
+    memory.zero_()
+    torch.set_num_threads(threads)
+    return memory.view(dtype).view(shape)
 
 
 class Arena:
