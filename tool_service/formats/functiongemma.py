@@ -124,7 +124,7 @@ class FunctionGemmaParser(MarkedTurnParser):
 
     def _take_key(self, name: str, pos: int) -> int:
         keys = self._containers[-1]
-        if keys is None or name in keys:
+        if keys is None or (name in keys and not self._sink.last_counts):
             return self._break(TWICE, pos)
         keys.add(name)
         self._sink.key(name)
