@@ -14,12 +14,12 @@ import jsonschema_rs
 import pytest
 from llguidance import LLMatcher
 
+from protos.schemas.reading import UnenforceableError
 from tests.unit.tool_service.formats.test_grammar import TOKENIZER
 from tests.unit.tool_service.formats.turns import calls_of, parse, text_of
 from tool_service.formats import FORMATS
 from tool_service.formats.format import ToolSchema
 from tool_service.formats.scanning.json_lexer import TWICE
-from tool_service.formats.schemas.reading import UnenforceableError
 
 END = 256
 LONG = 300  # bytes after which a walk turns to what ends it
@@ -102,6 +102,9 @@ class Schemas:
         """Each argument is there, and an object with keys that the schema does not name."""
         properties = {name: self._free(2) for name in ("query", "limit")}
         return {"type": "object", "properties": properties, "required": [*properties], "$defs": DEFINITIONS}
+
+    def any_value(self) -> dict[str, Any]:
+        return {"anyOf": [self._schema(2), self._schema(2)]}
 
     def _schema(self, depth: int) -> Any:
         kinds = [self._text, self._text, self._choice, self._number, self._integer, self._fixed]

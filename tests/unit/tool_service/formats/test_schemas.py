@@ -12,13 +12,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from llguidance import LLMatcher
 
+from protos.schemas.patterns import whole_pattern
+from protos.schemas.reading import UnenforceableError
+from protos.schemas.string_formats import PATTERNS
 from tests.unit.tool_service.formats.test_grammar import TOKENIZER
 from tool_service.formats import FORMATS
 from tool_service.formats.constrained import call_grammar
 from tool_service.formats.format import ToolSchema
-from tool_service.formats.schemas.patterns import whole_pattern
-from tool_service.formats.schemas.reading import UnenforceableError
-from tool_service.formats.schemas.string_formats import PATTERNS
 
 
 def tool_with(schema: Any, name: str = "it", *, required: bool = True) -> ToolSchema:
