@@ -107,6 +107,7 @@ class _Reader:
         self._root = root
         self._known: dict[tuple[str, int], Shape] = {}
         self._circles: dict[str, bool] = {}
+        self._inside: dict[str, set[str]] = {}  # the references in what one refers to
 
     def whole(self, schema: Any, depth: int, name: str = "") -> Shape:
         """The values of a schema that nothing is added to: that of a property `name`, or of a part of it."""
@@ -192,14 +193,17 @@ class _Reader:
         """Whether a reference leads to what holds it again."""
         if reference not in self._circles:
             seen: set[str] = set()
-            ahead = list(_references(self._target(reference)))
+            ahead = self._references_in(reference)
             while ahead:
-                each = ahead.pop()
-                if each not in seen and each.startswith("#"):
-                    seen.add(each)
-                    ahead += _references(self._target(each))
+                seen |= ahead
+                ahead = set().union(*(self._references_in(each) for each in ahead if each.startswith("#"))) - seen
             self._circles[reference] = reference in seen or "#" in seen
         return self._circles[reference]
+
+    def _references_in(self, reference: str) -> set[str]:
+        if reference not in self._inside:
+            self._inside[reference] = set(_references(self._target(reference)))
+        return self._inside[reference]
 
     def _items(self, schema: Mapping[str, Any], depth: int) -> Shape:
         listed = schema.get("prefixItems", schema.get("items"))
