@@ -25,6 +25,7 @@ from decoder_service.engine.client import (
 )
 from decoder_service.engine.messages import Decoded, TurnBegan, TurnEnded, TurnSpec
 from decoder_service.request import Request
+from decoder_service.text.answer import answer_grammar
 from decoder_service.text.grammar_text import GrammarText
 from decoder_service.text.stops import TurnStop
 from decoder_service.text.template import ChatTemplate, ToolText, function_object
@@ -33,6 +34,7 @@ from decoder_service.tool_durations import OpenCalls, ToolDurations
 from protos.conveyor.decoder.v1 import decoder_pb2
 from protos.conveyor.tool.v1 import tool_pb2, tool_pb2_grpc
 from protos.rpc.errors import Reason, ServiceError, reject
+from protos.schemas.reading import UnenforceableError
 
 RETRY_SECONDS = 1.0
 SOONEST_SECONDS = 0.05  # before open calls are thought of again
@@ -138,7 +140,10 @@ class Completion:
         if started.grammar:
             return GrammarText("lark", started.grammar)
         if self._request.response_schema:
-            return GrammarText("json_schema", self._request.response_schema)
+            try:
+                return answer_grammar(self._request.response_schema)
+            except UnenforceableError as error:
+                reject(Reason.INVALID_SCHEMA, f"no grammar can follow response_json_schema: {error}")
         return None
 
     def _turn(

@@ -7,12 +7,12 @@ from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from protos.conveyor.tool.v1 import tool_pb2, tool_pb2_grpc
 from protos.rpc.errors import Reason, ServiceError, reject
 from protos.rpc.handler import streaming, unary
+from protos.schemas.reading import UnenforceableError
 from tool_service import wire
 from tool_service.execution.events import Event
 from tool_service.execution.host import FormatMismatchError, Opened, ToolHost, UnknownFormatError, UnknownToolError
 from tool_service.execution.runner import Runner
 from tool_service.formats import FORMATS
-from tool_service.formats.schemas.reading import UnenforceableError
 from tool_service.metrics import COMPLETIONS, ToolMetrics
 from tool_service.settings import ToolSettings
 

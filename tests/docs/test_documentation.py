@@ -56,7 +56,7 @@ README, DOCS = ROOT / "README.md", ROOT / "docs"
 DOCUMENTS = [README, ROOT / "CHANGELOG.md", *sorted(DOCS.glob("*.md"))]
 SETTINGS = {"gateway": GatewaySettings, "decoder": DecoderSettings, "tools": ToolSettings}
 SHARED = set(ServiceSettings.model_fields)
-PACKAGES = ("protos/rpc", "gateway", "decoder_service", "tool_service")
+PACKAGES = ("protos/rpc", "protos/schemas", "gateway", "decoder_service", "tool_service")
 
 _MARKED = re.compile(r"<!-- (file|calls): (\S+) -->\n```\w+\n(.*?)^```$", re.DOTALL | re.MULTILINE)
 _FENCED = re.compile(r"^ *```(\w*)\n(.*?)^ *```$", re.DOTALL | re.MULTILINE)

@@ -5,6 +5,7 @@ import json
 import math
 import time
 from collections.abc import AsyncIterator
+from typing import Any
 
 import grpc
 import pytest
@@ -282,6 +283,20 @@ async def test_a_call_that_no_grammar_can_require_is_refused_by_tool_argument_an
         code, reason, sentence = await refused(stack, asking("Draw.", tool_use=use))
     assert (code, reason) == (grpc.StatusCode.INVALID_ARGUMENT, Reason.INVALID_SCHEMA)
     assert "tool 'draw', argument 'numbers': uniqueItems: " in sentence
+
+
+@pytest.mark.parametrize(
+    ("of", "keyword"),
+    [({"type": "integer", "multipleOf": 1_000_003}, "multipleOf"), ({"not": {"type": "null"}}, "not")],
+)
+async def test_a_schema_that_no_answer_can_be_kept_to_is_refused_by_keyword_and_place(
+    model: LoadedModel, of: dict[str, Any], keyword: str
+) -> None:
+    schema = {"type": "object", "properties": {"items": {"type": "array", "items": {"properties": {"size": of}}}}}
+    async with running_stack(model) as stack:
+        code, reason, sentence = await refused(stack, asking("Go.", response_json_schema=json.dumps(schema)))
+    assert (code, reason) == (grpc.StatusCode.INVALID_ARGUMENT, Reason.INVALID_SCHEMA)
+    assert f"response_json_schema: property 'items.size': {keyword}: " in sentence
 
 
 async def test_over_capacity_is_refused_at_once(model: LoadedModel) -> None:

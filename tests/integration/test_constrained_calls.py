@@ -103,7 +103,7 @@ def written(model: LoadedModel, runner: ModelRunner, grammar: str, temperature: 
 
 
 def check(format_name: str, text: str) -> None:
-    ((name, arguments),) = calls_of(parse(format_name, text, tools=SCHEMAS))
+    ((name, arguments),) = calls_of(parse(format_name, text, tools=SCHEMAS, constrained=True))
     assert isinstance(arguments, dict), (text, arguments)
     jsonschema_rs.validate(SCHEMAS[name], arguments)
 

@@ -1,6 +1,7 @@
 """Who may import whom, read from the source: what an image holds must be enough for what is in it."""
 
 import ast
+import subprocess
 import sys
 from collections.abc import Iterator
 from importlib.metadata import packages_distributions
@@ -60,8 +61,16 @@ def test_only_the_decoder_imports_the_models_libraries(package):
 
 
 def test_the_formats_need_nothing_but_the_standard_library():
-    allowed = sys.stdlib_module_names | {"tool_service"}
+    allowed = sys.stdlib_module_names | {"tool_service", "protos"}
     assert [(place, name) for place, name in imports("tool_service/formats") if name not in allowed] == []
+    program = f"import sys; sys.path.insert(0, {str(ROOT)!r}); import tool_service.formats"
+    subprocess.run([sys.executable, "-I", "-S", "-c", program], check=True)  # without what is installed
+
+
+def test_schemas_need_the_standard_library_and_one_library_to_validate_with():
+    allowed = sys.stdlib_module_names | {"protos"}
+    needed = {(place.partition(":")[0], name) for place, name in imports("protos/schemas") if name not in allowed}
+    assert needed == {("protos/schemas/validation.py", "jsonschema_rs")}
 
 
 @pytest.mark.parametrize("package", [*EXTRA_OF, "tests", "scripts"])

@@ -123,7 +123,7 @@ class ToolHost:
             emit=emit,
         )
         return Opened(
-            runner=Runner(format_, tools, inner, shared),
+            runner=Runner(format_, tools, inner, shared, constrained=start.required_tool != ""),
             format=format_,
             tools=tuple(tools.values()),
             instructions=format_.instructions(

@@ -26,9 +26,20 @@ __all__ = ["Limits", "Mode", "Runner"]
 
 
 class Runner:
-    """Runs the calls of one completion: of `tools` by the model, of `inner` by tools that take a `Toolbox`."""
+    """Runs the calls of one completion: of `tools` by the model, of `inner` by tools that take a `Toolbox`.
 
-    def __init__(self, format_: Format, tools: Mapping[str, Tool], inner: Mapping[str, Tool], shared: Shared) -> None:
+    `constrained`: the first turn is written under the format's grammar.
+    """
+
+    def __init__(
+        self,
+        format_: Format,
+        tools: Mapping[str, Tool],
+        inner: Mapping[str, Tool],
+        shared: Shared,
+        *,
+        constrained: bool = False,
+    ) -> None:
         self._format = format_
         self._tools = tools
         self._inner = inner
@@ -39,6 +50,8 @@ class Runner:
         self._shared = dataclasses.replace(shared, emit=self._emit)
         self._ids = itertools.count(1)
         self._begin_turn()
+        if constrained:
+            self._parser.expect_grammar()
 
     def text(self, text: str) -> None:
         """Takes more of the running turn's text."""

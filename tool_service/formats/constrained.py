@@ -5,10 +5,10 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
+from protos.schemas.reading import UnenforceableError
 from tool_service.formats.events import CallOpened, CallSealed, JsonValue
 from tool_service.formats.format import Format, ToolSchema
 from tool_service.formats.grammar import arguments_of
-from tool_service.formats.schemas.reading import UnenforceableError
 
 
 def call_grammar(format_: Format, tools: Sequence[ToolSchema]) -> str:

@@ -18,6 +18,11 @@ class Parser(Protocol):
     However the text was cut, the events are the same, but for how `Text`, `Reasoning` and `StringDelta` are cut.
     """
 
+    def expect_grammar(self) -> None:
+        """The turn is written under the format's grammar, which cannot see that a key comes again whose name the schema
+        leaves free: inside an argument its last value counts, and no call is malformed for it. Before any text."""
+        ...
+
     def feed(self, text: str) -> list[Event]:
         """Takes the next piece of the turn."""
         ...

@@ -23,6 +23,7 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
+from protos.schemas.shapes import Alternative, Fields, Items, Literals, Number, Shape, Text
 from tool_service.formats.events import JsonValue
 from tool_service.formats.families.named_json import NAME
 from tool_service.formats.families.python_calls import Pattern
@@ -45,7 +46,6 @@ from tool_service.formats.scanning.json_lexer import MAX_DEPTH, TOO_DEEP, TWICE
 from tool_service.formats.scanning.markers import BLANKS, Found, Marker, MarkerScanner, skip_blanks
 from tool_service.formats.scanning.turn import INCOMPLETE, MAX_CHARACTERS, NO_CHARACTER, Call
 from tool_service.formats.scanning.turn_parser import MarkedTurnParser, Scanners
-from tool_service.formats.schemas.shapes import Alternative, Fields, Items, Literals, Number, Shape, Text
 
 ESCAPE = "<escape>"
 MAX_KEY = 256
@@ -124,7 +124,7 @@ class FunctionGemmaParser(MarkedTurnParser):
 
     def _take_key(self, name: str, pos: int) -> int:
         keys = self._containers[-1]
-        if keys is None or name in keys:
+        if keys is None or (name in keys and not self._sink.last_counts):
             return self._break(TWICE, pos)
         keys.add(name)
         self._sink.key(name)

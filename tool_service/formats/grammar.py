@@ -1,7 +1,7 @@
 """What the formats' grammars have in common: Lark grammars in llguidance's dialect, made of the tools' schemas.
 
-    JSON schema ─▶ shapes (schemas/reading.py) ─▶ what the format can write of them (schemas/narrowing.py)
-                ─▶ JSON schemas for llguidance (schemas/writing.py), regular expressions of raw strings, rules
+    JSON schema ─▶ shapes (protos/schemas/reading.py) ─▶ what the format can write of them (…/narrowing.py)
+                ─▶ JSON schemas for llguidance (…/writing.py), regular expressions of raw strings, rules
 
 The sentences of a grammar are calls that fit the schema, whoever writes them. They need not be all such calls.
 """
@@ -11,13 +11,11 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
+from protos.schemas.narrowing import Narrowing
+from protos.schemas.reading import UnenforceableError, bounded_work, read_schema
+from protos.schemas.shapes import Fields, Literals, Shape, Text
+from protos.schemas.writing import SchemaWriter
 from tool_service.formats.format import ToolSchema
-from tool_service.formats.schemas.narrowing import Narrowing
-from tool_service.formats.schemas.reading import UnenforceableError, read_schema
-from tool_service.formats.schemas.shapes import Fields, Literals, Shape, Text, TooComplexError, bounded
-from tool_service.formats.schemas.writing import SchemaWriter
-
-MAX_COMPARISONS = 50_000  # some tenths of a second
 
 Grammar = Callable[[Sequence[ToolSchema]], str]
 
@@ -92,13 +90,10 @@ def arguments_of(tool: ToolSchema, avoid: Sequence[str] = ()) -> tuple[Fields, .
 
 
 def _fitting(parameters: Mapping[str, Any], avoid: Sequence[str]) -> tuple[Fields, ...]:
-    try:
-        with bounded(MAX_COMPARISONS):
-            read = read_schema({"type": "object", **parameters})
-            listed = tuple(replace(each, others=()) for each in read if isinstance(each, Fields))
-            return tuple(each for each in Narrowing(avoid).shape(listed) if isinstance(each, Fields))
-    except (OverflowError, RecursionError, TooComplexError):
-        raise UnenforceableError("its numbers are too large for a grammar, or its parts too many") from None
+    with bounded_work():
+        read = read_schema({"type": "object", **parameters})
+        listed = tuple(replace(each, others=()) for each in read if isinstance(each, Fields))
+        return tuple(each for each in Narrowing(avoid).shape(listed) if isinstance(each, Fields))
 
 
 def call_schema(tool: ToolSchema, key: str = "arguments") -> str:

@@ -13,6 +13,7 @@ from urllib.parse import unquote
 
 import jsonschema_rs
 
+from protos.schemas.validation import PATTERNS, check_form, draft_of
 from tool_service.interface.schema import InvalidArgumentError, InvalidToolError
 
 MAX_BYTES = 32_768  # of the schema, as JSON
@@ -21,15 +22,7 @@ MAX_PARTS = 4_096  # subschemas; references bring in half of them at most, a lon
 LITERAL_CHARS = 64
 MAX_REFERENCES = 4  # inside one another; what lies deeper may be anything
 MAX_MESSAGE_CHARS = 300
-PATTERNS = jsonschema_rs.RegexOptions(size_limit=1 << 20, dfa_size_limit=1 << 20)
 
-_DRAFTS = {
-    "http://json-schema.org/draft-04/schema",
-    "http://json-schema.org/draft-06/schema",
-    "http://json-schema.org/draft-07/schema",
-    "https://json-schema.org/draft/2019-09/schema",
-    "https://json-schema.org/draft/2020-12/schema",
-}
 _ONE = {
     "additionalItems",
     "additionalProperties",
@@ -89,12 +82,12 @@ class SchemaDocument:
     """
 
     def __init__(self, schema: dict[str, Any]) -> None:
-        self._draft = _draft_of(schema)
+        self._draft = draft_of(schema)
         self._spent = 0
         self._root = schema
         try:
-            jsonschema_rs.meta.validate({**_without_draft(schema), **self._draft})
-        except (ValueError, jsonschema_rs.ReferencingError) as error:
+            check_form(schema)
+        except ValueError as error:
             raise InvalidToolError(f"malformed schema: {_first_line(str(error))}") from None
 
     def compile(self, schema: Any) -> JsonSchema:
@@ -171,12 +164,6 @@ def check_size(schema: Any) -> None:
         raise InvalidToolError(f"the schema has {size} bytes; at most {MAX_BYTES} are allowed")
 
 
-def _draft_of(schema: Mapping[str, Any]) -> dict[str, str]:
-    """The schema's `$schema` where it is a draft that we know; else nothing, which means the latest."""
-    named = schema.get("$schema")
-    return {"$schema": named} if isinstance(named, str) and named.removesuffix("#") in _DRAFTS else {}
-
-
 def without_costly_patterns(value: Any) -> Any:
     """The schema without patterns that are well-formed but need look-around or back-references: time to match those has
     no bound, so they are left to whoever made the schema."""
@@ -194,22 +181,12 @@ def _costly(pattern: str) -> bool:
     return not _compiles(pattern, PATTERNS) and _compiles(pattern, jsonschema_rs.FancyRegexOptions(size_limit=1 << 20))
 
 
-def whole_match(pattern: str, text: str) -> bool:
-    """Whether a pattern, in the dialect of Rust's crate `regex`, matches all of a text. Raises ValueError where it is
-    none."""
-    return bool(jsonschema_rs.is_valid({"pattern": f"^(?:{pattern})$"}, text, pattern_options=PATTERNS))
-
-
 def _compiles(pattern: str, options: jsonschema_rs.RegexOptions | jsonschema_rs.FancyRegexOptions) -> bool:
     try:
         jsonschema_rs.validator_for({"pattern": pattern}, pattern_options=options, offline=True)
     except ValueError:
         return False
     return True
-
-
-def _without_draft(schema: dict[str, Any]) -> dict[str, Any]:
-    return {key: value for key, value in schema.items() if key != "$schema"}
 
 
 def _depth(value: Any) -> int:

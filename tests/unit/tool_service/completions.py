@@ -52,10 +52,11 @@ def start(
     limits: Limits | None = None,
     format_: str = "hermes",
     completion_id: str = "",
+    required: str = "",
 ) -> Runner:
     """A completion that may call some tools."""
     host = ToolHost(by_name(tools))
-    opening = Start(format_, tuple(host.tools), mode, limits or Limits(), completion_id=completion_id)
+    opening = Start(format_, tuple(host.tools), mode, limits or Limits(), required, completion_id)
     return host.open(opening, log).runner
 
 

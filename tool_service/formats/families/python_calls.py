@@ -13,6 +13,7 @@ import re
 from collections.abc import Mapping
 from typing import ClassVar
 
+from protos.schemas.shapes import Fields
 from tool_service.formats.events import JsonValue
 from tool_service.formats.format import EndReason, ToolSchema, Write
 from tool_service.formats.grammar import Grammar, Rules, arguments_of, grammar_of, joined, json_value, listed, quoted
@@ -20,7 +21,6 @@ from tool_service.formats.scanning.markers import BLANKS, Found
 from tool_service.formats.scanning.python_lexer import PythonArgumentsSink, PythonLexer
 from tool_service.formats.scanning.turn import INCOMPLETE, Call
 from tool_service.formats.scanning.turn_parser import MarkedTurnParser
-from tool_service.formats.schemas.shapes import Fields
 
 NAME = r"[^\W\d][\w.\-/]{0,127}"
 KEYWORD = r"[^\W\d]\w{0,127}"

@@ -212,7 +212,7 @@ class TaggedParser(MarkedTurnParser):
             self._call.seal_string(text)
             return
         try:
-            value = read_value(text, self._kinds)
+            value = read_value(text, self._kinds, last_counts=self._call.last_counts)
         except NoUsableValueError as error:
             self._call.malform(f"argument {self._argument!r}: {error}")
             return

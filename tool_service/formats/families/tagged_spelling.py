@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
+from protos.schemas.reading import UnenforceableError
+from protos.schemas.shapes import Fields, Shape, of_kinds, possible
 from tool_service.formats.format import ToolSchema
 from tool_service.formats.grammar import (
     Grammar,
@@ -18,8 +20,6 @@ from tool_service.formats.grammar import (
     raw_string,
 )
 from tool_service.formats.scanning.coercion import kinds_of
-from tool_service.formats.schemas.reading import UnenforceableError
-from tool_service.formats.schemas.shapes import Fields, Shape, of_kinds, possible
 
 _TAG = re.compile(r"<[^>=\s]*")
 

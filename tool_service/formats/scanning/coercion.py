@@ -70,13 +70,16 @@ def _target(reference: str, root: Mapping[str, Any]) -> Any:
     return target
 
 
-def read_value(text: str, kinds: frozenset[str]) -> JsonValue:
-    """The value that the text stands for. Raises `NoUsableValueError` for JSON that breaks a limit."""
+def read_value(text: str, kinds: frozenset[str], *, last_counts: bool = False) -> JsonValue:
+    """The value that the text stands for. Raises `NoUsableValueError` for JSON that breaks a limit.
+
+    `last_counts`: a key may come again, and then has its last value.
+    """
     if kinds == {"string"}:
         return text
     written = text.strip(" \t\r\n")
     try:
-        value: JsonValue = _WORDS[written] if written in _WORDS else _read_json(written)
+        value: JsonValue = _WORDS[written] if written in _WORDS else _read_json(written, last_counts=last_counts)
     except NoUsableValueError:
         if "string" in kinds:
             return text
@@ -120,8 +123,8 @@ class _Builder(ValueBuilder):
         self.reason = self.reason or reason
 
 
-def _read_json(text: str) -> JsonValue:
-    builder = _Builder()
+def _read_json(text: str, *, last_counts: bool) -> JsonValue:
+    builder = _Builder(last_counts=last_counts)
     lexer = JsonLexer(builder, MAX_DEPTH - 1)  # the arguments are the first level
     text += "\n"  # only what follows a number seals it
     if lexer.feed(text) < len(text) - 1 or not builder.complete:

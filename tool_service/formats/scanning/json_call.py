@@ -39,6 +39,11 @@ class ArgumentsSink:
         self._open: list[dict[str, JsonValue] | list[JsonValue]] = []  # the containers around the next part
         self._keys: list[str] = []
 
+    @property
+    def last_counts(self) -> bool:
+        """Whether a key may come again: no argument's name, whose value may be with the tool by then."""
+        return self._depth > 0 and self._call.last_counts
+
     def open_object(self) -> None:
         """An argument, or a part of one, is an object."""
         self._open_container({})
@@ -162,6 +167,8 @@ def _nothing() -> None:
 
 class _Ignore:
     """A sink for values that don't matter; it knows when one is over."""
+
+    last_counts = False
 
     def __init__(self) -> None:
         self.depth = 0

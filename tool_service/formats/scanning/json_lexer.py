@@ -44,6 +44,11 @@ NOT_FINITE = "a number out of range"
 class Sink(Protocol):
     """Takes the tokens of values, in order, as they are proved complete."""
 
+    @property
+    def last_counts(self) -> bool:
+        """Whether a key that the open object has already may come again; else it spoils the value."""
+        ...
+
     def open_object(self) -> None:
         """An object begins."""
         ...
@@ -315,7 +320,7 @@ class JsonLexer:
         if self._string.too_long:
             self._spoil(pos + 1, TOO_LONG_A_KEY)
         elif keys is not None and keys is not _UNTRACKED:
-            if name in keys:
+            if name in keys and not self.sink.last_counts:
                 self._spoil(pos + 1, TWICE)
             keys.add(name)
         self.position, self._state = pos + 1, _State.COLON
@@ -425,7 +430,8 @@ def _decode_escape(escape: str) -> str:
 class ValueBuilder:
     """A sink that puts one value together; it is in `value` once `complete`."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, last_counts: bool = False) -> None:
+        self.last_counts = last_counts
         self._open: list[dict[str, JsonValue] | list[JsonValue]] = []
         self._keys: list[str] = []
         self.complete = False

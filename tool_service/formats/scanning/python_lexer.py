@@ -419,7 +419,8 @@ class PythonLexer:
             self._complete(_String(self._sink, value))
 
     def _close_key(self, name: str, pos: int) -> None:
-        if self._string.too_long or name in self._containers[-1].keys:
+        again = name in self._containers[-1].keys and not self._sink.last_counts
+        if self._string.too_long or again:
             self._fail(pos, TOO_LONG_A_KEY if self._string.too_long else TWICE)
             return
         self._containers[-1].keys.add(name)

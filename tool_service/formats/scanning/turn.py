@@ -37,6 +37,7 @@ class Turn:
     def __init__(self) -> None:
         self.events: list[Event] = []
         self.calls = 0
+        self.last_counts = False  # of the values of a key that comes again inside an argument
 
     def take(self) -> list[Event]:
         """The events since the last time."""
@@ -71,6 +72,11 @@ class Call:
         self._room = MAX_CHARACTERS
         if name:
             self.open(name)
+
+    @property
+    def last_counts(self) -> bool:
+        """Whether a key may come again inside an argument, and then has its last value."""
+        return self._turn.last_counts
 
     def open(self, name: str) -> None:
         """The name is sealed. Says what is there already."""

@@ -52,6 +52,10 @@ class TurnParser:
         self._held = ""  # to be looked at again with the next text
         self.to_text()
 
+    def expect_grammar(self) -> None:
+        """A key that comes again inside an argument has its last value."""
+        self.turn.last_counts = True
+
     def feed(self, text: str) -> list[Event]:
         """Takes the next piece of the turn."""
         if self._held:

@@ -65,6 +65,24 @@ async def test_arguments_are_said_as_they_grow_or_as_json_when_they_are_sealed()
     ]
 
 
+@pytest.mark.parametrize("required", ["", "*", "keep"])
+async def test_a_key_may_come_again_only_in_the_turn_that_is_written_under_a_grammar(required: str) -> None:
+    @tool
+    def keep(notes: dict[str, int]) -> str:
+        """Keep notes."""
+        return json.dumps(notes)
+
+    log = Log()
+    runner = start(log, keep, required=required)
+    for _ in range(2):
+        runner.text(written("keep", notes={"a": 1, "b": 2, "c": 3}).replace('"c"', '"a"'))
+        await end(runner)
+    first, second = (finished.outcome for finished in log.of(ev.CallFinished))
+    assert isinstance(second, ev.Failure)
+    assert second.code == "MALFORMED"
+    assert first == ('{"a": 3, "b": 2}' if required else second)
+
+
 async def test_calls_and_answers_in_reasoning_are_not_run() -> None:
     log = Log()
     runner = start(log, echo)

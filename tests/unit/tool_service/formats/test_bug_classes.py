@@ -402,6 +402,23 @@ def test_b20_later_calls_live_on_after_what_looked_like_one(name: str) -> None:
 
 
 @each_typed
+def test_a_key_that_comes_again_makes_a_call_malformed_but_under_a_grammar(name: str) -> None:
+    text = SPELLINGS[name].write([("search", {"place": {"k1": 1, "k2": {"deep": [{"x1": 2, "o": 5, "x2": 3}]}}})])
+    for pieces in cuts(text.replace("k2", "k1").replace("x2", "x1")):
+        ((_, reason),) = calls_of(parse(name, *pieces))
+        assert "twice" in reason
+        expected = {"place": {"k1": {"deep": [{"x1": 3, "o": 5}]}}}
+        assert calls_of(parse(name, *pieces, constrained=True)) == [("search", expected)]
+
+
+@each_typed
+def test_an_argument_that_comes_again_makes_a_call_malformed_under_a_grammar_too(name: str) -> None:
+    text = SPELLINGS[name].write([("search", {"query": "tea", "count": 2})]).replace("count", "query")
+    ((_, reason),) = calls_of(parse(name, text, constrained=True))
+    assert "twice" in reason
+
+
+@each_typed
 def test_b21_one_malformed_call_leaves_its_siblings_alone(name: str) -> None:
     good, bad = {"query": "a", "city": "b"}, {"query": "tea", "count": 2}
     text = SPELLINGS[name].write([("search", good), ("get_weather", bad), ("search", good)])

@@ -1,7 +1,8 @@
 """Whatever is written under a grammar is one call of an allowed tool, and its arguments fit the tool's schema.
 
 Sentences are random walks through what the grammar allows, byte by byte. They lean to what ends a value, so that most
-walks end; and to what formats and JSON write with, so that mistakes show.
+walks end; to what formats and JSON write with, so that mistakes show; and, some more than others, to what they wrote
+before, so that keys come again where the schema leaves them free.
 """
 
 import random
@@ -13,12 +14,12 @@ import jsonschema_rs
 import pytest
 from llguidance import LLMatcher
 
+from protos.schemas.reading import UnenforceableError
 from tests.unit.tool_service.formats.test_grammar import TOKENIZER
 from tests.unit.tool_service.formats.turns import calls_of, parse, text_of
 from tool_service.formats import FORMATS
 from tool_service.formats.format import ToolSchema
 from tool_service.formats.scanning.json_lexer import TWICE
-from tool_service.formats.schemas.reading import UnenforceableError
 
 END = 256
 LONG = 300  # bytes after which a walk turns to what ends it
@@ -79,7 +80,10 @@ FIXED: list[Any] = [
     {"type": "array", "items": {"enum": ["x", "y", 3]}, "uniqueItems": True},
     TAGGED,
     EXTENDED,
+    {"type": "object"},
     {"type": "object", "additionalProperties": {"type": "integer"}, "maxProperties": 2},
+    {"type": "object", "additionalProperties": {"type": "object", "additionalProperties": {"type": "boolean"}}},
+    {"type": "object", "patternProperties": {"^[ab]$": {"type": ["null", "integer"]}}, "properties": {"a": {}}},
     {"type": "object", "patternProperties": {"^[a-z]$": {"type": "boolean"}}, "minProperties": 1},
     {"type": "object", "propertyNames": {"enum": ["one", "two"]}, "additionalProperties": {"type": "null"}},
 ]
@@ -94,10 +98,18 @@ class Schemas:
     def parameters(self) -> dict[str, Any]:
         return self._object(["query", "limit", "site", "b_2"], 2) | {"$defs": DEFINITIONS}
 
+    def with_free_keys(self) -> dict[str, Any]:
+        """Each argument is there, and an object with keys that the schema does not name."""
+        properties = {name: self._free(2) for name in ("query", "limit")}
+        return {"type": "object", "properties": properties, "required": [*properties], "$defs": DEFINITIONS}
+
+    def any_value(self) -> dict[str, Any]:
+        return {"anyOf": [self._schema(2), self._schema(2)]}
+
     def _schema(self, depth: int) -> Any:
         kinds = [self._text, self._text, self._choice, self._number, self._integer, self._fixed]
         if depth:
-            kinds += [self._list, self._tuple, self._any_of, lambda depth: self._object(KEYS, depth)]
+            kinds += [self._list, self._tuple, self._any_of, self._free, lambda depth: self._object(KEYS, depth)]
         return self._luck.choice(kinds)(depth)
 
     def _bounds(self, low: str, high: str, one: float, other: float, apart: int = 0) -> dict[str, Any]:
@@ -147,6 +159,19 @@ class Schemas:
     def _any_of(self, depth: int) -> dict[str, Any]:
         return {"anyOf": [self._schema(depth - 1), self._luck.choice([{"type": "null"}, self._schema(depth - 1)])]}
 
+    def _free(self, depth: int) -> dict[str, Any]:
+        of, listed = self._schema(depth - 1), {name: self._schema(depth - 1) for name in self._luck.sample(KEYS, 2)}
+        free: list[dict[str, Any]] = [
+            {},
+            {"additionalProperties": of},
+            {"additionalProperties": of, "minProperties": 1},
+            {"additionalProperties": of, "properties": listed},
+            {"additionalProperties": of, "properties": listed, "required": [*listed], "minProperties": 3},
+            {"additionalProperties": False, "patternProperties": {"^[ab]$": of}},
+            {"patternProperties": {"^[ab]$": of}, "properties": listed},
+        ]
+        return {"type": "object", **self._luck.choice(free)}
+
     def _object(self, keys: list[str], depth: int) -> dict[str, Any]:
         names = self._luck.sample(keys, self._luck.randrange(4))
         schema = {"type": "object", "properties": {name: self._schema(depth - 1) for name in names}}
@@ -160,23 +185,36 @@ class Schemas:
 class Walk:
     """One sentence of a grammar."""
 
-    def __init__(self, grammar: str, luck: random.Random, closers: bytes = CLOSERS) -> None:
+    def __init__(self, grammar: str, luck: random.Random, closers: bytes = CLOSERS, repetition: float = 0.0) -> None:
         self._matcher = LLMatcher(TOKENIZER, grammar)
         self._luck = luck
         self._closers = (END, *closers)
+        self._repetition = repetition  # how likely it is at each byte that what was written before is written again
+        self._copied = 0  # where in the sentence stands what is written again; 0 for nowhere
         assert not self._matcher.is_error(), self._matcher.get_error()
 
     def sentence(self) -> str | None:
         """None where it did not end."""
         written = bytearray()
         while len(written) < LONGEST:
-            token = self._choose(list(self._allowed()), hurried=len(written) > LONG)
+            token = self._again(written) or self._choose(list(self._allowed()), hurried=len(written) > LONG)
             if token != END:
                 assert self._matcher.consume_token(token), self._matcher.get_error()
                 written.append(token)
             if token == END or self._matcher.is_stopped():
                 return written.decode()
         return None
+
+    def _again(self, written: bytearray) -> int:
+        """What followed when the last byte was written before, and what followed that; 0 where that may not be."""
+        if self._repetition and not self._copied and len(written) < LONG and self._luck.random() < self._repetition:
+            before = [at for at in range(1, len(written)) if written[at - 1] == written[-1]]
+            self._copied = self._luck.choice(before) if before else 0
+        at, self._copied = self._copied, 0
+        if not at or self._matcher.validate_tokens([written[at]]) != 1:
+            return 0
+        self._copied = at + 1 if self._luck.random() < 0.9 else 0
+        return written[at]
 
     def _allowed(self) -> Iterator[int]:
         bits = self._matcher.compute_bitmask()
@@ -191,12 +229,10 @@ class Walk:
         return self._luck.choice(likely if likely and self._luck.random() < 0.7 else allowed)
 
 
-def check(format_name: str, tools: Mapping[str, dict[str, Any]], text: str) -> bool:
-    """Whether it is a call; False where a key that the schema leaves free is there twice, which no grammar forbids."""
-    events = parse(format_name, text, tools=tools)
+def check(format_name: str, tools: Mapping[str, dict[str, Any]], text: str) -> None:
+    """Whether it is a call that fits."""
+    events = parse(format_name, text, tools=tools, constrained=True)
     ((name, arguments),) = calls_of(events)
-    if isinstance(arguments, str) and TWICE in arguments:
-        return False
     assert isinstance(arguments, dict), (text, arguments)
     assert text_of(events) == ""
     error = next(
@@ -204,7 +240,13 @@ def check(format_name: str, tools: Mapping[str, dict[str, Any]], text: str) -> b
     )
     assert error is None, (text, tools[name], error.message)
     jsonschema_rs.validate(tools[name], arguments)
-    return True
+
+
+def has_a_key_twice(format_name: str, tools: Mapping[str, dict[str, Any]], text: str) -> bool:
+    """Whether it would be no call had it been written freely."""
+    ((_, arguments),) = calls_of(parse(format_name, text, tools=tools))
+    assert isinstance(arguments, dict) or TWICE in arguments
+    return not isinstance(arguments, dict)
 
 
 @pytest.mark.parametrize("format_name", WITH_ARGUMENTS)
@@ -218,8 +260,31 @@ def test_what_a_grammar_allows_is_a_call_that_fits_the_schema(format_name: str) 
             refused += 1
             continue
         sentences = [sentence for _ in range(WALKS) if (sentence := Walk(grammar, luck).sentence()) is not None]
-        ended += sum(check(format_name, tools, sentence) for sentence in sentences)
+        for sentence in sentences:
+            check(format_name, tools, sentence)
+        ended += len(sentences)
     assert refused <= SCHEMAS // 10
+    assert ended > 0.9 * WALKS * (SCHEMAS - refused)
+
+
+@pytest.mark.parametrize("format_name", WITH_ARGUMENTS)
+def test_what_a_grammar_allows_is_a_call_though_free_keys_come_again(format_name: str) -> None:
+    luck, ended, twice, refused = random.Random(format_name), 0, 0, 0
+    for _ in range(SCHEMAS):
+        tools = {"tool": Schemas(luck).with_free_keys()}
+        try:
+            grammar = FORMATS[format_name].grammar([ToolSchema("tool", "", tools["tool"])])
+        except UnenforceableError:
+            refused += 1
+            continue
+        walks = (Walk(grammar, luck, repetition=0.5) for _ in range(WALKS))
+        sentences = [sentence for walk in walks if (sentence := walk.sentence()) is not None]
+        for sentence in sentences:
+            check(format_name, tools, sentence)
+        ended += len(sentences)
+        twice += sum(has_a_key_twice(format_name, tools, sentence) for sentence in sentences)
+    assert twice
+    assert refused < SCHEMAS / 2
     assert ended > 0.9 * WALKS * (SCHEMAS - refused)
 
 
@@ -232,4 +297,5 @@ def test_what_the_grammar_of_a_block_allows_is_a_call_with_its_text(format_name:
     sentences = [Walk(grammar, luck, b"\n`<").sentence() for _ in range(60)]
     ended = [sentence for sentence in sentences if sentence is not None]
     assert len(ended) > 40
-    assert all(check(format_name, {tool: schema}, sentence) for sentence in ended)
+    for sentence in ended:
+        check(format_name, {tool: schema}, sentence)

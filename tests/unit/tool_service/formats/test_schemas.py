@@ -12,13 +12,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from llguidance import LLMatcher
 
+from protos.schemas.patterns import whole_pattern
+from protos.schemas.reading import UnenforceableError
+from protos.schemas.string_formats import PATTERNS
 from tests.unit.tool_service.formats.test_grammar import TOKENIZER
 from tool_service.formats import FORMATS
 from tool_service.formats.constrained import call_grammar
 from tool_service.formats.format import ToolSchema
-from tool_service.formats.schemas.patterns import whole_pattern
-from tool_service.formats.schemas.reading import UnenforceableError
-from tool_service.formats.schemas.string_formats import PATTERNS
 
 
 def tool_with(schema: Any, name: str = "it", *, required: bool = True) -> ToolSchema:
@@ -139,6 +139,29 @@ def test_an_argument_that_nothing_fits_is_refused_or_left_out(format_name: str, 
     with pytest.raises(UnenforceableError, match=r"tool 'do', argument 'it': nothing fits"):
         call_grammar(FORMATS[format_name], [tool_with(schema)])
     assert takes(format_name, tool_with(schema, required=False), {})
+
+
+LISTED = {"type": "object", "properties": {"a": {}, 'b"c': {"type": "integer"}, "gone": False}}
+WITH_MORE: list[dict[str, Any]] = [
+    LISTED | {"additionalProperties": {"type": "integer"}, "required": ["a", "z"]},
+    LISTED | {"patternProperties": {"^.*$": {"type": "integer"}}},
+    {"allOf": [LISTED, {"additionalProperties": {"type": "integer"}}]},
+]
+
+
+@pytest.mark.parametrize("schema", WITH_MORE)
+@pytest.mark.parametrize("format_name", ["hermes", "pythonic"])  # others write no more keys beside listed ones
+def test_only_keys_that_are_not_listed_come_again(format_name: str, schema: dict[str, Any]) -> None:
+    format_ = FORMATS[format_name]
+    listed = dict.fromkeys([*schema.get("required", ["a"])], 1)
+    matcher = LLMatcher(TOKENIZER, call_grammar(format_, [tool_with(schema)]))
+    again = []
+    for name in ("free1", "a", 'b"c', "gone", "z"):
+        text = format_.write("do", {"it": {**listed, "free1": 1, "free2": 2}})
+        text_again = text.replace("free2", json.dumps(name)[1:-1]).encode()
+        if matcher.deep_copy().try_consume_tokens(list(text_again)) == len(text_again):
+            again.append(name)
+    assert again == (["free1"] if "z" in listed else ["free1", "z"])
 
 
 def chain(length: int, part: Callable[[dict[str, str]], dict[str, Any]]) -> dict[str, Any]:

@@ -33,9 +33,13 @@ TOOLS: Tools = {
 MARKERS = tuple(dict.fromkeys(marker for spelling in SPELLINGS.values() for marker in spelling.markers))
 
 
-def parse(format_name: str, *pieces: str, reason: EndReason = "stop", tools: Tools = TOOLS) -> list[Event]:
-    """All events of a turn that comes in these pieces."""
+def parse(
+    format_name: str, *pieces: str, reason: EndReason = "stop", tools: Tools = TOOLS, constrained: bool = False
+) -> list[Event]:
+    """All events of a turn that comes in these pieces. `constrained`: it was written under the format's grammar."""
     parser = FORMATS[format_name].parser(tools)
+    if constrained:
+        parser.expect_grammar()
     events = [event for piece in pieces for event in parser.feed(piece)]
     return events + parser.close(reason)
 

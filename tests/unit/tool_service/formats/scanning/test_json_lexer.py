@@ -14,6 +14,8 @@ from tool_service.formats.scanning.json_lexer import MAX_DEPTH, MAX_DIGITS, Json
 class Recorder:
     """A sink that writes down what it is told: the place, the token, its value."""
 
+    last_counts = False
+
     def __init__(self) -> None:
         self.said: list[tuple[Any, ...]] = []
 

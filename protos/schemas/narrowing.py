@@ -9,10 +9,9 @@ from collections.abc import Sequence
 from dataclasses import replace
 from fractions import Fraction
 
-from tool_service.formats.events import JsonValue
-from tool_service.formats.schemas import shapes
-from tool_service.formats.schemas.reading import step_of
-from tool_service.formats.schemas.shapes import Alternative, Fields, Items, Literals, Number, Shape, Text
+from protos.schemas import shapes
+from protos.schemas.reading import step_of
+from protos.schemas.shapes import Alternative, Fields, Items, JsonValue, Literals, Number, Shape, Text
 
 MAX_INTEGER = Fraction(10**18)
 MAX_NUMBER = Fraction(10**15)

@@ -4,7 +4,7 @@ import json
 from fractions import Fraction
 from typing import Any
 
-from tool_service.formats.schemas.shapes import Alternative, Fields, Items, Literals, Number, Shape, Text
+from protos.schemas.shapes import Alternative, Fields, Items, Literals, Number, Shape, Text
 
 # White space is fixed, so that a small model cannot go round in it. Escapes by number are not needed, and with them a
 # name that a schema does not list could be that of one it lists.

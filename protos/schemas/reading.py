@@ -7,29 +7,33 @@ Annotations say nothing, and nor do `format` names that nobody knows.
 import itertools
 import math
 from collections.abc import Callable, Iterator, Mapping, Set
+from contextlib import contextmanager
 from dataclasses import replace
 from fractions import Fraction
 from typing import Any
 from urllib.parse import unquote
 
-from tool_service.formats.events import JsonValue
-from tool_service.formats.schemas import shapes
-from tool_service.formats.schemas.patterns import whole_pattern
-from tool_service.formats.schemas.shapes import (
+from protos.schemas import shapes
+from protos.schemas.patterns import whole_pattern
+from protos.schemas.shapes import (
     BOOLEAN,
     NULL,
     Alternative,
     Fields,
     Items,
+    JsonValue,
     Literals,
     Number,
     Shape,
     Text,
+    TooComplexError,
+    bounded,
     common,
     field,
 )
-from tool_service.formats.schemas.string_formats import PATTERNS
+from protos.schemas.string_formats import PATTERNS
 
+MAX_COMPARISONS = 50_000  # some tenths of a second
 RECURSIONS = 5  # a reference inside what it refers to
 MAX_CHOICES = 200  # of one value, with all combinations of what conjunctions choose from
 MAX_STEP = 10_000  # as an integer of its digits
@@ -64,18 +68,33 @@ _REFUSED = (
 
 
 class UnenforceableError(ValueError):
-    """No grammar for such arguments can be made; the message says of what, and which keyword is in the way."""
+    """No grammar for such values can be made; the message says of what, and which keyword is in the way.
+
+    `tool`: whose arguments they are; empty for an answer.
+    """
 
     def __init__(self, problem: str, keyword: str = "") -> None:
         super().__init__(problem, keyword)
         self.problem = problem
         self.keyword = keyword
         self.tool = ""
-        self.path: list[str] = []  # to the part with the keyword, from the arguments on
+        self.path: list[str] = []  # to the part with the keyword, from the arguments or the answer on
 
     def __str__(self) -> str:
-        where = f"tool {self.tool!r}" + (f", argument {'.'.join(self.path)!r}" if self.path else "")
-        return f"{where}: {self.keyword + ': ' if self.keyword else ''}{self.problem}"
+        part = f"{'argument' if self.tool else 'property'} {'.'.join(self.path)!r}" if self.path else ""
+        whose = f"tool {self.tool!r}" if self.tool else ""
+        where = ", ".join(filter(None, [whose, part]))
+        return ": ".join(filter(None, [where, self.keyword, self.problem]))
+
+
+@contextmanager
+def bounded_work() -> Iterator[None]:
+    """Inside this block schemas are read and narrowed in some tenths of a second, or UnenforceableError is raised."""
+    try:
+        with bounded(MAX_COMPARISONS):
+            yield
+    except (OverflowError, RecursionError, TooComplexError):
+        raise UnenforceableError("its numbers are too large for a grammar, or its parts too many") from None
 
 
 def read_schema(schema: Mapping[str, Any]) -> Shape:
@@ -88,6 +107,7 @@ class _Reader:
         self._root = root
         self._known: dict[tuple[str, int], Shape] = {}
         self._circles: dict[str, bool] = {}
+        self._inside: dict[str, set[str]] = {}  # the references in what one refers to
 
     def whole(self, schema: Any, depth: int, name: str = "") -> Shape:
         """The values of a schema that nothing is added to: that of a property `name`, or of a part of it."""
@@ -173,14 +193,17 @@ class _Reader:
         """Whether a reference leads to what holds it again."""
         if reference not in self._circles:
             seen: set[str] = set()
-            ahead = list(_references(self._target(reference)))
+            ahead = self._references_in(reference)
             while ahead:
-                each = ahead.pop()
-                if each not in seen and each.startswith("#"):
-                    seen.add(each)
-                    ahead += _references(self._target(each))
+                seen |= ahead
+                ahead = set().union(*(self._references_in(each) for each in ahead if each.startswith("#"))) - seen
             self._circles[reference] = reference in seen or "#" in seen
         return self._circles[reference]
+
+    def _references_in(self, reference: str) -> set[str]:
+        if reference not in self._inside:
+            self._inside[reference] = set(_references(self._target(reference)))
+        return self._inside[reference]
 
     def _items(self, schema: Mapping[str, Any], depth: int) -> Shape:
         listed = schema.get("prefixItems", schema.get("items"))

@@ -17,7 +17,7 @@ from fractions import Fraction
 from functools import lru_cache
 from typing import TypeAlias
 
-from tool_service.formats.events import JsonValue
+JsonValue: TypeAlias = "dict[str, JsonValue] | list[JsonValue] | str | int | float | bool | None"
 
 ANY_DEPTH = 4  # brackets in one another, where a schema says nothing
 
@@ -227,7 +227,7 @@ def field(fields: Fields, name: str) -> Shape:
 def matches(pattern: str, text: str) -> bool:
     """Whether a pattern, in the dialect of Rust's crate `regex`, matches all of a text. Raises ValueError where it is
     none. In linear time, whatever the pattern: that takes a library, which parsers do without."""
-    from tool_service.interface.json_schema import whole_match
+    from protos.schemas.validation import whole_match
 
     return whole_match(pattern, text)
 
