@@ -3,7 +3,7 @@
 import ast
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from importlib.metadata import packages_distributions
 from pathlib import Path
 
@@ -17,6 +17,7 @@ from scripts.requirements import declared
 ROOT = Path(__file__).resolve().parents[2]
 EXTRA_OF = {"protos": (), "decoder_service": ("decoder",), "tool_service": ("tools",), "gateway": ("gateway",)}
 OURS = {*EXTRA_OF, "tests", "scripts", "benchmarks", "examples"}
+SCHEMAS, WITH_SCHEMAS = "protos/schemas/", ("decoder", "tools")  # the gateway reads none
 ONLY_IN_DECODER = {"torch", "transformers", "accelerate", "safetensors", "gguf"}
 
 
@@ -76,14 +77,27 @@ def test_schemas_need_the_standard_library_and_one_library_to_validate_with():
 @pytest.mark.parametrize("package", [*EXTRA_OF, "tests", "scripts"])
 def test_what_a_package_imports_is_declared_for_it(package):
     # Not merely installed: another part's extra would do that here, and the import would fail in the image.
+    found = [(place, name) for place, name in imports(package) if not place.startswith(SCHEMAS)]
+    assert undeclared(found, EXTRA_OF.get(package, EXTRAS)) == []
+
+
+@pytest.mark.parametrize("extra", WITH_SCHEMAS)
+def test_what_schemas_import_is_declared_for_whoever_reads_them(extra):
+    assert undeclared(imports(SCHEMAS), (extra,)) == []
+
+
+def test_the_gateway_reads_no_schemas():
+    files = (ROOT / "gateway").rglob("*.py")
+    assert [path for path in files if "protos.schemas" in path.read_text("utf-8")] == []
+
+
+def undeclared(found: Iterable[tuple[str, str]], extras: Sequence[str]) -> list[tuple[str, str]]:
+    """Those of these imports that the base and the extras do not declare."""
     distributions = packages_distributions()
-    allowed = {canonicalize_name(Requirement(line).name) for line in declared(*EXTRA_OF.get(package, EXTRAS))}
-    foreign = [
-        (place, name) for place, name in imports(package) if name not in sys.stdlib_module_names and name not in OURS
-    ]
-    undeclared = [
+    allowed = {canonicalize_name(Requirement(line).name) for line in declared(*extras)}
+    foreign = [(place, name) for place, name in found if name not in sys.stdlib_module_names and name not in OURS]
+    return [
         (place, name)
         for place, name in foreign
-        if not allowed & {canonicalize_name(found) for found in distributions.get(name, ())}
+        if not allowed & {canonicalize_name(each) for each in distributions.get(name, ())}
     ]
-    assert undeclared == []
