@@ -95,7 +95,7 @@ class EngineClient:
         self._ids = itertools.count(1)
         self._counts = {state.value: 0 for state in State if state is not State.FINISHED}
         self.failed = asyncio.Event()
-        self._reading = asyncio.create_task(self._read())
+        self._reading: asyncio.Task[None] | None = asyncio.create_task(self._read())
 
     def begin(self, prompt: list[int], sampling: Sampling, turn: TurnSpec) -> SequenceHandle:
         """Adds a sequence and starts its first turn. Whoever begins it releases it.
@@ -122,8 +122,11 @@ class EngineClient:
 
     async def close(self) -> None:
         """Says no more, which ends the engine after its running step."""
-        self._reading.cancel()
-        await asyncio.gather(self._reading, return_exceptions=True)
+        reading, self._reading = self._reading, None  # it keeps its CancelledError, whose frames keep us
+        if reading is not None:
+            reading.cancel()
+            await asyncio.wait([reading])
+        self._handles.clear()
         self._writer.transport.abort()  # what is not sent yet is of no use any more
 
     def _send(self, command: Command) -> None:

@@ -72,8 +72,10 @@ class Engine:
         self._speculation = speculation
 
     def close(self) -> None:
-        """Ends what the engine runs beside itself. No step may follow."""
+        """Ends what the engine runs beside itself, and lets go of the model and its cache, which are large, whoever
+        still knows the engine. No step may follow."""
         self._foresight.close()
+        del self._runner
 
     def counts(self) -> dict[str, int]:
         """Sequences by state."""

@@ -61,7 +61,7 @@ TOOLS = [ToolSchema(name, "Does it.", schema) for name, schema in SCHEMAS.items(
 WITH_ARGUMENTS = sorted(name for name, format_ in FORMATS.items() if not format_.only_tool)
 BY_DEFAULT = {"functiongemma", "hermes", "pythonic", "qwen3_coder"}  # one of each family
 MAX_TOKENS = 200
-PAGES = 2000
+PAGES = 250
 
 
 class NoiseRunner:

@@ -32,7 +32,7 @@ pytestmark = pytest.mark.timeout(240)  # the first test may have to convert the 
 async def start(
     model: LoadedModel,
     *,
-    pages: int = 2000,
+    pages: int = 250,
     max_running: int = 8,
     max_sequences: int = 64,
     runner: ModelRunner | None = None,

@@ -1,5 +1,6 @@
 """Whatever the cut, a turn says the same: B1, B2 and B10, over generated turns and over rubble of them."""
 
+import functools
 import json
 import re
 from collections.abc import Callable
@@ -151,8 +152,8 @@ def test_a_turn_that_ends_anywhere_says_the_same_in_random_pieces(
     assert merged(parse(name, *pieces_at(written, places), reason=reason)) == merged(whole)
 
 
-@st.composite
-def rubble(draw: st.DrawFn, name: str) -> str:
+@functools.cache  # hypothesis looks through each new strategy anew
+def rubble(name: str) -> st.SearchStrategy[str]:
     """Markers mutated, truncated, repeated and swapped, with parts of calls between them, and random bytes."""
     spelling = SPELLINGS[name]
     parts = [
@@ -188,7 +189,7 @@ def rubble(draw: st.DrawFn, name: str) -> str:
         st.sampled_from([*parts, *whole]).flatmap(lambda text: st.integers(0, len(text)).map(lambda at: text[:at])),
         st.binary(max_size=6).map(lambda data: data.decode(errors="replace")),
     )
-    return "".join(draw(st.lists(piece, max_size=12)))
+    return st.lists(piece, max_size=12).map("".join)
 
 
 def check_rubble(name: str, data: st.DataObject, reason: EndReason) -> None:

@@ -1,5 +1,6 @@
 """How the tests of the formats parse turns, cut them, and compare what came of it."""
 
+import functools
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
@@ -109,7 +110,8 @@ def pieces_at(text: str, places: Iterable[int]) -> list[str]:
     return [text[start:end] for start, end in pairwise([0, *at, len(text)])]
 
 
-def texts_with(markers: Iterable[str]) -> st.SearchStrategy[str]:
+@functools.cache  # hypothesis looks through each new strategy anew
+def texts_with(markers: tuple[str, ...]) -> st.SearchStrategy[str]:
     """Strings of every kind, some with these markers, whole or not, in them."""
     marks = sorted(set(markers))
     return st.one_of(
@@ -137,6 +139,7 @@ def values_with(strings: st.SearchStrategy[str]) -> st.SearchStrategy[Any]:
 values = values_with(texts)
 
 
+@functools.cache
 def arguments_of(format_name: str) -> st.SearchStrategy[dict[str, Any]]:
     """Arguments that fit the schema, without strings that the format can't tell from its syntax."""
     spelling = SPELLINGS[format_name]
@@ -168,12 +171,18 @@ class Turn:
     reasoning: str
 
 
+@functools.cache
+def calls_in(format_name: str) -> st.SearchStrategy[list[tuple[str, dict[str, Any]]]]:
+    """Names and arguments of some calls."""
+    names = [BLOCKS[format_name][0]] if format_name in BLOCKS else ["search", "get_weather"]
+    return st.lists(st.tuples(st.sampled_from(names), arguments_of(format_name)), min_size=1, max_size=3)
+
+
 @st.composite
 def turns(draw: st.DrawFn, format_name: str) -> Turn:
     """Calls of one format, with reasoning and text around them."""
     spelling = SPELLINGS[format_name]
-    names = [BLOCKS[format_name][0]] if format_name in BLOCKS else ["search", "get_weather"]
-    calls = draw(st.lists(st.tuples(st.sampled_from(names), arguments_of(format_name)), min_size=1, max_size=3))
+    calls = draw(calls_in(format_name))
     thought = draw(st.sampled_from(["", "Hm.", spelling.write(calls[:1]).replace("</think>", "")]))
     reasoning = spelling.think(thought) if thought else ""
     before = draw(st.sampled_from(["", "Hello.\n", "I use x < y and [brackets](x).\n", "😀\n"]))
