@@ -13,7 +13,7 @@ reading the weights so often costs everybody more than it spares.
 from collections import deque
 from statistics import median
 
-EXTRA = 0.75
+EXTRA = 0.5
 CHUNK_SECONDS = 0.08
 FIRST_CHUNK = 64
 LEAST_CHUNK = 4
