@@ -396,7 +396,7 @@ def test_chunks_beside_sequences_that_decode_are_as_long_as_they_let_the_step_be
     scheduler.observe(1, 0, 0.02)
     assert scheduler.plan().pieces == (Piece(decoding, 1), Piece(long, LEAST_CHUNK))
     chunk = LEAST_CHUNK
-    for _ in range(2):  # it grows step by step
+    for _ in range(3):  # it grows step by step
         scheduler.observe(1, chunk, 0.02 + chunk * 0.0004)
         plan = scheduler.plan()
         assert plan.decoding == 1
