@@ -16,7 +16,7 @@ import statistics
 import sys
 import time
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 
 from rich.console import Console
 from rich.table import Table
@@ -74,6 +74,18 @@ class Joins:
     def ratio(self) -> float:
         """The longest of these over the usual step."""
         return max(self.places) / self.usual
+
+    def summary(self, steps: Steps) -> dict[str, dict[str, float]]:
+        """What is recorded of a round."""
+        return {
+            name: {
+                "steps": len(each),
+                "median": round(statistics.median(each), 2),
+                "most": round(max(each), 2),
+                "beyond": round(self.beyond(each), 4),
+            }
+            for name, each in (("alone", steps.alone), ("during", steps.during), ("after", steps.after))
+        }
 
     def beyond(self, steps: list[float]) -> float:
         """The share of steps that take longer than they should."""
@@ -173,8 +185,9 @@ def main(arguments: list[str] | None = None) -> int:
         joins = measure(embedded, PromptSource(embedded.tokenizer, options.seed), options.rounds, status.update)
     _print(console, joins)
     figures = {
-        "milliseconds": [asdict(each) for each in joins.rounds],
-        "usual": joins.usual,
+        "rounds": [joins.summary(each) for each in joins.rounds],
+        "usual": round(joins.usual, 2),
+        "places": [round(each, 2) for each in joins.places],
         "ratio": joins.ratio,
         "most_ratio": MOST_RATIO,
     }
@@ -188,10 +201,9 @@ def _print(console: Console, joins: Joins) -> None:
     for column in ("round", "steps", "alone", "during", "after", f"> {MOST_RATIO:g}× alone", "during"):
         table.add_column(column, justify="right", no_wrap=True)
     for number, steps in enumerate(joins.rounds, 1):
-        cells = [
-            f"{statistics.median(each):.1f} ({max(each):.1f})" for each in (steps.alone, steps.during, steps.after)
-        ]
-        beyond = [f"{joins.beyond(each):.1%}" for each in (steps.alone, steps.during)]
+        summary = joins.summary(steps)
+        cells = [f"{each['median']:.1f} ({each['most']:.1f})" for each in summary.values()]
+        beyond = [f"{summary[name]['beyond']:.1%}" for name in ("alone", "during")]
         table.add_row(str(number), str(len(steps.during)), *cells, *beyond)
     console.print(table)
     missed = " MISSED" if joins.ratio > MOST_RATIO else ""
