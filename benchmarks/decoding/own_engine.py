@@ -52,7 +52,7 @@ def parser_of(name: str, doc: str | None, rounds: int = 10) -> argparse.Argument
     add("--model", default=DEFAULT, help=f"catalogue name or directory; default: {DEFAULT}")
     add("--dtype", default="auto", help="of the weights, as the decoder's setting; default: auto")
     add("--quantization", default="auto", help="of the weights, likewise; default: auto")
-    add("--threads", metavar="N", type=int, default=len(os.sched_getaffinity(0)), help="default: all cores")
+    add("--threads", metavar="N", type=int, default=len(os.sched_getaffinity(0)), help="default: %(default)s")
     add("--rounds", metavar="N", type=int, default=rounds, help=f"default: {rounds}")
     add("--seed", type=int, default=0, help="of the random prompts; default: 0")
     add("--json", metavar="FILE", type=Path, help="where to record the run; default: in benchmarks/results")
