@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import re
 from pathlib import Path
 
 import structlog
@@ -52,7 +53,7 @@ def hello_of(settings: DecoderSettings, loaded: LoadedModel) -> Hello:
         )
     if settings.kv_cache_gib > memory_gib():  # the system would end us without a word
         raise UnsupportedModelError(
-            f"kv_cache_gib = {settings.kv_cache_gib:g} is more than the {memory_gib():.1f} GiB that there are"
+            f"kv_cache_gib = {settings.kv_cache_gib:g} is more than the {memory_gib():.1f} GiB that are left"
         )
     return Hello(loaded.name, context, str(loaded.model.dtype).removeprefix("torch."), loaded.text)
 
@@ -60,9 +61,10 @@ def hello_of(settings: DecoderSettings, loaded: LoadedModel) -> Hello:
 def engine_of(settings: DecoderSettings, loaded: LoadedModel, context: int, end_tokens: frozenset[int]) -> Engine:
     """The engine for sequences of `context` tokens at most, whose turns end with one of `end_tokens`."""
     pages = pages_of(settings, loaded)
+    runner = runner_of(settings, loaded, pages, context)
     return Engine(
-        runner_of(settings, loaded, pages, context),
-        Scheduler(PageBudget(pages), settings.max_running, settings.prefill_chunk),
+        runner,
+        Scheduler(PageBudget(pages), settings.max_running, settings.prefill_chunk, runner.least_chunk),
         loaded.text.tokenizer,
         end_tokens,
         context,
@@ -76,12 +78,21 @@ def pages_of(settings: DecoderSettings, loaded: LoadedModel) -> int:
 
 
 def memory_gib() -> float:
-    """Memory of this machine, or as much of it as its container may have."""
-    bounds = [os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")]
+    """Memory that is left on this machine, or the limit of its container if that is less."""
+    bounds = [_available()]
     for path in CONTAINER_LIMITS:
         with contextlib.suppress(OSError, ValueError):  # "max": there is none
             bounds.append(int(path.read_text()))
     return min(bounds) / 2**30
+
+
+def _available() -> int:
+    """Bytes that a process can get without others being moved out; all that there are where it is not known."""
+    with contextlib.suppress(OSError):
+        found = re.search(r"^MemAvailable: +(\d+) kB$", Path("/proc/meminfo").read_text(), re.MULTILINE)
+        if found is not None:
+            return int(found[1]) * 1024
+    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
 
 
 def runner_of(settings: DecoderSettings, loaded: LoadedModel, pages: int, context: int) -> ModelRunner:

@@ -75,7 +75,7 @@ class Engine:
         """Ends what the engine runs beside itself, and lets go of the model and its cache, which are large, whoever
         still knows the engine. No step may follow."""
         self._foresight.close()
-        del self._runner
+        self.__dict__.pop("_runner", None)
 
     def counts(self) -> dict[str, int]:
         """Sequences by state."""

@@ -6,8 +6,10 @@
   been busy with something else in one of them.
 * With nobody decoding, as many as the machine runs in `CHUNK_SECONDS`, so that a newcomer or a cancel does not wait.
 
-Both grow to two or three times as many at most from step to step. A step takes `LEAST_CHUNK` in any case: with less,
-reading the weights so often costs everybody more than it spares.
+Both grow to two or three times as many at most from step to step. A step takes `LEAST_CHUNK` in any case, and as many
+as fill `ROWS_AT_ONCE` with those that decode: with less, reading the weights so often costs everybody more than it
+spares.
+Where a model runs prompts in a pass of their own, that pass is most of what they cost, and `least` is larger.
 """
 
 from collections import deque
@@ -17,6 +19,7 @@ EXTRA = 0.5
 CHUNK_SECONDS = 0.08
 FIRST_CHUNK = 64
 LEAST_CHUNK = 4
+ROWS_AT_ONCE = 12  # of a product with weights of few bits (forward/native/products.cpp)
 MEDIAN_OF = 5
 STEPS_TO_TRUST = 64
 LEAST_SECONDS = 1e-6  # a clock may stand still
@@ -24,11 +27,11 @@ LEAST_ROWS, MOST_ROWS_EACH = 16, 2
 
 
 class Pace:
-    """Learns what steps take. `most`: tokens of prompts in one step, at most."""
+    """Learns what steps take. `most`: tokens of prompts in one step, at most; `least`: at least."""
 
-    def __init__(self, most: int) -> None:
+    def __init__(self, most: int, least: int = LEAST_CHUNK) -> None:
         self._most = most
-        self._least = min(LEAST_CHUNK, most)
+        self._least = min(least, most)
         self._alone = min(FIRST_CHUNK, most)
         self._token_seconds: deque[float] = deque(maxlen=MEDIAN_OF)
         self._decode_seconds: dict[int, deque[float]] = {}
@@ -48,7 +51,7 @@ class Pace:
             return 0
         if company not in self._decode_seconds or not self._token_seconds:
             return self._least
-        return self._clamp(self._extra(company) / median(self._token_seconds))
+        return self._clamp(max(ROWS_AT_ONCE - decoding, self._extra(company) / median(self._token_seconds)))
 
     def observe(self, decoding: int, prefilled: int, seconds: float) -> None:
         """Learns from a step that ran `decoding` sequences and `prefilled` tokens of prompts."""

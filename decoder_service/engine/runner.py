@@ -11,7 +11,9 @@ from decoder_service.engine.sequence import Piece
 
 
 class ModelRunner(Protocol):
-    """What the engine asks of a model."""
+    """What the engine asks of a model. `least_chunk`: tokens of a prompt that a step beside others takes at least."""
+
+    least_chunk: int
 
     def run(self, pieces: Several[Piece]) -> torch.Tensor:
         """Runs the next tokens of each piece, one step for all, and counts them as cached; and the drafts, uncounted.
@@ -28,6 +30,8 @@ class ModelRunner(Protocol):
 
 class ModuleRunner:
     """transformers' own modules over the paged pool: any causal language model, more slowly."""
+
+    least_chunk = 32  # in a pass of its own, which reads all weights
 
     def __init__(self, model: PreTrainedModel, pages: int) -> None:
         self._model = model

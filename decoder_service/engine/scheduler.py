@@ -18,7 +18,7 @@ from collections import deque
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
-from decoder_service.engine.pace import Pace, most_rows
+from decoder_service.engine.pace import LEAST_CHUNK, Pace, most_rows
 from decoder_service.engine.pages import PAGE_TOKENS, PageBudget, pages_for
 from decoder_service.engine.sequence import Piece, Sequence, State
 
@@ -50,12 +50,15 @@ class Plan:
 
 
 class Scheduler:
-    """Sequences by state, and the pages they hold. `prefill_chunk`: tokens of prompts in one step, at most."""
+    """Sequences by state, and the pages they hold. `prefill_chunk`: tokens of prompts in one step, at most;
+    `least_chunk`: at least."""
 
-    def __init__(self, budget: PageBudget, max_running: int, prefill_chunk: int) -> None:
+    def __init__(
+        self, budget: PageBudget, max_running: int, prefill_chunk: int, least_chunk: int = LEAST_CHUNK
+    ) -> None:
         self._budget = budget
         self._max_running = max_running
-        self._pace = Pace(prefill_chunk)
+        self._pace = Pace(prefill_chunk, least_chunk)
         self._waiting: deque[Sequence] = deque()
         self._returning: deque[Sequence] = deque()
         self._running: list[Sequence] = []

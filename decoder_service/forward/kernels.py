@@ -113,13 +113,16 @@ class Kernels:
 
 
 def open_kernels(architecture: Architecture, dtype: torch.dtype) -> Kernels:
-    """The kernels, built if need be. Raises NotLeanError where this machine has none and cannot build them."""
+    """The best kernels that can be had, built if need be. Raises NotLeanError where there are none."""
     if dtype not in NAMES:
         raise NotLeanError(f"there are no kernels for {dtype}")
-    level = next(iter(levels()), None)
-    if level is None:
-        raise NotLeanError("there are no kernels for this processor")
-    return Kernels(open_library(level), architecture, dtype)
+    problem = NotLeanError("there are no kernels for this processor")
+    for level in levels():
+        try:
+            return Kernels(open_library(level), architecture, dtype)
+        except NotLeanError as error:  # an old compiler may not know what the best level needs
+            problem = error
+    raise problem
 
 
 def open_library(level: str) -> ctypes.CDLL:

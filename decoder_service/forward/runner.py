@@ -12,6 +12,7 @@ import numpy as np
 import torch
 
 from decoder_service.engine.memory import huge
+from decoder_service.engine.pace import LEAST_CHUNK
 from decoder_service.engine.pages import PAGE_TOKENS, pages_for
 from decoder_service.engine.sequence import Piece
 from decoder_service.forward.architecture import Architecture
@@ -21,6 +22,8 @@ from decoder_service.forward.weights import Weights
 
 class LeanRunner:
     """The lean forward pass over a pool of `pages` pages; `most_rows`: tokens of a step."""
+
+    least_chunk = LEAST_CHUNK
 
     def __init__(
         self,

@@ -169,6 +169,8 @@ class _Reader:
     def _referred(self, reference: Any, depth: int) -> Shape:
         if not isinstance(reference, str) or not reference.startswith("#"):
             raise UnenforceableError(f"{str(reference)[:100]!r} leads out of the schema", "$ref")
+        if not reference.startswith("#/") and reference != "#":
+            raise UnenforceableError(f"{reference[:100]!r} is an anchor; write its place, as '#/$defs/name'", "$ref")
         if self._is_circle(reference):
             depth += 1
         if depth > RECURSIONS:
@@ -354,7 +356,7 @@ def _translated(keyword: str, pattern: str) -> str:
         shapes.matches(whole, "")
     except ValueError as error:
         problem = str(error).partition("\n")[0]
-        raise UnenforceableError(f"{pattern[:100]!r} cannot be followed: {problem}", keyword) from None
+        raise UnenforceableError(f"{pattern[:100]!r} cannot be followed: {problem}, or too large", keyword) from None
     return whole
 
 

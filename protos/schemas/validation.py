@@ -1,11 +1,14 @@
 """What the library jsonschema-rs knows of schemas: whether one is well-formed, and what a pattern matches."""
 
+import functools
 from collections.abc import Mapping
 from typing import Any
 
 import jsonschema_rs
 
 PATTERNS = jsonschema_rs.RegexOptions(size_limit=1 << 20, dfa_size_limit=1 << 20)
+
+KEPT = 64  # patterns, of up to 1 MiB each
 
 DRAFT_7 = "http://json-schema.org/draft-07/schema"
 _DRAFTS = {
@@ -34,5 +37,11 @@ def check_form(schema: Mapping[str, Any]) -> None:
 
 def whole_match(pattern: str, text: str) -> bool:
     """Whether a pattern, in the dialect of Rust's crate `regex`, matches all of a text. Raises ValueError where it is
-    none."""
-    return bool(jsonschema_rs.is_valid({"pattern": f"^(?:{pattern})$"}, text, pattern_options=PATTERNS))
+    none, or one that becomes too large."""
+    return bool(_whole(pattern).is_valid(text))
+
+
+@functools.lru_cache(KEPT)
+def _whole(pattern: str) -> jsonschema_rs.Validator:
+    """To compile one takes up to 20 ms, and it is asked about many texts."""
+    return jsonschema_rs.validator_for({"pattern": f"^(?:{pattern})$"}, pattern_options=PATTERNS)

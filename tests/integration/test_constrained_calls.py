@@ -10,6 +10,7 @@ import torch
 from decoder_service.engine.building import runner_of
 from decoder_service.engine.engine import Engine
 from decoder_service.engine.messages import Begin, Decoded, Failed, Sampling, TurnEnded, TurnSpec
+from decoder_service.engine.pace import LEAST_CHUNK
 from decoder_service.engine.pages import PAGE_TOKENS, PageBudget
 from decoder_service.engine.runner import ModelRunner
 from decoder_service.engine.scheduler import Scheduler
@@ -66,6 +67,8 @@ PAGES = 250
 
 class NoiseRunner:
     """A model that has learned nothing: random logits, spread as widely as a model's are."""
+
+    least_chunk = LEAST_CHUNK
 
     def __init__(self, vocabulary: int) -> None:
         self._vocabulary = vocabulary

@@ -374,7 +374,7 @@ async def test_what_can_never_fit_fails_alone(model: LoadedModel) -> None:
     await engine.stop()
 
 
-@pytest.mark.parametrize(("gib", "why"), [(4096, "more than the .* GiB that there are"), (1e-6, "holds no page")])
+@pytest.mark.parametrize(("gib", "why"), [(4096, "more than the .* GiB that are left"), (1e-6, "holds no page")])
 async def test_a_cache_that_the_machine_cannot_hold_or_that_holds_nothing_is_refused_before_anything_runs(
     model: LoadedModel, gib: float, why: str
 ) -> None:

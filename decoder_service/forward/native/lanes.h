@@ -41,7 +41,8 @@ inline Lanes lanes(const bfloat16* from) {
 
 inline void put(const Lanes& from, float* to) { std::memcpy(to, &from, sizeof from); }
 
-// To the nearest, ties to even. A NaN stays one: its low half, cut off, may have held all that made it a NaN.
+// To the nearest, ties to even. A NaN stays one: its low half, cut off, may have held all that made it a NaN. The
+// instruction makes numbers below the smallest normal one 0.
 inline void put(const Lanes& from, bfloat16* to) {
 #if defined(__AVX512BF16__)
     const auto half = _mm512_cvtneps_pbh(reinterpret_cast<__m512>(from));

@@ -8,6 +8,7 @@ import torch
 from llguidance import LLMatcher, LLTokenizer
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers
 
+from decoder_service.engine.pace import LEAST_CHUNK
 from decoder_service.engine.pages import PAGE_TOKENS
 from decoder_service.engine.sequence import Piece, Sequence
 from decoder_service.text.grammar import Grammar
@@ -43,6 +44,8 @@ class SmallModel:
 
     `broken`: of so many places one has logits that are no numbers; 0: none.
     """
+
+    least_chunk = LEAST_CHUNK
 
     def __init__(self, seed: int, broken: int = 0) -> None:
         self._seed, self._broken = seed, broken

@@ -80,6 +80,21 @@ def test_a_step_that_somebody_else_slowed_down_changes_nothing_and_many_do_while
     assert run_prompt(pace, seconds, 8, 700)[-2][0] > 0.9 * before
 
 
+def test_few_that_decode_leave_a_prompt_the_rows_that_a_product_takes_at_once() -> None:
+    pace = Pace(512)
+    for decoding in (1, 4, 8, 20):
+        pace.observe(decoding, 0, 0.01)
+    pace.observe(8, LEAST_CHUNK, 1.0)  # dear
+    assert [pace.chunk(decoding) for decoding in (1, 4, 8, 20)] == [11, 8, 4, 4]
+
+
+def test_the_least_may_be_more() -> None:
+    pace = Pace(512, least=32)
+    pace.observe(8, 0, 0.085)
+    pace.observe(8, 32, 0.2)
+    assert pace.chunk(8) == 32
+
+
 def test_with_nobody_decoding_a_chunk_takes_about_a_tenth_of_a_second() -> None:
     pace, seconds = Pace(512), MACHINES["small model"]
     steps = run_prompt(pace, seconds, 0, 3000)

@@ -151,6 +151,21 @@ def test_without_a_compiler_the_remedy_is_named(monkeypatch: pytest.MonkeyPatch,
         build("x86-64-v3", tmp_path)
 
 
+def test_where_the_best_level_cannot_be_built_the_next_one_serves(monkeypatch: pytest.MonkeyPatch) -> None:
+    tried: list[str] = []
+
+    def open_or_fail(level: str) -> object:
+        tried.append(level)
+        if len(tried) == 1:
+            raise NotLeanError("unknown option")
+        return open_library(level)
+
+    monkeypatch.setattr(kernels_module, "levels", lambda: ["the best", levels()[-1]])
+    monkeypatch.setattr(kernels_module, "open_library", open_or_fail)
+    assert open_kernels(shape(), torch.float32).dtype == torch.float32
+    assert tried == ["the best", levels()[-1]]
+
+
 def test_a_compiler_that_fails_is_quoted(monkeypatch: pytest.MonkeyPatch, tmp_path) -> None:
     monkeypatch.setattr(kernels_module, "COMPILE", ["--no-such-flag"])
     with pytest.raises(NotLeanError, match=r"no-such-flag"):
