@@ -207,7 +207,8 @@ async def test_the_command_shows_units_result_and_ledger():
         )
     lines = errors.splitlines()
     assert (status, output) == (0, "TO BE\n")
-    assert lines[:2] == ["[shout] opened", "[shout] started"]
+    told = [line for line in lines if line.startswith("[shout]")]  # a busy machine may have all of the text before
+    assert told[:2] == ["[shout] opened", "[shout] started"]
     assert sum(line.startswith("[shout] unit · text at 0.") for line in lines) == 4
     assert sum(line.startswith("text complete after ") for line in lines) == 1
     assert lines[-1].startswith("completion ")
