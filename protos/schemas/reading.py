@@ -136,7 +136,8 @@ class _Reader:
             shape = self._one_of([common(shape, self.shape(each, depth)) for each in schema["oneOf"]])
         for values in ([schema["const"]] if "const" in schema else None, schema.get("enum")):
             shape = shape if values is None else common((Literals(tuple(values)),), shape)
-        return shape
+        # What it is made of lists properties too, so that this is said only at the end.
+        return _closed(shape) if schema.get("unevaluatedProperties") is False else shape
 
     def _one_of(self, choices: list[Shape]) -> Shape:
         for one, other in itertools.combinations(choices, 2):
@@ -224,7 +225,7 @@ class _Reader:
         return (_sets(possible),) if unique else (possible,)
 
     def _fields(self, schema: Mapping[str, Any], depth: int) -> Shape:
-        said = schema.get("additionalProperties", schema.get("unevaluatedProperties", True))
+        said = schema.get("additionalProperties", schema.get("unevaluatedProperties") or True)
         others = self.whole(said, depth)
         names = None
         patterns = schema.get("patternProperties") or {}
@@ -348,6 +349,12 @@ def _text(schema: Mapping[str, Any]) -> Shape:
         patterns.append(PATTERNS[schema["format"]])
     least, most = _count(schema, "minLength") or 0, _count(schema, "maxLength")
     return () if most is not None and most < least else (Text(least, most, tuple(patterns)),)
+
+
+def _closed(shape: Shape) -> Shape:
+    """Without what no schema speaks of."""
+    closed = (replace(each, others=()) if isinstance(each, Fields) and each.unsaid else each for each in shape)
+    return tuple(closed)
 
 
 def _translated(keyword: str, pattern: str) -> str:

@@ -51,11 +51,20 @@ def test_what_a_grammar_allows_fits_the_schema() -> None:
     assert ended > 0.9 * WALKS * (SCHEMAS - refused)
 
 
+X_AND_Y = {
+    "allOf": [{"type": "object", "properties": {"x": {"type": "integer"}}, "required": ["x"]}],
+    "properties": {"y": {"type": "integer"}},
+    "required": ["y"],
+    "unevaluatedProperties": False,
+}
 DRAFT_4 = "http://json-schema.org/draft-04/schema"
 FITTING: list[tuple[Any, Any]] = [
     ({}, {"any": ["thing", 1.5, None]}),
     ({"type": "object"}, {"any": {"key": True}}),
     ({"type": "boolean"}, True),
+    (X_AND_Y, {"y": 1, "x": 2}),
+    ({"type": "object", "unevaluatedProperties": False}, {}),
+    ({"type": "object", "patternProperties": {"^a+$": {"type": "null"}}, "unevaluatedProperties": False}, {"aa": None}),
     ({"enum": ["a", 3, {"b": []}]}, {"b": []}),
     ({"type": "array", "items": [{"type": "null"}]}, [None, "more"]),
     ({"$schema": f"{DRAFT_4}#", "type": "number", "minimum": 1, "exclusiveMinimum": True}, 1.5),
@@ -131,3 +140,13 @@ def test_what_is_no_schema_or_allows_nothing_is_refused(text: str, problem: str)
     with pytest.raises(UnenforceableError) as refused:
         answer_grammar(text)
     assert str(refused.value).startswith(problem)
+
+
+def test_what_is_unevaluated_may_not_come() -> None:
+    assert not takes(X_AND_Y, {"y": 1, "x": 2, "z": 3})
+    assert not takes({"type": "object", "unevaluatedProperties": False}, {"z": 3})
+
+
+def test_an_anchor_is_refused() -> None:
+    with pytest.raises(UnenforceableError, match="is an anchor"):
+        answer_grammar(json.dumps({"$ref": "#foo", "$defs": {"foo": {"$anchor": "foo", "type": "integer"}}}))
