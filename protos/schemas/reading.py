@@ -34,6 +34,7 @@ from protos.schemas.shapes import (
 from protos.schemas.string_formats import PATTERNS
 
 MAX_COMPARISONS = 50_000  # some tenths of a second
+PATTERN_COMPARISONS = 250  # that compiling a pattern is worth
 RECURSIONS = 5  # a reference inside what it refers to
 MAX_CHOICES = 200  # of one value, with all combinations of what conjunctions choose from
 MAX_STEP = 10_000  # as an integer of its digits
@@ -358,6 +359,7 @@ def _closed(shape: Shape) -> Shape:
 
 
 def _translated(keyword: str, pattern: str) -> str:
+    shapes.spend(PATTERN_COMPARISONS)
     try:
         whole = whole_pattern(pattern)
         shapes.matches(whole, "")

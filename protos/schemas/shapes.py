@@ -114,7 +114,8 @@ def bounded(comparisons: int) -> Iterator[None]:
         _left.reset(token)
 
 
-def _spend(comparisons: int = 1) -> None:
+def spend(comparisons: int = 1) -> None:
+    """Counts work that is worth so many comparisons."""
     left = _left.get()
     if left is not None:
         left[0] -= comparisons
@@ -140,7 +141,7 @@ def admits(shape: Shape, value: JsonValue) -> bool:
 
 
 def _meet(one: Alternative, other: Alternative) -> Alternative | None:
-    _spend()
+    spend()
     if isinstance(other, Literals):
         one, other = other, one
     match one, other:
@@ -233,7 +234,7 @@ def matches(pattern: str, text: str) -> bool:
 
 
 def _fits(shape: Alternative, value: JsonValue) -> bool:
-    _spend(len(shape.values) if isinstance(shape, Literals) else 1)
+    spend(len(shape.values) if isinstance(shape, Literals) else 1)
     match shape:
         case Literals():
             return any(same(value, each) for each in shape.values)
@@ -300,7 +301,7 @@ def _holds(shape: Fields, value: dict[str, JsonValue]) -> bool:
 
 
 def _apart(one: Alternative, other: Alternative) -> bool:
-    _spend()
+    spend()
     if isinstance(other, Literals):
         one, other = other, one
     match one, other:

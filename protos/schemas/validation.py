@@ -8,7 +8,8 @@ import jsonschema_rs
 
 PATTERNS = jsonschema_rs.RegexOptions(size_limit=1 << 20, dfa_size_limit=1 << 20)
 
-KEPT = 64  # patterns, of up to 1 MiB each
+WHOLE = jsonschema_rs.RegexOptions(size_limit=8 << 20, dfa_size_limit=1 << 20)  # enough for `^.{1,5000}$`
+KEPT = 16  # compiled patterns
 
 DRAFT_7 = "http://json-schema.org/draft-07/schema"
 _DRAFTS = {
@@ -43,5 +44,5 @@ def whole_match(pattern: str, text: str) -> bool:
 
 @functools.lru_cache(KEPT)
 def _whole(pattern: str) -> jsonschema_rs.Validator:
-    """To compile one takes up to 20 ms, and it is asked about many texts."""
-    return jsonschema_rs.validator_for({"pattern": f"^(?:{pattern})$"}, pattern_options=PATTERNS)
+    """To compile one takes up to 40 ms, and it is asked about many texts."""
+    return jsonschema_rs.validator_for({"pattern": f"^(?:{pattern})$"}, pattern_options=WHOLE)

@@ -9,6 +9,7 @@ import pytest
 from llguidance import LLMatcher
 
 from decoder_service.text.answer import answer_grammar
+from protos.schemas import validation
 from protos.schemas.reading import UnenforceableError
 from tests.unit.tool_service.formats.test_constrained import DEFINITIONS, FORMAT_CHECKER, Schemas, Walk
 from tests.unit.tool_service.formats.test_grammar import TOKENIZER
@@ -150,3 +151,18 @@ def test_what_is_unevaluated_may_not_come() -> None:
 def test_an_anchor_is_refused() -> None:
     with pytest.raises(UnenforceableError, match="is an anchor"):
         answer_grammar(json.dumps({"$ref": "#foo", "$defs": {"foo": {"$anchor": "foo", "type": "integer"}}}))
+
+
+@pytest.mark.parametrize("pattern", [r"^\p{L}{1,40}$", r"^[\p{L} '-]{1,50}$", "^.{1,5000}$", "^[^<>]{1,2000}$"])
+def test_a_pattern_may_be_long(pattern: str) -> None:
+    assert takes({"type": "string", "pattern": pattern}, "Zoë")
+
+
+def test_patterns_are_compiled_once_and_so_many_at_most() -> None:
+    words = [f"word{number}" for number in range(2000)]
+    validation._whole.cache_clear()
+    assert takes({"type": "string", "pattern": r"^\p{L}{1,20}\d+$", "enum": words}, "word7")
+    assert validation._whole.cache_info().misses == 1
+    many = {f"key{number}": {"type": "string", "pattern": f"^a{{1,{number + 1}}}$"} for number in range(250)}
+    with pytest.raises(UnenforceableError, match="parts too many"):
+        answer_grammar(json.dumps({"type": "object", "properties": many}))
