@@ -51,9 +51,10 @@ def hello_of(settings: DecoderSettings, loaded: LoadedModel) -> Hello:
         raise UnsupportedModelError(
             f"kv_cache_gib = {settings.kv_cache_gib} holds no page of {loaded.name}; give it more"
         )
-    if settings.kv_cache_gib > memory_gib():  # the system would end us without a word
+    left = memory_gib()
+    if settings.kv_cache_gib > left:  # the system would end us without a word
         raise UnsupportedModelError(
-            f"kv_cache_gib = {settings.kv_cache_gib:g} is more than the {memory_gib():.1f} GiB that are left"
+            f"kv_cache_gib = {settings.kv_cache_gib:g} is more than the {left:.1f} GiB that are left"
         )
     return Hello(loaded.name, context, str(loaded.model.dtype).removeprefix("torch."), loaded.text)
 

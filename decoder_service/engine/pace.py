@@ -8,8 +8,7 @@
 
 Both grow to two or three times as many at most from step to step. A step takes `LEAST_CHUNK` in any case, and as many
 as fill `ROWS_AT_ONCE` with those that decode: with less, reading the weights so often costs everybody more than it
-spares.
-Where a model runs prompts in a pass of their own, that pass is most of what they cost, and `least` is larger.
+spares. Where a model runs prompts in a pass of their own, that pass is most of what they cost, and `least` is larger.
 """
 
 from collections import deque

@@ -122,12 +122,13 @@ class Grammar:
         """The likeliest token that may come next, the first of several. Raises InvalidGrammarError."""
         words = self._found()
         places = np.flatnonzero(words)
-        if len(places) > FEW_WORDS:
-            return int(self.filter(logits).argmax())
-        within, bit = np.nonzero(np.unpackbits(words[places].view(np.uint8), bitorder="little").reshape(-1, WORD))
-        tokens = places[within] * WORD + bit
-        tokens = tokens[: np.searchsorted(tokens, len(logits))]
-        return int(tokens[logits[tokens].argmax()]) if len(tokens) else int(self.filter(logits).argmax())
+        if len(places) <= FEW_WORDS:
+            within, bit = np.nonzero(np.unpackbits(words[places].view(np.uint8), bitorder="little").reshape(-1, WORD))
+            tokens = places[within] * WORD + bit
+            tokens = tokens[: np.searchsorted(tokens, len(logits))]
+            if len(tokens):
+                return int(tokens[logits[tokens].argmax()])
+        return int(self.filter(logits).argmax())
 
     def accept(self, token: int) -> bool:
         """Takes the chosen token; says whether the sentence is complete and nothing can follow.
@@ -142,7 +143,9 @@ class Grammar:
         return bool(self._matcher.is_stopped())
 
     def _found(self) -> npt.NDArray[np.uint32]:
-        return self._find() if self._may is None else self._may
+        if self._may is None:
+            self._may = self._find()
+        return self._may
 
     def _find(self) -> npt.NDArray[np.uint32]:
         """A bit for each token, 32 in a word, the first the lowest."""
