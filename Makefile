@@ -3,6 +3,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 PIP_EXTRA ?=
 MINUTES ?= 60
+TRIALS ?= 30
 JSON ?=
 PEERS ?= transformers vllm llama.cpp
 PYTHON ?= $(shell for p in python3.11 python3.12 python3.13 python3.14 python3; do \
@@ -10,7 +11,7 @@ PYTHON ?= $(shell for p in python3.11 python3.12 python3.13 python3.14 python3; 
 COMPOSE ?= $(shell docker compose version >/dev/null 2>&1 && echo docker compose || echo docker-compose)
 
 .DEFAULT_GOAL := help
-.PHONY: help install system-packages demo test test-long test-compose soak check format protos lock peers up down clean
+.PHONY: help install system-packages demo test test-long test-compose soak bench check format protos lock peers up down clean
 .DELETE_ON_ERROR:
 
 help: ## this list
@@ -37,6 +38,12 @@ soak: install ## mixed load for MINUTES=60 that must leave memory flat; JSON=FIL
 
 test-compose: install ## build the images, start the three containers, ask them, stop them
 	VENV=$(VENV) scripts/test-compose
+
+bench: install ## the paper's evaluation, into benchmarks/results and docs/evaluation.md; TRIALS=30 rounds
+	@status=0; \
+	$(BIN)/python -m benchmarks.workloads --trials $(TRIALS) --page || status=$$?; \
+	test $$status -gt 1 || $(BIN)/python -m benchmarks.workloads --trials $(TRIALS) --page --shared || status=$$?; \
+	exit $$status
 
 check: install ## lint, format, types, contract
 	$(BIN)/ruff check

@@ -233,17 +233,19 @@ class Completion:
             match output:
                 case TurnBegan():
                     usage.prompt_tokens, usage.cached_tokens = output.prompt_tokens, output.cached_tokens
-                    self._say(turn_started=decoder_pb2.TurnStarted(turn=number))
+                    self._say(sequence.said_at, turn_started=decoder_pb2.TurnStarted(turn=number))
                 case Decoded():
                     last = output.tokens
-                    self._say(text_delta=decoder_pb2.TextDelta(text=output.text, token_ids=output.tokens))
+                    delta = decoder_pb2.TextDelta(text=output.text, token_ids=output.tokens)
+                    self._say(sequence.said_at, text_delta=delta)
                     if self._tools and output.text:
                         await self._tools.text(output.text)
                 case TurnEnded():
                     usage.completion_tokens = output.completion_tokens
                     self._add(usage)
                     reason = wire.FINISH_REASONS[output.reason]
-                    self._say(turn_decoded=decoder_pb2.TurnDecoded(turn=number, finish_reason=reason, usage=usage))
+                    decoded = decoder_pb2.TurnDecoded(turn=number, finish_reason=reason, usage=usage)
+                    self._say(sequence.said_at, turn_decoded=decoded)
                     return output, last, usage.prompt_tokens + usage.completion_tokens
         raise AssertionError("a turn ends with TurnEnded")
 
@@ -274,7 +276,9 @@ class Completion:
     def _finish(self, reason: decoder_pb2.FinishReason) -> None:
         self._say(finished=decoder_pb2.Finished(finish_reason=reason, usage=self._usage))
 
-    def _say(self, **event: object) -> None:
+    def _say(self, at: float | None = None, /, **event: object) -> None:
+        """Tells the caller. `at`: when it happened, in seconds of the monotonic clock; now where that is not known."""
         response = decoder_pb2.GenerateResponse(**event)  # type: ignore[arg-type]
-        response.at.FromNanoseconds(int((time.monotonic() - self._began) * 1e9))
+        happened = time.monotonic() if at is None else at
+        response.at.FromNanoseconds(max(0, int((happened - self._began) * 1e9)))
         self._outbox.put_nowait(response)

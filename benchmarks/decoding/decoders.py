@@ -107,9 +107,7 @@ def _start(python: str, module: str, environment: Mapping[str, str], model: str,
         f"benchmarks.decoding.programs.{module}",
         *(word for key, value in options.items() for word in (f"--{key}", str(value))),
     ]
-    inherited = {
-        key: value for key, value in os.environ.items() if key not in ("PYTHONPATH", "VIRTUAL_ENV", "OMP_NUM_THREADS")
-    }
+    inherited = {key: value for key, value in os.environ.items() if key not in NOT_INHERITED}
     return Start(command, inherited | dict(environment))
 
 

@@ -4,43 +4,34 @@ Writes docs/decoding.svg and what stands between the marks of docs/decoding.md.
 """
 
 import json
-import re
 import sys
-import textwrap
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import matplotlib
+from matplotlib import ticker
 
+from benchmarks import documents
 from benchmarks.decoding.process import ROOT
-
-matplotlib.use("svg")
-import matplotlib.pyplot as plt
+from benchmarks.documents import Run, put, table
 
 PAGE, PLOT = ROOT / "docs" / "decoding.md", ROOT / "docs" / "decoding.svg"
 COLOURS = {"conveyor": "#c2410c", "transformers": "#2563eb", "vllm": "#7c3aed", "llama.cpp": "#15803d"}
 
-Run = dict[str, Any]
-
 
 def plot(run: Run, path: Path) -> None:
     """Tokens a second over the batch size, both logarithmic, with bars from the least to the most of the rounds."""
-    with plt.rc_context({"svg.fonttype": "none", "svg.hashsalt": "decoding", "font.size": 11}):
-        figure, axes = plt.subplots(figsize=(8, 4.5), layout="constrained")
+    with documents.plot(path) as (_, axes):
         for name, decoder in run["decoders"].items():
             _line(axes, name, {int(size): figures["rate"] for size, figures in decoder["batches"].items()})
         sizes = run["work"]["batches"]
         axes.set(xscale="log", yscale="log", xlabel="sequences", ylabel="tokens a second")
         axes.set_xticks(sizes, [str(size) for size in sizes])
         axes.minorticks_off()
-        axes.yaxis.set_major_locator(matplotlib.ticker.LogLocator(base=2))
-        axes.yaxis.set_major_formatter(matplotlib.ticker.ScalarFormatter())
+        axes.yaxis.set_major_locator(ticker.LogLocator(base=2))
+        axes.yaxis.set_major_formatter(ticker.ScalarFormatter())
         axes.grid(alpha=0.25)
         axes.legend(frameon=False)
-        figure.savefig(path, format="svg", metadata={"Date": None})
-        plt.close(figure)
-    path.write_text(re.sub(r"[ \t]+$", "", path.read_text("utf-8"), flags=re.MULTILINE), "utf-8")
 
 
 def _line(axes: Any, name: str, rates: dict[int, dict[str, float]]) -> None:
@@ -75,17 +66,14 @@ def turns_table(run: Run) -> str:
     """The table of a run of `benchmarks.turns`, as Markdown."""
     rows = [[name, _range(values)] for name, values in run["milliseconds"].items()]
     rows.append(["ratio", f"{run['ratio']:.1f} (≥ {run['least_ratio']:g})"])
-    return _about(run) + "\n\n" + _table(["", "milliseconds to the next token"], rows)
+    return _about(run) + "\n\n" + table(["", "milliseconds to the next token"], rows)
 
 
 def _about(run: Run) -> str:
-    machine = run["machine"]
-    text = (
-        f"`{run['model']}` on {run['date']}: {machine['processor']}, {machine['cores']} cores, "
-        f"{machine['memory_gib']:g} GiB, {' '.join(machine['instructions']) or 'no vector instructions'}; "
-        f"{run['threads']} threads, {run['rounds']} rounds; load average before it {machine['load_average']:g}."
+    load = run["machine"]["load_average"]
+    return documents.wrapped(
+        f"{documents.machine(run)}; {run['threads']} threads, {run['rounds']} rounds; load average before it {load:g}."
     )
-    return textwrap.fill(text, 120, break_long_words=False, break_on_hyphens=False)
 
 
 def _by_batch(decoders: Run, sizes: list[str], cell: Callable[[Run], str]) -> str:
@@ -93,7 +81,7 @@ def _by_batch(decoders: Run, sizes: list[str], cell: Callable[[Run], str]) -> st
         [size, *(cell(each["batches"][size]) if size in each["batches"] else "–" for each in decoders.values())]
         for size in sizes
     ]
-    return _table(["sequences", *decoders], rows)
+    return table(["sequences", *decoders], rows)
 
 
 def _ratios(run: Run, sizes: list[str]) -> str:
@@ -104,7 +92,7 @@ def _ratios(run: Run, sizes: list[str]) -> str:
         bound = f" (≥ {least[peer, size]:g})" if (peer, size) in least else ""
         return f"{value:.2f}{bound}" if value else "–"
 
-    return _table(
+    return table(
         ["sequences", *run["ratios"]], [[size, *(cell(peer, size) for peer in run["ratios"])] for size in sizes]
     )
 
@@ -124,12 +112,7 @@ def _rest(run: Run, smallest: str) -> str:
         ["seconds to load", *(f"{each['about'].get('load_seconds', 0):.1f}" for each in decoders)],
         ["peak memory, MiB", *(f"{each['peak_bytes'] / 2**20:.0f}" for each in decoders)],
     ]
-    return _table(["", *run["decoders"]], rows)
-
-
-def _table(head: list[str], rows: list[list[str]]) -> str:
-    lines = [head, ["---"] + ["--:"] * (len(head) - 1), *rows]
-    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+    return table(["", *run["decoders"]], rows)
 
 
 def _spread(spread: dict[str, float]) -> str:
@@ -141,15 +124,6 @@ def _range(values: list[float]) -> str:
     ordered = sorted(values)
     middle = (ordered[(len(ordered) - 1) // 2] + ordered[len(ordered) // 2]) / 2
     return _spread({"median": middle, "least": ordered[0], "most": ordered[-1]})
-
-
-def put(page: str, mark: str, text: str) -> str:
-    """The page with this text between `<!-- MARK -->` and `<!-- /MARK -->`. Raises ValueError where they are not."""
-    opening, closing = f"<!-- {mark} -->", f"<!-- /{mark} -->"
-    if page.count(opening) != 1 or page.count(closing) != 1:
-        raise ValueError(f"{PAGE.name} needs {opening} and {closing} once")
-    before, _, rest = page.partition(opening)
-    return f"{before}{opening}\n\n{text}\n\n{closing}{rest.partition(closing)[2]}"
 
 
 def main(paths: list[str]) -> int:

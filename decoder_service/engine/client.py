@@ -6,6 +6,7 @@ whatever its engine does; each sequence has little to say, and there are so many
 
 import asyncio
 import itertools
+import time
 from collections.abc import AsyncIterator, Callable, Sequence
 
 import structlog
@@ -47,17 +48,23 @@ class EngineOverloadedError(Exception):
 
 
 class SequenceHandle:
-    """One sequence as the event loop sees it."""
+    """One sequence as the event loop sees it. `said_at`: when the engine said what `turn` gave last, in seconds of
+    `time.monotonic`."""
 
     def __init__(self, id_: int, send: Callable[[Command], None]) -> None:
         self.id = id_
+        self.said_at = 0.0
         self._send = send
-        self.outbox: asyncio.Queue[Output] = asyncio.Queue()
+        self.outbox: asyncio.Queue[tuple[float, Output]] = asyncio.Queue()
+
+    def hear(self, at: float, output: Output) -> None:
+        """Takes what the engine says of it. For the client."""
+        self.outbox.put_nowait((at, output))
 
     async def turn(self) -> AsyncIterator[Output]:
         """The running turn's outputs, `TurnEnded` last. Raises SequenceFailedError."""
         while True:
-            output = await self.outbox.get()
+            self.said_at, output = await self.outbox.get()
             if isinstance(output, GrammarRefused):
                 raise GrammarRefusedError(output.message)
             if isinstance(output, Failed):
@@ -148,9 +155,9 @@ class EngineClient:
         for output in report.outputs:
             handle = self._handles.get(output.id)
             if handle is not None:
-                handle.outbox.put_nowait(output)
+                handle.hear(report.at, output)
 
     def _fail_all(self) -> None:
         self.failed.set()
         for handle in self._handles.values():
-            handle.outbox.put_nowait(Failed(handle.id, ENGINE_STOPPED))
+            handle.hear(time.monotonic(), Failed(handle.id, ENGINE_STOPPED))

@@ -139,7 +139,9 @@ Output = TurnBegan | Decoded | TurnEnded | Failed | GrammarRefused
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """What there is to say after a step. `counts`: the engine's sequences by state."""
+    """What there is to say after a step. `counts`: the engine's sequences by state; `at`: when the step had ended, in
+    seconds of the monotonic clock, which all processes of a machine share."""
 
     outputs: list[Output]
     counts: dict[str, int]
+    at: float

@@ -13,6 +13,7 @@ import contextlib
 import queue
 import socket
 import threading
+import time
 from collections.abc import Iterable
 
 import structlog
@@ -110,5 +111,5 @@ class _Worker:
         counts = self._engine.counts()
         counts["waiting"] += self._compiling.new_count
         if outputs or counts != self._counts:
-            self._connection.sendall(frame(Report(outputs, counts)))
+            self._connection.sendall(frame(Report(outputs, counts, time.monotonic())))
             self._counts = counts

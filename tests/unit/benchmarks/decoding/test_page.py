@@ -3,7 +3,7 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks import record
+from benchmarks import documents, record
 from benchmarks.decoding import page
 from benchmarks.decoding.decoders import OURS
 from benchmarks.decoding.figures import bounds, decoder_figures
@@ -57,4 +57,4 @@ def test_the_same_run_gives_the_same_plot(tmp_path):
 
 def test_a_page_without_the_marks_is_refused():
     with pytest.raises(ValueError, match="needs <!-- decode --> and <!-- /decode --> once"):
-        page.put("nothing", "decode", "text")
+        documents.put("nothing", "decode", "text")

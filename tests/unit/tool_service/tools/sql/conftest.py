@@ -8,7 +8,7 @@ from typing import Any
 import psycopg
 import pytest
 
-from tests.unit.tool_service.tools.sql.postgres_server import NoPostgresError, running_server
+from benchmarks.workloads.world.postgres import NoPostgresError, running_server
 from tool_service.tools.sql.database import Database
 from tool_service.tools.sql.settings import SqlSettings
 from tool_service.tools.sql.tool import open_database

@@ -14,7 +14,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tests.unit.tool_service.tools.sql.postgres_server import binaries
+from benchmarks.workloads.world.postgres import binaries
 from tool_service.tools.sql.splitter import Dialect, SqlSplitter, split, words
 
 SQLITE, POSTGRES = Dialect.SQLITE, Dialect.POSTGRES

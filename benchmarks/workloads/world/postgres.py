@@ -1,4 +1,4 @@
-"""A PostgreSQL server for tests: in a temporary folder, on a Unix socket, gone at the end."""
+"""A PostgreSQL server for measurements and tests: in a temporary folder, on a Unix socket, gone at the end."""
 
 import contextlib
 import os
@@ -28,7 +28,7 @@ def binaries() -> Path:
 
 
 def prefix() -> list[str]:
-    """What a command is started with, so that it ends with the tests and is not root's: the server refuses that."""
+    """What a command is started with, so that it ends with its parent and is not root's: the server refuses that."""
     leash = ["setpriv", "--pdeathsig=QUIT"]
     if os.geteuid() != 0:
         return leash

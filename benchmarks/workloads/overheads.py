@@ -1,0 +1,156 @@
+"""What streaming to the tools costs: from a token's decoding to the tool's hands, and processor time for each token.
+
+**Time.** The tool `stopwatch` says when it was given each piece, on the machine's monotonic clock (T). The decoder says
+when it had decoded it (d) and when it heard from the tool (h), on its own clock, which began at an unknown moment B of
+the machine's. As B + h >= T for each piece, B is at least the largest T - h, and T - d - B at most what is shown here:
+the true time is shorter by the fastest way back.
+
+**Processor time.** The same text is decoded with a tool that takes it piece by piece, and without tools. What the tool
+service takes, and what the decoder's own process takes more with tools than without, is transport and parsing; what the
+engine's process takes is decoding.
+"""
+
+import asyncio
+import statistics
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+
+from benchmarks.soaking.watch import PROC, descendants
+from benchmarks.workloads.rounds import Report
+from benchmarks.workloads.stack import COMPLETION_SECONDS, Stack
+from benchmarks.workloads.workload import called
+from gateway.cli.message_json import seconds
+from protos.conveyor.gateway.v1 import gateway_pb2 as pb
+from protos.conveyor.gateway.v1 import gateway_pb2_grpc
+
+CONCURRENT = (1, 8, 32)
+TEXT = " ".join(["river bridge letter boat copper window under market quiet tea"] * 8)
+
+
+@dataclass(frozen=True, slots=True)
+class Overhead:
+    """With so many completions at once. `to_tool`: milliseconds from decoding to the tool's hands; `cpu`: microseconds
+    of processor time for a token, by part."""
+
+    concurrent: int
+    tokens: int
+    to_tool_p50: float
+    to_tool_p99: float
+    decoding_cpu: float
+    transport_cpu: float
+    gateway_cpu: float
+
+    @property
+    def transport_share(self) -> float:
+        """Of transport and parsing, in what decoding takes."""
+        return self.transport_cpu / self.decoding_cpu
+
+    def as_json(self) -> dict[str, Any]:
+        """The figures as data."""
+        return asdict(self) | {"transport_share": self.transport_share}
+
+
+async def run_overheads(stack: Stack, concurrent: Sequence[int], rounds: int, report: Report) -> list[Overhead]:
+    """Measures. Raises like `run_rounds`."""
+    await stack.settle({})
+    found = []
+    for count in concurrent:
+        report(f"overheads: {count} at once")
+        await _at_once(stack, _request("stopwatch"), count)
+        delays = [
+            delay
+            for _ in range(rounds)
+            for responses in await _at_once(stack, _request("stopwatch"), count)
+            for delay in delays_of(responses)
+        ]
+        found.append(await _overhead(stack, count, delays, rounds))
+    return found
+
+
+async def _overhead(stack: Stack, count: int, delays: list[float], rounds: int) -> Overhead:
+    with_tools, without = [], []
+    for _ in range(rounds):
+        with_tools.append(await _processor_time(stack, _request("sink"), count))
+        without.append(await _processor_time(stack, _request(""), count))
+    streaming, plain = (_median(each) for each in (with_tools, without))
+    return Overhead(
+        concurrent=count,
+        tokens=len(delays),
+        to_tool_p50=statistics.median(delays) * 1e3,
+        to_tool_p99=float(np.percentile(delays, 99)) * 1e3,
+        decoding_cpu=streaming["engine"] * 1e6,
+        transport_cpu=(streaming["tools"] - plain["tools"] + streaming["decoder"] - plain["decoder"]) * 1e6,
+        gateway_cpu=streaming["gateway"] * 1e6,
+    )
+
+
+def delays_of(responses: list[pb.CompleteResponse]) -> Iterator[float]:
+    """Seconds from decoding to the tool's hands, of each piece; see above."""
+    prefix = _replay("stopwatch").index(TEXT)
+    decoded, length = {}, 0  # when the text was so long
+    told: list[tuple[float, int, float]] = []  # the tool's clock, how long the argument was, when the decoder heard it
+    for response in responses:
+        match response.WhichOneof("event"):
+            case "text_delta":
+                before, length = length, length + len(response.text_delta.text)
+                decoded |= dict.fromkeys(range(before + 1, length + 1), seconds(response.at))
+            case "call_output":
+                for line in response.call_output.text.splitlines():
+                    nanoseconds, count = map(int, line.split())
+                    told.append((nanoseconds / 1e9, count, seconds(response.at)))
+    began = max(at - heard for at, _, heard in told)
+    for at, count, _ in told:
+        if count < len(TEXT):  # the last piece may have come with what follows it
+            yield at - began - decoded[prefix + count]
+
+
+def _request(tool: str) -> pb.CompleteRequest:
+    use = pb.ToolUse(format="hermes", tools=[tool], mode=pb.MODE_PARTIAL) if tool else None
+    return pb.CompleteRequest(
+        messages=[pb.Message(role="user", content="Say it.")],
+        tool_use=use,
+        limits=pb.Limits(max_tokens=1024, max_turns=1),
+        replay=[_replay(tool or "sink")],
+    )
+
+
+def _replay(tool: str) -> str:
+    return called(tool, text=TEXT)
+
+
+async def _at_once(stack: Stack, request: pb.CompleteRequest, count: int) -> list[list[pb.CompleteResponse]]:
+    stub = gateway_pb2_grpc.GatewayServiceStub(stack.channel)
+
+    async def one() -> list[pb.CompleteResponse]:
+        return [response async for response in stub.Complete(request, timeout=COMPLETION_SECONDS)]
+
+    return await asyncio.gather(*(one() for _ in range(count)))
+
+
+async def _processor_time(stack: Stack, request: pb.CompleteRequest, count: int) -> dict[str, float]:
+    """Seconds of each process for a token."""
+    processes = _processes(stack)
+    before = {name: _used(pid) for name, pid in processes.items()}
+    responses = await _at_once(stack, request, count)
+    used = {name: _used(pid) - before[name] for name, pid in processes.items()}
+    tokens = sum(each[-1].finished.usage.completion_tokens for each in responses)
+    return {name: seconds_used / tokens for name, seconds_used in used.items()}
+
+
+def _processes(stack: Stack) -> dict[str, int]:
+    services = stack.process_ids()
+    _, engine = descendants(services["decoder"])  # its only child
+    return services | {"engine": engine}
+
+
+def _used(process_id: int) -> float:
+    """Processor seconds of all threads of a process, without its children."""
+    tasks = (PROC / str(process_id) / "task").iterdir()
+    return sum(int((task / "schedstat").read_text().split()[0]) for task in tasks) / 1e9
+
+
+def _median(samples: list[dict[str, float]]) -> dict[str, float]:
+    return {name: statistics.median(each[name] for each in samples) for name in samples[0]}

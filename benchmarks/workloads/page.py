@@ -1,0 +1,158 @@
+"""Shows a recorded run in docs/evaluation.md: `python -m benchmarks.workloads.page RUN.json [SHARED.json]`."""
+
+import json
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+from benchmarks import documents
+from benchmarks.documents import Run, put, table
+from benchmarks.workloads import figures
+from benchmarks.workloads.bounds import Bound
+from benchmarks.workloads.suite import SUITE, mixed
+
+DOCS = Path(__file__).resolve().parents[2] / "docs"
+PAGE = DOCS / "evaluation.md"
+PICTURES: dict[str, tuple[Callable[[Run, Path], None], str]] = {
+    "rows": (figures.bars, "Seconds to the end of the completion for each workload and mode, with the ideal marked"),
+    "timelines": (figures.timeline, "One CodeGen completion in serial and in partial"),
+    "sweep": (figures.sweep, "What is saved over the ratio of tool time to decoding time, with the formula"),
+    "loads": (figures.load, "What is saved over the number of completions at once"),
+}
+NAMES = {"rows": "bars", "timelines": "timeline", "sweep": "sweep", "loads": "load"}
+
+
+def picture(run: Run, part: str) -> str:
+    """Draws a part of the run; gives the line that shows it."""
+    draw, about = PICTURES[part]
+    path = PAGE.parent / f"evaluation-{NAMES[part]}.svg"
+    draw(run, path)
+    return f"![{about}]({path.name})"
+
+
+def sections(run: Run) -> dict[str, str]:
+    """What stands between the marks of the page, by mark; only of the parts that were measured."""
+    parts: dict[str, Callable[[Run], str]] = {
+        "rows": lambda run: "\n\n".join((_about(run), picture(run, "rows"), _rows(run))),
+        "timelines": lambda run: picture(run, "timelines"),
+        "sweep": lambda run: "\n\n".join((picture(run, "sweep"), _sweep(run))),
+        "loads": lambda run: picture(run, "loads"),
+        "overheads": _overheads,
+        "instead": _instead,
+        "bounds": _bounds,
+    }
+    return {mark: make(run) for mark, make in parts.items() if run.get(mark)}
+
+
+def workloads() -> str:
+    """What each workload is."""
+    rows = [[each.title, "paper" if each.origin == "paper" else "ours", each.real] for each in SUITE.values()]
+    rows.append([mixed.TITLE, "ours", "the others, drawn alike, at once"])
+    lines = ["| workload | from | what is real |", "| --- | --- | --- |", *(f"| {' | '.join(row)} |" for row in rows)]
+    return "\n".join(lines)
+
+
+def shared(run: Run) -> str:
+    """The same on shared cores, in short."""
+    return "\n\n".join((_about(run), _rows(run)))
+
+
+def _about(run: Run) -> str:
+    text = f"{documents.machine(run)}; {run['placement']}; {run['trials']} rounds; a web search takes "
+    return documents.wrapped(f"{text}{run['search_seconds']:g} s.")
+
+
+def _rows(run: Run) -> str:
+    head = ["workload", "mode", "completion", "decode", "tools", "hidden", "ideal", "saved", "over on_seal", "of ideal"]
+    rows = []
+    for row in run["rows"]:
+        spread = row["completion_seconds"]
+        times = [_seconds(row[f"{name}_seconds"]) for name in ("decode", "tool", "hidden", "ideal")]
+        shares = [_share(row[name]) for name in ("saved_vs_serial", "saved_vs_on_seal", "attained")]
+        interval = f"{spread['p50']:.2f} ({spread['ci95'][0]:.2f}–{spread['ci95'][1]:.2f})"
+        rows.append([row["workload"], row["mode"], interval, *times, *shares])
+    return table(head, rows)
+
+
+def _sweep(run: Run) -> str:
+    head = ["t / g", "units", "g", "t", "serial", "partial", "saved", "formula", "of ideal"]
+    rows = [
+        [
+            f"{point['ratio']:g}",
+            str(point["units"]),
+            *(_seconds(point[f"{name}_seconds"]) for name in ("decode", "tool", "serial", "partial")),
+            *(_share(point[name]) for name in ("saved", "formula", "attained")),
+        ]
+        for point in run["sweep"]
+    ]
+    return table(head, rows)
+
+
+def _overheads(run: Run) -> str:
+    head = ["at once", "to the tool: p50 ms", "p99 ms", "µs: decoding", "transport, parsing", "share", "gateway"]
+    rows = [
+        [
+            str(each["concurrent"]),
+            f"{each['to_tool_p50']:.2f}",
+            f"{each['to_tool_p99']:.2f}",
+            f"{each['decoding_cpu']:.0f}",
+            f"{each['transport_cpu']:.0f}",
+            _share(each["transport_share"]),
+            f"{each['gateway_cpu']:.0f}",
+        ]
+        for each in run["overheads"]
+    ]
+    return table(head, rows)
+
+
+def _instead(run: Run) -> str:
+    ours = {row["workload"]: row for row in run["rows"] if row["mode"] == "partial"}
+    rows = []
+    for loop in run["instead"]:
+        row = ours.get(loop["workload"])
+        mine = [None, None] if row is None else [row["completion_seconds"]["p50"], row["decode_seconds"]]
+        times = [loop[f"{name}_seconds"] for name in ("completion", "decode", "tool")]
+        rows.append([loop["workload"], *map(_seconds, (*times, *mine))])
+    return table(["workload", "vLLM and a loop", "its decoding", "its tools", "Conveyor", "its decoding"], rows)
+
+
+def _bounds(run: Run) -> str:
+    rows = []
+    for kept in run["bounds"]:
+        bound = Bound(**{name: value for name, value in kept.items() if name != "holds"})
+        rows.append([bound.what, bound.shown, bound.wanted, "" if bound.holds else "missed"])
+    return table(["", "found", "wanted", ""], rows)
+
+
+def _seconds(value: float | None) -> str:
+    return "–" if value is None else f"{value:.2f}"
+
+
+def _share(value: float | None) -> str:
+    return "–" if value is None else f"{value * 100:.1f} %"
+
+
+def main(paths: list[str]) -> int:
+    """Writes page and pictures; gives the exit code."""
+    if not paths:
+        print((__doc__ or "").splitlines()[0], file=sys.stderr)
+        return 2
+    show([Path(path) for path in paths])
+    return 0
+
+
+def show(paths: list[Path]) -> None:
+    """Writes page and pictures."""
+    page = put(PAGE.read_text("utf-8"), "workloads", workloads())
+    for path in paths:
+        run = json.loads(path.read_text("utf-8"))
+        if run["benchmark"] == "workloads-shared":
+            page = put(page, "shared", shared(run))
+        else:
+            for mark, text in sections(run).items():
+                page = put(page, mark, text)
+    PAGE.write_text(page, "utf-8")
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,92 @@
+"""Who runs when: in each round every workload in every mode, the modes in an order that turns."""
+
+import asyncio
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from itertools import groupby
+
+from benchmarks.workloads.observed import Observed
+from benchmarks.workloads.stack import Stack
+from benchmarks.workloads.workload import Workload
+
+Report = Callable[[str], None]  # is told what runs now
+
+
+class ResultsDifferError(Exception):
+    """The same call gave something else in another mode; the message says which."""
+
+
+@dataclass
+class Samples:
+    """What was observed, by workload and mode: a list of rounds, each of the completions that ran at once."""
+
+    rounds: dict[str, dict[str, list[list[Observed]]]] = field(default_factory=dict)
+
+    def add(self, name: str, mode: str, completions: list[Observed]) -> None:
+        """Takes a round. Raises ResultsDifferError where a call gave something else than in the first one."""
+        by_mode = self.rounds.setdefault(name, {})
+        first = next(iter(by_mode.items()), None)
+        if first is not None:
+            for one, other in zip(first[1][0], completions, strict=True):
+                _require_same(name, (first[0], one), (mode, other))
+        by_mode.setdefault(mode, []).append(completions)
+
+
+async def run_rounds(
+    stack: Stack, workloads: Sequence[Workload], modes: Sequence[str], rounds: int, samples: Samples, report: Report
+) -> None:
+    """One completion at a time. Raises ResultsDifferError, grpc.aio.AioRpcError, Failure."""
+    for settings, group in _by_settings(workloads):
+        await stack.settle(settings)
+        for workload in group:
+            report(f"{workload.name}: warming up")
+            await _once(stack, [workload], "partial")
+        for number in range(rounds):
+            for workload in group:
+                for mode in turned(modes, number):
+                    report(f"{workload.name}: {mode}, round {number + 1} of {rounds}")
+                    samples.add(workload.name, mode, await _once(stack, [workload], mode))
+
+
+async def run_at_once(
+    stack: Stack,
+    name: str,
+    workloads: Sequence[Workload],
+    modes: Sequence[str],
+    rounds: int,
+    samples: Samples,
+    report: Report,
+) -> None:
+    """All of them together, under one name. Raises like `run_rounds`."""
+    await stack.settle({})
+    report(f"{name}: warming up")
+    await _once(stack, workloads, "partial")
+    for number in range(rounds):
+        for mode in turned(modes, number):
+            report(f"{name}: {mode}, round {number + 1} of {rounds}")
+            samples.add(name, mode, await _once(stack, workloads, mode))
+
+
+def turned(modes: Sequence[str], number: int) -> list[str]:
+    """The modes in the order of a round."""
+    place = number % len(modes)
+    return [*modes[place:], *modes[:place]]
+
+
+async def _once(stack: Stack, workloads: Sequence[Workload], mode: str) -> list[Observed]:
+    await asyncio.to_thread(stack.world.reset)
+    return await asyncio.gather(*(stack.complete(workload.request(mode)) for workload in workloads))
+
+
+def _by_settings(workloads: Sequence[Workload]) -> list[tuple[Mapping[tuple[str, str], str], list[Workload]]]:
+    """Those that run with the same tool service side by side; the most usual settings first."""
+    ordered = sorted(workloads, key=lambda workload: sorted(workload.settings.items()))
+    return [(dict(key), list(group)) for key, group in groupby(ordered, lambda each: sorted(each.settings.items()))]
+
+
+def _require_same(name: str, one: tuple[str, Observed], other: tuple[str, Observed]) -> None:
+    (mode, first), (other_mode, second) = one, other
+    for call_id in first.outcomes.keys() | second.outcomes.keys():
+        was, now = first.outcomes.get(call_id), second.outcomes.get(call_id)
+        if was != now:
+            raise ResultsDifferError(f"{name}: {call_id} gave {was} in {mode}, and {now} in {other_mode}")

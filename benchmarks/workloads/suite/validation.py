@@ -1,0 +1,25 @@
+"""Validation: the place, which comes first, is none; what follows it need not be decoded."""
+
+from benchmarks.workloads.workload import Workload, called
+
+VALIDATION = Workload(
+    name="validation",
+    title="Validation",
+    origin="paper",
+    call_format="hermes",
+    tools=("local_news",),
+    system="You look up local news.",
+    question="What is new around the Bay?",
+    replay=(
+        called(
+            "local_news",
+            location="the Bay Area",
+            topic="the new ferry lines across the bay, the bridge tolls that go up in spring, the housing plan that "
+            "the county voted on last week, the strike of the teachers, and what the weather service says about the "
+            "storms that are expected before the weekend",
+            limit=10,
+        ),
+        "Which city do you mean?",
+    ),
+    real="the tool refuses the place as soon as it is written, and the decoder stops the turn",
+)
