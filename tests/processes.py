@@ -55,6 +55,18 @@ def command_line(pid: int) -> str:
         return ""
 
 
+def with_open(path: str, *texts: str) -> list[int]:
+    """Those of them that have a file open."""
+    return [pid for pid in with_command(*texts) if path in map(str, _open_files(pid))]
+
+
+def _open_files(pid: int) -> list[Path]:
+    try:
+        return [descriptor.readlink() for descriptor in Path(f"/proc/{pid}/fd").iterdir()]
+    except OSError:
+        return []
+
+
 def with_command(*texts: str) -> list[int]:
     """The processes whose command line holds each of some texts."""
     pids = [int(path.name) for path in Path("/proc").glob("[0-9]*")]

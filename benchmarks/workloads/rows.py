@@ -31,7 +31,8 @@ class Spread:
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """Seconds are medians. `saved_vs_…` are shares of the other mode's median; None for that mode itself.
+    """Seconds are medians. `saved_vs_…`: the median over the rounds of what was saved against another mode in the same
+    round, as a share of it; None for that mode itself. Shares of the same round, because a machine has slow minutes.
 
     `attained` is the median share of the ideal saving (`ideal.py`); `attained_between` is the same from the medians of
     different completions, so that decoding which became slower beside tools counts, and so does noise.
@@ -84,8 +85,8 @@ def _rows(name: str, by_mode: Mapping[str, list[list[Observed]]]) -> Iterator[Ro
             tool_seconds=_median(every, lambda observed: observed.tool),
             hidden_seconds=_median(every, lambda observed: observed.hidden),
             ideal_seconds=statistics.median(ideal.ideal for ideal in ideals) if ideals else None,
-            saved_vs_serial=_saved(completion.p50, mode, "serial", by_mode),
-            saved_vs_on_seal=_saved(completion.p50, mode, "on_seal", by_mode),
+            saved_vs_serial=_saved(rounds, by_mode.get("serial", []) if mode != "serial" else []),
+            saved_vs_on_seal=_saved(rounds, by_mode.get("on_seal", []) if mode != "on_seal" else []),
             attained=statistics.median(shares) if shares else None,
             attained_between=_between(every, [observed for completions in serial for observed in completions]),
             savable_seconds=statistics.median(ideal.serial - ideal.ideal for ideal in ideals) if ideals else None,
@@ -109,10 +110,13 @@ def _between(every: list[Observed], serial: list[Observed]) -> float | None:
     return (slowest - _median(every, lambda each: each.completion)) / savable if savable >= 0.001 else None
 
 
-def _saved(median: float, mode: str, other: str, by_mode: Mapping[str, list[list[Observed]]]) -> float | None:
-    if mode == other or other not in by_mode:
-        return None
-    return 1 - median / _median([each for group in by_mode[other] for each in group], lambda each: each.completion)
+def _saved(rounds: list[list[Observed]], others: list[list[Observed]]) -> float | None:
+    shares = [
+        1 - completion.completion / beside.completion
+        for completions, besides in zip(rounds, others, strict=False)
+        for completion, beside in zip(completions, besides, strict=True)
+    ]
+    return statistics.median(shares) if shares else None
 
 
 def _median(every: list[Observed], figure: Figure) -> float:

@@ -102,6 +102,7 @@ def _flags(model: str, world: World, placement: Placement, folder: Path) -> Flag
         ("tools", "sql.database"): str(world.shop),
         ("tools", "local-news.feed"): str(world.news),
         ("tools", "python.interpreters"): "32",
+        ("tools", "search.limit"): "2",
     }
 
 

@@ -1,6 +1,11 @@
-"""`sql` on SQLite: this side of the process in which a call's connection lives."""
+"""`sql` on SQLite: this side of the process in which a call's connection lives.
+
+Such a process takes a tenth of a second to start, most of it for Python. So one is kept that has started and waits to
+be told its database, whichever that will be.
+"""
 
 import asyncio
+import atexit
 import contextlib
 import json
 import math
@@ -39,42 +44,51 @@ class SqliteDatabase:
             raise DatabaseSettingError(f"sql.database: there is no file {path}; an empty one is an empty database")
         self._settings = settings
         mode = "rw" if settings.writable else "ro"
-        self._configuration = {
+        configuration = {
             "uri": f"file:{quote(str(path))}?mode={mode}",
             "cpu_seconds": math.ceil(settings.call_seconds),
             **settings.model_dump(include={"writable", "max_rows", "max_bytes", "lock_seconds"}),
         }
+        self._configuration = json.dumps(configuration)
+        SPARE.refill()
 
     @asynccontextmanager
     async def begin(self) -> AsyncIterator["SqliteTransaction"]:
         """See `Database`. A process for each call, so nothing of one, temporary tables included, is seen by another."""
-        child = SqliteProcess(json.dumps({**self._configuration, "parent": os.getpid()}))
+        child = SPARE.take()
         try:
-            await child.connect()
+            await child.open(self._configuration)
             transaction = SqliteTransaction(child, self._settings)
             await transaction.opened()
             yield transaction
         finally:
             await to_the_end(child.end())
+            SPARE.refill()
 
 
 class SqliteProcess:
-    """The process, and the socket that is its input and output. Whoever makes one connects and ends it."""
+    """The process, and the socket that is its input and output. Whoever makes one opens a database and ends it."""
 
-    def __init__(self, configuration: str) -> None:
+    def __init__(self) -> None:
         self._socket, theirs = socket.socketpair()
         self._lines: JsonLines | None = None
         try:
-            self._popen = _start(configuration, theirs)
+            self._popen = _start(theirs)
         except BaseException:
             self._socket.close()
             raise
         finally:
             theirs.close()
 
-    async def connect(self) -> None:
-        """Makes it possible to talk with the process."""
+    @property
+    def is_alive(self) -> bool:
+        """Whether it has not ended."""
+        return self._popen.poll() is None
+
+    async def open(self, configuration: str) -> None:
+        """Tells it its database; `answer` says when that is open."""
         self._lines = await JsonLines.over(self._socket)
+        await self.ask("open", configuration)
 
     async def ask(self, kind: str, text: str) -> None:
         """Sends a request. A process that has ended takes it silently: `answer` tells."""
@@ -108,10 +122,48 @@ class SqliteProcess:
         self._popen.kill()
         await asyncio.to_thread(self._popen.wait)
 
+    def abandon(self) -> None:
+        """Kills it, where no database was opened."""
+        self._socket.close()
+        self._popen.kill()
+        self._popen.wait()
 
-def _start(configuration: str, channel: socket.socket) -> subprocess.Popen[bytes]:
+
+class Spare:
+    """A process that waits for its database. One is enough: the next is started when a call has ended."""
+
+    def __init__(self) -> None:
+        self._process: SqliteProcess | None = None
+
+    def take(self) -> SqliteProcess:
+        """The one that waits, or a new one. Raises OSError where none can be started."""
+        process, self._process = self._process, None
+        if process is not None and process.is_alive:
+            return process
+        if process is not None:
+            process.abandon()
+        return SqliteProcess()
+
+    def refill(self) -> None:
+        """Has one that waits, if that can be."""
+        if self._process is None:
+            with contextlib.suppress(OSError):
+                self._process = SqliteProcess()
+
+    def close(self) -> None:
+        """Ends it."""
+        process, self._process = self._process, None
+        if process is not None:
+            process.abandon()
+
+
+SPARE = Spare()
+atexit.register(SPARE.close)
+
+
+def _start(channel: socket.socket) -> subprocess.Popen[bytes]:
     return subprocess.Popen(
-        [sys.executable, "-I", "-S", str(CHILD), configuration],
+        [sys.executable, "-I", "-S", str(CHILD), str(os.getpid())],
         stdin=channel.fileno(),
         stdout=channel.fileno(),
         stderr=subprocess.DEVNULL,

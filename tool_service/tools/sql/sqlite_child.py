@@ -1,15 +1,15 @@
 """SQLite in a process of its own, which can be killed.
 
 A statement can keep SQLite busy where nothing interrupts it: while it expands nested views, or inside of one long
-function. So a call's connection lives in a process, run as a file: `python -I -S sqlite_child.py CONFIGURATION`. It
+function. So a call's connection lives in a process, run as a file: `python -I -S sqlite_child.py PARENT_PID`. It
 imports the standard library, and files of Conveyor that need no more. Requests come on standard input, answers go to
 standard output, JSON lines:
 
-    ["run", statement]   ─▶ ["text", …]…, then ["done", ""] or ["error", why]
-    ["commit", ""]       ─▶ ["done", ""] or ["error", why]
+    ["open", configuration] ─▶ ["done", ""] or ["error", why]    the first one, once; until then it only waits
+    ["run", statement]      ─▶ ["text", …]…, then ["done", ""] or ["error", why]
+    ["commit", ""]          ─▶ ["done", ""] or ["error", why]
 
-The first line it writes is ["done", ""] when the database is open, or ["error", why]. The end of its input, or SIGTERM,
-rolls back and ends it. When its parent ends it is killed, whatever it is doing.
+The end of its input, or SIGTERM, rolls back and ends it. When its parent ends it is killed, whatever it is doing.
 """
 
 import ctypes
@@ -206,11 +206,14 @@ def _end_with(parent: int) -> None:
 
 def main() -> None:
     """Serves until its input ends."""
-    configuration = json.loads(sys.argv[1])
-    _end_with(configuration["parent"])
+    _end_with(int(sys.argv[1]))
     resource.setrlimit(resource.RLIMIT_AS, (MEMORY_BYTES, MEMORY_BYTES))
-    resource.setrlimit(resource.RLIMIT_CPU, (configuration["cpu_seconds"], configuration["cpu_seconds"]))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    opening = sys.stdin.readline()
+    if not opening:
+        return
+    configuration = json.loads(json.loads(opening)[1])
+    resource.setrlimit(resource.RLIMIT_CPU, (configuration["cpu_seconds"], configuration["cpu_seconds"]))
     try:
         script = Script(configuration)
     except sqlite3.Error as error:

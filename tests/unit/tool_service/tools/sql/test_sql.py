@@ -10,7 +10,7 @@ import psycopg
 import pytest
 
 from examples.plain.sql import plain_sql
-from tests.processes import until, with_command
+from tests.processes import children, is_running, until, with_open
 from tests.unit.tool_service.tools.sql.completions import BOUND, Completion, opened, written
 from tests.unit.tool_service.tools.sql.conftest import Store
 from tool_service.execution import events as ev
@@ -19,6 +19,7 @@ from tool_service.interface import Effect, Reject
 from tool_service.tools.sql.database import DatabaseSettingError
 from tool_service.tools.sql.settings import SqlSettings
 from tool_service.tools.sql.splitter import split
+from tool_service.tools.sql.sqlite import Spare
 from tool_service.tools.sql.tool import partial_sql, sql_tools
 
 ENDLESS = "WITH RECURSIVE c(x) AS (SELECT 1 UNION ALL SELECT x + 1 FROM c) SELECT {} FROM c;"
@@ -395,7 +396,7 @@ async def test_postgres_is_not_used_as_a_superuser(postgres_server: str) -> None
 
 async def test_a_commit_whose_answer_is_lost_is_told_of_as_unknown(sqlite: Store) -> None:
     async with sqlite.open(writable=True).begin() as transaction:
-        [child] = with_command("sqlite_child", sqlite.address)
+        [child] = with_open(sqlite.address, "sqlite_child")
         os.kill(child, signal.SIGKILL)
         with pytest.raises(Reject, match=r"not known.*SIGKILL"):
             await transaction.commit()
@@ -437,3 +438,23 @@ async def test_a_lock_of_another_is_waited_for_only_so_long(store: Store) -> Non
     message = await refused(store, "UPDATE cities SET area = 2", writable=True, lock_seconds=0.1)
     assert "lock" in message
     await first.runner.aclose()
+
+
+async def test_a_waiting_process_that_has_died_is_not_given_to_a_call() -> None:
+    spare, before = Spare(), children()
+    spare.refill()
+    [waiting] = children() - before
+    os.kill(waiting, signal.SIGKILL)
+    await until(lambda: not is_running(waiting))
+    taken = spare.take()
+    assert taken.is_alive
+    taken.abandon()
+
+
+async def test_one_process_waits_however_often_it_is_asked_for() -> None:
+    spare, before = Spare(), children()
+    spare.refill()
+    spare.refill()
+    assert len(children() - before) == 1
+    spare.close()
+    assert children() <= before

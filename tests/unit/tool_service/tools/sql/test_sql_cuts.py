@@ -13,7 +13,7 @@ from pathlib import Path
 import psycopg
 import pytest
 
-from tests.processes import until, with_command
+from tests.processes import until, with_open
 from tests.unit.tool_service.tools.sql.conftest import Store
 from tests.unit.tool_service.tools.sql.cut_runs import TABLES, CutRun
 from tests.unit.tool_service.tools.sql.test_sql import run as run_script
@@ -122,7 +122,7 @@ def stuck(settings: SqlSettings, script: str) -> Iterator["subprocess.Popen[str]
 def is_in_long_function(store: Store) -> bool:
     if not store.is_sqlite:
         return bool(store.ask("SELECT 1 FROM pg_stat_activity WHERE wait_event = 'PgSleep'"))
-    return sum(map(cpu_ticks, with_command("sqlite_child", store.address))) > LONG_TICKS
+    return sum(map(cpu_ticks, with_open(store.address, "sqlite_child"))) > LONG_TICKS
 
 
 def cpu_ticks(pid: int) -> int:
@@ -152,4 +152,4 @@ def others(store: Store) -> int:
     if not store.is_sqlite:
         query = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()"
         return int(store.ask(query)[0][0])
-    return len(with_command("sqlite_child", store.address))
+    return len(with_open(store.address, "sqlite_child"))

@@ -1,0 +1,59 @@
+from dataclasses import replace
+
+from benchmarks.workloads.bounds import Bound, bounds_of
+from benchmarks.workloads.overheads import Overhead
+from benchmarks.workloads.rows import Row, Spread
+from benchmarks.workloads.sweep import Point
+
+ROW = Row(
+    workload="search",
+    mode="partial",
+    trials=30,
+    completion_seconds=Spread(1.0, 1.2, (0.9, 1.1)),
+    decode_seconds=1.0,
+    tool_seconds=0.6,
+    hidden_seconds=0.5,
+    ideal_seconds=1.0,
+    saved_vs_serial=0.3,
+    saved_vs_on_seal=0.1,
+    attained=0.96,
+    attained_between=0.95,
+    savable_seconds=0.5,
+)
+POINT = Point(1.0, 8, 1.0, 1.0, 2.0, 1.2, 0.4, 0.44, 0.97, 0.9)
+OVERHEAD = Overhead(8, 1000, 1.5, 9.0, 2000.0, 50.0, 300.0)
+
+
+def missed(*rows: Row, points: tuple[Point, ...] = (), overheads: tuple[Overhead, ...] = ()) -> list[str]:
+    return [bound.what for bound in bounds_of(rows, points, overheads) if not bound.holds]
+
+
+def test_each_bound_can_be_missed():
+    codegen = replace(ROW, workload="codegen", saved_vs_serial=0.4, saved_vs_on_seal=0.25)
+    validation = replace(ROW, workload="validation", saved_vs_serial=0.5, attained=None)
+    database = replace(ROW, workload="database", saved_vs_serial=0.01)
+    good = (ROW, codegen, validation, database)
+    assert missed(*good, points=(POINT,), overheads=(OVERHEAD,)) == []
+    assert missed(replace(ROW, attained=0.9), codegen, validation) == ["search: of the ideal saving"]
+    assert len(missed(ROW, replace(codegen, saved_vs_serial=0.3), validation)) == 1
+    assert missed(codegen, replace(validation, saved_vs_serial=0.39)) == ["validation: saved against serial"]
+    assert missed(replace(codegen, saved_vs_on_seal=0.1)) == ["codegen: saved against on_seal"]
+    for saved in (-0.03, 0.03):
+        assert missed(replace(database, saved_vs_serial=saved)) == ["database: saved against serial"]
+    assert len(missed(points=(POINT, replace(POINT, attained=0.9)))) == 1
+    assert missed(points=(replace(POINT, attained=0.5, savable_seconds=0.1),)) == []
+    for change in ({"to_tool_p50": 3.0}, {"to_tool_p99": 11.0}, {"transport_cpu": 70.0}):
+        assert len(missed(overheads=(replace(OVERHEAD, **change),))) == 1
+
+
+def test_other_modes_are_not_bounded():
+    assert bounds_of([replace(ROW, mode="on_seal")], [], []) == []
+
+
+def test_a_bound_says_what_was_found_and_what_was_wanted():
+    assert (Bound("x", 0.9512, least=0.95, unit="%").shown, Bound("x", 1, least=0.95, unit="%").wanted) == (
+        "95.1 %",
+        "≥ 95.0 %",
+    )
+    assert Bound("x", 0.0, -0.02, 0.02, "%").wanted == "-2.0 % to 2.0 %"
+    assert Bound("x", 1.234, most=2.0, unit="ms").shown == "1.23 ms"
