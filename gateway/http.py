@@ -81,7 +81,7 @@ def _listen(address: str) -> socket.socket:
         listener = socket.create_server((host, int(port)), family=socket.AF_INET6 if ":" in host else socket.AF_INET)
     except OSError as error:
         raise OSError(f"cannot listen on {address}: {error.strerror}; is it taken by another process?") from error
-    # Its connections inherit it: asyncio does not set it on those of a listener that is handed over, and an answer in two
+    # Its connections inherit it. asyncio does not set it on those of a listener that it is given, and an answer in two
     # pieces would wait 40 ms for the acknowledgement of the first.
     listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     return listener
