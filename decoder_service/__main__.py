@@ -32,6 +32,7 @@ async def serve(settings: DecoderSettings) -> None:
 
         hello, engine = await process.loaded(settings.max_running + settings.max_waiting)
         decoder = assemble(engine, hello, await stack.enter_async_context(open_channel(settings.tools_address)))
+        stack.push_async_callback(decoder.feeds.aclose)
         servicer = DecoderServicer(decoder, describe(settings, hello), DecoderMetrics(engine.counts))
         server = Server(
             settings.address,

@@ -8,6 +8,7 @@ from decoder_service.engine.hello import Hello
 from decoder_service.engine.messages import Sampling, TurnSpec
 from decoder_service.settings import DecoderSettings
 from decoder_service.text.template import ChatTemplate
+from decoder_service.tool_feed import ToolFeeds
 from protos.conveyor.decoder.v1 import decoder_pb2
 from protos.conveyor.tool.v1 import tool_pb2_grpc
 
@@ -15,8 +16,9 @@ WARM_UP = "Hello"
 
 
 def assemble(engine: EngineClient, hello: Hello, tools: grpc.aio.Channel) -> Decoder:
-    """The decoder, over an engine that has said hello."""
-    return Decoder(engine, ChatTemplate(hello.text), tool_pb2_grpc.ToolServiceStub(tools), hello.context)
+    """The decoder, over an engine that has said hello. Whoever makes it closes its feeds."""
+    stub = tool_pb2_grpc.ToolServiceStub(tools)
+    return Decoder(engine, ChatTemplate(hello.text), stub, ToolFeeds(stub), hello.context)
 
 
 def describe(settings: DecoderSettings, hello: Hello) -> decoder_pb2.GetModelResponse:

@@ -31,6 +31,7 @@ from decoder_service.text.stops import TurnStop
 from decoder_service.text.template import ChatTemplate, ToolText, function_object
 from decoder_service.tool_client import ToolStream
 from decoder_service.tool_durations import OpenCalls, ToolDurations
+from decoder_service.tool_feed import ToolFeeds
 from protos.conveyor.decoder.v1 import decoder_pb2
 from protos.conveyor.tool.v1 import tool_pb2, tool_pb2_grpc
 from protos.rpc.errors import Reason, ServiceError, reject
@@ -52,6 +53,7 @@ class Decoder:
     engine: EngineClient
     template: ChatTemplate
     tools: "tool_pb2_grpc.ToolServiceAsyncStub"
+    feeds: ToolFeeds
     context: int
     durations: ToolDurations = field(default_factory=ToolDurations)
 
@@ -110,7 +112,9 @@ class Completion:
         tools = self._request.tools
         if tools is None:
             return tool_pb2.Started()
-        self._tools = await stack.enter_async_context(ToolStream(self._decoder.tools, self._on_tool_event))
+        self._tools = await stack.enter_async_context(
+            ToolStream(self._decoder.tools, self._decoder.feeds, self._on_tool_event)
+        )
         return await self._tools.start(
             tool_pb2.Start(
                 format=tools.format,

@@ -1,4 +1,4 @@
-"""The decoder's side of `ToolService.Execute`: one stream per completion."""
+"""The decoder's side of `ToolService.Execute`: one stream per completion, but for its text (`tool_feed.py`)."""
 
 import asyncio
 from collections.abc import Callable
@@ -8,6 +8,7 @@ from typing import Self
 import grpc
 import structlog
 
+from decoder_service.tool_feed import Feed, ToolFeeds
 from protos.conveyor.tool.v1 import tool_pb2, tool_pb2_grpc
 from protos.rpc import context
 from protos.rpc.errors import UNEXPECTED, Reason, ServiceError, from_rpc_error
@@ -29,9 +30,16 @@ class ToolStream:
     """
 
     def __init__(
-        self, stub: "tool_pb2_grpc.ToolServiceAsyncStub", on_event: Callable[[tool_pb2.ExecuteResponse], None]
+        self,
+        stub: "tool_pb2_grpc.ToolServiceAsyncStub",
+        feeds: ToolFeeds,
+        on_event: Callable[[tool_pb2.ExecuteResponse], None],
     ) -> None:
         self._stub = stub
+        self._feeds = feeds
+        self._feed: Feed | None = None  # by which text goes; else by this stream
+        self._number = feeds.next_number()
+        self._fed_length = 0  # of the running turn
         self._on_event = on_event
         self._finished: asyncio.Queue[int | ServiceError] = asyncio.Queue()
         self._failure: ServiceError | None = None
@@ -49,12 +57,15 @@ class ToolStream:
         if error is None and self._failure is None and self._reader is not None:
             await self._close(self._reader)
         self._call.cancel()
+        if self._feed is not None:
+            self._feed.leave(self._number)
         if self._reader is not None:
             self._reader.cancel()
             await asyncio.gather(self._reader, return_exceptions=True)
 
     async def start(self, start: tool_pb2.Start) -> tool_pb2.Started:
         """Opens the completion. Raises ServiceError: the tool service's own, or that it cannot be reached."""
+        start.feed, start.fed_as = self._feeds.name, self._number
         await self._send(tool_pb2.ExecuteRequest(start=start))
         try:
             first = await self._call.read()
@@ -63,11 +74,20 @@ class ToolStream:
         if not isinstance(first, tool_pb2.ExecuteResponse) or first.WhichOneof("event") != "started":
             raise ServiceError(Reason.TOOL_SERVICE_UNAVAILABLE, "the tool service closed the stream before it started")
         self._reader = asyncio.create_task(self._read())
+        self._feed = self._feeds.to(first.started.instance)
+        if self._feed is not None:
+            self._feed.join(self._number, self._lose)
         return first.started
 
     async def text(self, text: str) -> None:
         """Passes on text of the running turn."""
-        await self._send(tool_pb2.ExecuteRequest(text_delta=tool_pb2.TextDelta(text=text)))
+        if self._feed is None:
+            await self._send(tool_pb2.ExecuteRequest(text_delta=tool_pb2.TextDelta(text=text)))
+            return
+        if self._failure is not None:
+            raise self._failure
+        self._fed_length += len(text)
+        self._feed.say(self._number, text)
 
     async def decide(self, call_id: str, approved: bool, reason: str) -> None:
         """Passes on a person's word on a call."""
@@ -76,7 +96,9 @@ class ToolStream:
 
     async def end_turn(self, reason: str) -> int:
         """Ends the turn; waits until all of its calls have finished and says how many there were."""
-        await self._send(tool_pb2.ExecuteRequest(turn_end=tool_pb2.TurnEnd(reason=END_REASONS[reason])))
+        length, self._fed_length = self._fed_length, 0
+        end = tool_pb2.TurnEnd(reason=END_REASONS[reason], text_length=length)
+        await self._send(tool_pb2.ExecuteRequest(turn_end=end))
         outcome = await self._finished.get()
         if isinstance(outcome, ServiceError):
             raise outcome
@@ -106,6 +128,11 @@ class ToolStream:
             return from_rpc_error(error, Reason.TOOL_SERVICE_UNAVAILABLE)
         details = await self._call.details() if self._call.done() else ""
         return ServiceError(Reason.TOOL_SERVICE_UNAVAILABLE, details or "the tool service closed the stream")
+
+    def _lose(self) -> None:
+        """The feed is gone, and with it text that nobody can send again."""
+        self._failure = ServiceError(Reason.TOOL_SERVICE_UNAVAILABLE, "the tool service closed the stream")
+        self._finished.put_nowait(self._failure)
 
     async def _read(self) -> None:
         """Reads to the stream's end. However it ends, whoever waits for the turn's end is told."""

@@ -2,16 +2,17 @@
 
 import asyncio
 import contextlib
-from collections.abc import AsyncGenerator, AsyncIterator, Callable
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator
 
 from protos.conveyor.tool.v1 import tool_pb2, tool_pb2_grpc
 from protos.rpc.errors import Reason, ServiceError, reject
 from protos.rpc.handler import streaming, unary
 from protos.schemas.reading import UnenforceableError
 from tool_service import wire
+from tool_service.commands import Commands
 from tool_service.execution.events import Event
 from tool_service.execution.host import FormatMismatchError, Opened, ToolHost, UnknownFormatError, UnknownToolError
-from tool_service.execution.runner import Runner
+from tool_service.feeds import Feeds, Take
 from tool_service.formats import FORMATS
 from tool_service.metrics import COMPLETIONS, ToolMetrics
 from tool_service.settings import ToolSettings
@@ -28,6 +29,8 @@ class ToolServicer(tool_pb2_grpc.ToolServiceServicer):
         self._active = 0
         self._idle = asyncio.Event()
         self._idle.set()
+        self._feeds = Feeds()
+        self._drained = asyncio.Event()
 
     @streaming
     async def Execute(
@@ -46,6 +49,34 @@ class ToolServicer(tool_pb2_grpc.ToolServiceServicer):
         finally:
             self._count(-1)
 
+    @streaming
+    async def Feed(self, requests: AsyncIterator[tool_pb2.FeedRequest]) -> AsyncGenerator[tool_pb2.FeedResponse, None]:
+        """Brings text of many completions; ends with a drain, when nobody is left to be fed."""
+        first = await anext(aiter(requests), None)
+        if first is None or not first.feed or first.texts:
+            reject(Reason.PROTOCOL_VIOLATION, "the first message must name the feed, and bring nothing")
+        yield tool_pb2.FeedResponse(instance=self._feeds.instance)
+        bringing = asyncio.create_task(self._bring(first.feed, requests))
+        drained = asyncio.create_task(self._drained.wait())
+        try:
+            await asyncio.wait((bringing, drained), return_when=asyncio.FIRST_COMPLETED)
+            if bringing.done():
+                await bringing
+        finally:
+            for task in (bringing, drained):
+                task.cancel()
+            await asyncio.gather(bringing, drained, return_exceptions=True)
+
+    async def _bring(self, feed: str, requests: AsyncIterator[tool_pb2.FeedRequest]) -> None:
+        async for request in requests:
+            for text in request.texts:
+                self._feeds.bring(feed, text.fed_as, text.text)
+
+    async def drain(self) -> None:
+        """Ends the feeds, which never end of themselves, once no completion is left."""
+        await self._idle.wait()
+        self._drained.set()
+
     async def idle(self, seconds: float) -> None:
         """Waits until every completion has freed what it held, for a time."""
         with contextlib.suppress(TimeoutError):
@@ -59,32 +90,41 @@ class ToolServicer(tool_pb2_grpc.ToolServiceServicer):
     async def _execute(
         self, requests: AsyncIterator[tool_pb2.ExecuteRequest]
     ) -> AsyncGenerator[tool_pb2.ExecuteResponse, None]:
-        events: asyncio.Queue[Event | Exception | None] = asyncio.Queue()
-        metrics = ToolMetrics()
-        opened = await self._open(requests, events)
-        commands = asyncio.create_task(_obey(opened.runner, requests, events.put_nowait))
-        commands.add_done_callback(lambda _: events.put_nowait(None))
-        try:
-            yield wire.started(opened)
-            while (event := await events.get()) is not None:
-                if isinstance(event, Exception):
-                    raise event
-                metrics.observe(event)
-                yield wire.event_message(event)
-            await commands
-        finally:
-            commands.cancel()
-            await asyncio.gather(commands, return_exceptions=True)
-            await opened.runner.aclose()
-
-    async def _open(
-        self, requests: AsyncIterator[tool_pb2.ExecuteRequest], events: asyncio.Queue[Event | Exception | None]
-    ) -> Opened:
         first = await anext(aiter(requests), None)
         if first is None or first.WhichOneof("command") != "start":
             reject(Reason.PROTOCOL_VIOLATION, "the first command must be start")
+        events: asyncio.Queue[Event | Exception | None] = asyncio.Queue()
+        opened = self._open(first.start, events.put_nowait)
+        commands = Commands(opened.runner, events.put_nowait)
+        metrics = ToolMetrics()
+        with self._taking(first.start, commands.fed):
+            obeying = asyncio.create_task(_obey(commands, requests))
+            obeying.add_done_callback(lambda _: events.put_nowait(None))
+            try:
+                yield wire.started(opened, self._feeds.instance)
+                while (event := await events.get()) is not None:
+                    if isinstance(event, Exception):
+                        raise event
+                    metrics.observe(event)
+                    yield wire.event_message(event)
+                await obeying
+            finally:
+                obeying.cancel()
+                await asyncio.gather(obeying, return_exceptions=True)
+                await opened.runner.aclose()
+
+    @contextlib.contextmanager
+    def _taking(self, start: tool_pb2.Start, take: Take) -> Iterator[None]:
+        with contextlib.ExitStack() as stack:
+            try:
+                stack.enter_context(self._feeds.taking(start.feed, start.fed_as, take))
+            except ValueError as error:
+                raise ServiceError(Reason.PROTOCOL_VIOLATION, str(error)) from error
+            yield
+
+    def _open(self, start: tool_pb2.Start, emit: Callable[[Event], None]) -> Opened:
         try:
-            return self._host.open(wire.parse_start(first.start, self._settings), events.put_nowait)
+            return self._host.open(wire.parse_start(start, self._settings), emit)
         except UnknownFormatError as error:
             raise ServiceError(Reason.UNKNOWN_FORMAT, str(error)) from error
         except UnknownToolError as error:
@@ -105,33 +145,19 @@ class ToolServicer(tool_pb2_grpc.ToolServiceServicer):
         )
 
 
-async def _obey(
-    runner: Runner, requests: AsyncIterator[tool_pb2.ExecuteRequest], fail: Callable[[Exception], None]
-) -> None:
-    """Carries out the commands after `start`, until the caller has no more. `fail` hears of a turn whose end failed."""
-    ending: asyncio.Task[None] | None = None  # of a turn: its calls may wait for a decision, so reading goes on
+async def _obey(commands: Commands, requests: AsyncIterator[tool_pb2.ExecuteRequest]) -> None:
+    """Carries out the commands after `start`, until the caller has no more."""
     try:
         async for request in requests:
             match request.WhichOneof("command"):
                 case "decide":
-                    runner.decide(request.decide.call_id, request.decide.approved, request.decide.reason)
-                case "text_delta" | "turn_end" if ending is not None and not ending.done():
-                    reject(Reason.PROTOCOL_VIOLATION, "the turn that ended has not finished; wait for turn_finished")
+                    commands.decide(request.decide.call_id, request.decide.approved, request.decide.reason)
                 case "text_delta":
-                    runner.text(request.text_delta.text)
+                    commands.text(request.text_delta.text)
                 case "turn_end":
-                    ending = asyncio.create_task(runner.end_turn(wire.parse_end(request.turn_end)))
-                    ending.add_done_callback(lambda ended: _tell(ended, fail))
+                    commands.end_turn(wire.parse_end(request.turn_end), request.turn_end.text_length)
                 case other:
                     reject(Reason.PROTOCOL_VIOLATION, f"command {other} is not expected here")
-        if ending is not None:
-            await ending
+        await commands.finished()
     finally:
-        if ending is not None:
-            ending.cancel()
-            await asyncio.gather(ending, return_exceptions=True)
-
-
-def _tell(ended: "asyncio.Task[None]", fail: Callable[[Exception], None]) -> None:
-    if not ended.cancelled() and isinstance(error := ended.exception(), Exception):
-        fail(error)
+        await commands.aclose()

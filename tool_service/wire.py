@@ -75,8 +75,8 @@ def _limits(limits: tool_pb2.Limits, settings: ToolSettings) -> Limits:
     return Limits(calls or MAX_CALLS_PER_TURN, chars or settings.max_result_chars, timeout or settings.max_call_seconds)
 
 
-def started(opened: Opened) -> tool_pb2.ExecuteResponse:
-    """The answer to `Start`."""
+def started(opened: Opened, instance: str) -> tool_pb2.ExecuteResponse:
+    """The answer to `Start` by the process `instance`."""
     return tool_pb2.ExecuteResponse(
         started=tool_pb2.Started(
             tools=[tool_message(tool) for tool in opened.tools],
@@ -84,6 +84,7 @@ def started(opened: Opened) -> tool_pb2.ExecuteResponse:
             template_native=opened.format.template_native,
             grammar=opened.grammar,
             stops=[tool_pb2.TurnStop(after=stop.after, text=stop.text) for stop in opened.format.stops],
+            instance=instance,
         )
     )
 

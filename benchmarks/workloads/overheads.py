@@ -28,6 +28,8 @@ from protos.conveyor.gateway.v1 import gateway_pb2_grpc
 
 CONCURRENT = (1, 8, 32)
 TEXT = " ".join(["river bridge letter boat copper window under market quiet tea"] * 8)
+PROGRAM = "\n".join(f"value_{line} = [number * {line} for number in range(10)]" for line in range(8))
+REPLAYS = {"stopwatch": called("stopwatch", text=TEXT), "sink": called("sink", code=PROGRAM)}
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,7 +91,7 @@ async def _overhead(stack: Stack, count: int, delays: list[float], rounds: int) 
 
 def delays_of(responses: list[pb.CompleteResponse]) -> Iterator[float]:
     """Seconds from decoding to the tool's hands, of each piece; see above."""
-    prefix = _replay("stopwatch").index(TEXT)
+    prefix = REPLAYS["stopwatch"].index(TEXT)
     decoded, length = {}, 0  # when the text was so long
     told: list[tuple[float, int, float]] = []  # the tool's clock, how long the argument was, when the decoder heard it
     for response in responses:
@@ -113,12 +115,8 @@ def _request(tool: str) -> pb.CompleteRequest:
         messages=[pb.Message(role="user", content="Say it.")],
         tool_use=use,
         limits=pb.Limits(max_tokens=1024, max_turns=1),
-        replay=[_replay(tool or "sink")],
+        replay=[REPLAYS[tool or "sink"]],
     )
-
-
-def _replay(tool: str) -> str:
-    return called(tool, text=TEXT)
 
 
 async def _at_once(stack: Stack, request: pb.CompleteRequest, count: int) -> list[list[pb.CompleteResponse]]:

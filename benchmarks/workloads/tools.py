@@ -12,10 +12,12 @@ from collections.abc import AsyncIterator
 from typing import Any
 
 from tool_service.interface import Effect, Stream, tool
+from tool_service.statements import StatementSplitter
 from tool_service.tools.plan.plan import Lines
 from tool_service.tools.sql.settings import SqlSettings
 from tool_service.tools.sql.tool import open_database, partial_sql
 
+STAMPS_TOLD = 16
 WAREHOUSE = "BENCHMARKS_WAREHOUSE"
 
 _ABOUT = """Run a script of SQL statements in the warehouse.
@@ -52,28 +54,48 @@ async def wait(units: Stream[str]) -> str:
     return f"{count} units"
 
 
+class _Stamps:
+    """Notes when each piece of a text is in the tool's hands; gives the notes now and then, so that telling them does
+    not disturb what is measured."""
+
+    def __init__(self) -> None:
+        self._length = 0
+        self._notes: list[str] = []
+
+    def feed(self, text: str) -> list[str]:
+        """Notes nanoseconds of the machine's monotonic clock, and characters so far."""
+        self._length += len(text)
+        self._notes.append(f"{time.monotonic_ns()} {self._length}\n")
+        return self._told() if len(self._notes) >= STAMPS_TOLD else []
+
+    def close(self) -> list[str]:
+        """The last of them."""
+        return self._told()
+
+    def _told(self) -> list[str]:
+        notes, self._notes = self._notes, []
+        return ["".join(notes)] if notes else []
+
+
 @tool(timeout=120, concurrency=64)
 async def stopwatch(text: Stream[str]) -> AsyncIterator[str]:
-    """Tell when a text had come so far: nanoseconds of the machine's monotonic clock, and characters.
+    """Tell when a text had come so far.
 
     Args:
         text: Anything.
     """
-    length = 0
-    async for piece in text:
-        at = time.monotonic_ns()
-        length += len(piece)
-        yield f"{at} {length}\n"
+    async for notes in text.units(_Stamps()):
+        yield notes
 
 
 @tool(timeout=120, concurrency=64)
-async def sink(text: Stream[str]) -> str:
-    """Take a text, piece by piece, and do nothing.
+async def sink(code: Stream[str]) -> str:
+    """Cut Python source into statements, as `python` does, and run none of them.
 
     Args:
-        text: Anything.
+        code: Python source code.
     """
-    return f"{len(await text)} characters"
+    return f"{len([statement async for statement in code.units(StatementSplitter())])} statements"
 
 
 def _first_number(text: str) -> float:

@@ -98,6 +98,7 @@ async def running_stack(
         client = await ThreadEngine.start(engine, model.compiler, settings.max_running + settings.max_waiting)
         stack.push_async_callback(client.stop)
         decoder = assemble(client, hello, channel)
+        stack.push_async_callback(decoder.feeds.aclose)
         servicer = DecoderServicer(decoder, describe(settings, hello), QuietMetrics())  # type: ignore[arg-type]
         decoder_port = await stack.enter_async_context(
             serving(lambda server: decoder_pb2_grpc.add_DecoderServiceServicer_to_server(servicer, server))

@@ -90,7 +90,16 @@ class Stream(Generic[T]):
         self._news.set()
 
     async def _whole(self) -> str:
-        return "".join([piece async for piece in self])
+        """One wait for all of it: pieces are no units for who asks for the whole."""
+        return (await self._meter.wait(self._rest())).value
+
+    async def _rest(self) -> Sealed[str]:
+        while self._end is None:
+            self._news.clear()
+            await self._news.wait()
+        text = "".join(piece for piece, _ in self._pieces)
+        self._pieces.clear()
+        return Sealed(text, self._end, self._name)
 
     async def _next(self) -> Sealed[str]:
         """All pieces that are there, at least one; an empty one at the end."""

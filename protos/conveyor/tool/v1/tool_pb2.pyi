@@ -85,19 +85,45 @@ class ExecuteResponse(_message.Message):
     approval_awaited: ApprovalAwaited
     def __init__(self, started: _Optional[_Union[Started, _Mapping]] = ..., call_opened: _Optional[_Union[CallOpened, _Mapping]] = ..., arguments_delta: _Optional[_Union[ArgumentsDelta, _Mapping]] = ..., call_started: _Optional[_Union[CallStarted, _Mapping]] = ..., unit_finished: _Optional[_Union[UnitFinished, _Mapping]] = ..., call_output: _Optional[_Union[CallOutput, _Mapping]] = ..., call_finished: _Optional[_Union[CallFinished, _Mapping]] = ..., turn_vetoed: _Optional[_Union[TurnVetoed, _Mapping]] = ..., turn_finished: _Optional[_Union[TurnFinished, _Mapping]] = ..., call_artifact: _Optional[_Union[CallArtifact, _Mapping]] = ..., approval_awaited: _Optional[_Union[ApprovalAwaited, _Mapping]] = ...) -> None: ...
 
+class FeedRequest(_message.Message):
+    __slots__ = ("feed", "texts")
+    FEED_FIELD_NUMBER: _ClassVar[int]
+    TEXTS_FIELD_NUMBER: _ClassVar[int]
+    feed: str
+    texts: _containers.RepeatedCompositeFieldContainer[FedText]
+    def __init__(self, feed: _Optional[str] = ..., texts: _Optional[_Iterable[_Union[FedText, _Mapping]]] = ...) -> None: ...
+
+class FedText(_message.Message):
+    __slots__ = ("fed_as", "text")
+    FED_AS_FIELD_NUMBER: _ClassVar[int]
+    TEXT_FIELD_NUMBER: _ClassVar[int]
+    fed_as: int
+    text: str
+    def __init__(self, fed_as: _Optional[int] = ..., text: _Optional[str] = ...) -> None: ...
+
+class FeedResponse(_message.Message):
+    __slots__ = ("instance",)
+    INSTANCE_FIELD_NUMBER: _ClassVar[int]
+    instance: str
+    def __init__(self, instance: _Optional[str] = ...) -> None: ...
+
 class Start(_message.Message):
-    __slots__ = ("format", "tools", "mode", "limits", "required_tool")
+    __slots__ = ("format", "tools", "mode", "limits", "required_tool", "feed", "fed_as")
     FORMAT_FIELD_NUMBER: _ClassVar[int]
     TOOLS_FIELD_NUMBER: _ClassVar[int]
     MODE_FIELD_NUMBER: _ClassVar[int]
     LIMITS_FIELD_NUMBER: _ClassVar[int]
     REQUIRED_TOOL_FIELD_NUMBER: _ClassVar[int]
+    FEED_FIELD_NUMBER: _ClassVar[int]
+    FED_AS_FIELD_NUMBER: _ClassVar[int]
     format: str
     tools: _containers.RepeatedScalarFieldContainer[str]
     mode: Mode
     limits: Limits
     required_tool: str
-    def __init__(self, format: _Optional[str] = ..., tools: _Optional[_Iterable[str]] = ..., mode: _Optional[_Union[Mode, str]] = ..., limits: _Optional[_Union[Limits, _Mapping]] = ..., required_tool: _Optional[str] = ...) -> None: ...
+    feed: str
+    fed_as: int
+    def __init__(self, format: _Optional[str] = ..., tools: _Optional[_Iterable[str]] = ..., mode: _Optional[_Union[Mode, str]] = ..., limits: _Optional[_Union[Limits, _Mapping]] = ..., required_tool: _Optional[str] = ..., feed: _Optional[str] = ..., fed_as: _Optional[int] = ...) -> None: ...
 
 class Limits(_message.Message):
     __slots__ = ("max_calls_per_turn", "max_result_chars", "call_timeout")
@@ -110,18 +136,20 @@ class Limits(_message.Message):
     def __init__(self, max_calls_per_turn: _Optional[int] = ..., max_result_chars: _Optional[int] = ..., call_timeout: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ...) -> None: ...
 
 class Started(_message.Message):
-    __slots__ = ("tools", "instructions", "template_native", "grammar", "stops")
+    __slots__ = ("tools", "instructions", "template_native", "grammar", "stops", "instance")
     TOOLS_FIELD_NUMBER: _ClassVar[int]
     INSTRUCTIONS_FIELD_NUMBER: _ClassVar[int]
     TEMPLATE_NATIVE_FIELD_NUMBER: _ClassVar[int]
     GRAMMAR_FIELD_NUMBER: _ClassVar[int]
     STOPS_FIELD_NUMBER: _ClassVar[int]
+    INSTANCE_FIELD_NUMBER: _ClassVar[int]
     tools: _containers.RepeatedCompositeFieldContainer[Tool]
     instructions: str
     template_native: bool
     grammar: str
     stops: _containers.RepeatedCompositeFieldContainer[TurnStop]
-    def __init__(self, tools: _Optional[_Iterable[_Union[Tool, _Mapping]]] = ..., instructions: _Optional[str] = ..., template_native: _Optional[bool] = ..., grammar: _Optional[str] = ..., stops: _Optional[_Iterable[_Union[TurnStop, _Mapping]]] = ...) -> None: ...
+    instance: str
+    def __init__(self, tools: _Optional[_Iterable[_Union[Tool, _Mapping]]] = ..., instructions: _Optional[str] = ..., template_native: _Optional[bool] = ..., grammar: _Optional[str] = ..., stops: _Optional[_Iterable[_Union[TurnStop, _Mapping]]] = ..., instance: _Optional[str] = ...) -> None: ...
 
 class TurnStop(_message.Message):
     __slots__ = ("after", "text")
@@ -138,10 +166,12 @@ class TextDelta(_message.Message):
     def __init__(self, text: _Optional[str] = ...) -> None: ...
 
 class TurnEnd(_message.Message):
-    __slots__ = ("reason",)
+    __slots__ = ("reason", "text_length")
     REASON_FIELD_NUMBER: _ClassVar[int]
+    TEXT_LENGTH_FIELD_NUMBER: _ClassVar[int]
     reason: TurnEndReason
-    def __init__(self, reason: _Optional[_Union[TurnEndReason, str]] = ...) -> None: ...
+    text_length: int
+    def __init__(self, reason: _Optional[_Union[TurnEndReason, str]] = ..., text_length: _Optional[int] = ...) -> None: ...
 
 class Decide(_message.Message):
     __slots__ = ("call_id", "approved", "reason")

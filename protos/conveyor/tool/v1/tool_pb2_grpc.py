@@ -40,6 +40,11 @@ class ToolServiceStub:
                 request_serializer=protos_dot_conveyor_dot_tool_dot_v1_dot_tool__pb2.ExecuteRequest.SerializeToString,
                 response_deserializer=protos_dot_conveyor_dot_tool_dot_v1_dot_tool__pb2.ExecuteResponse.FromString,
                 _registered_method=True)
+        self.Feed = channel.stream_stream(
+                '/conveyor.tool.v1.ToolService/Feed',
+                request_serializer=protos_dot_conveyor_dot_tool_dot_v1_dot_tool__pb2.FeedRequest.SerializeToString,
+                response_deserializer=protos_dot_conveyor_dot_tool_dot_v1_dot_tool__pb2.FeedResponse.FromString,
+                _registered_method=True)
         self.ListTools = channel.unary_unary(
                 '/conveyor.tool.v1.ToolService/ListTools',
                 request_serializer=protos_dot_conveyor_dot_tool_dot_v1_dot_tool__pb2.ListToolsRequest.SerializeToString,
@@ -61,6 +66,15 @@ class ToolServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def Feed(self, request_iterator, context):
+        """Brings text of many completions in one stream, in place of their own `text_delta`: what a decoding step has said for
+        all of its sequences goes in one message, because a message has its price whatever is in it. A decoder has one such
+        stream to each process of the tool service, for as long as both live. Answered once, when text may come.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def ListTools(self, request, context):
         """Lists the tools and formats that `Start` accepts. Cheap; meant to be asked often.
         """
@@ -75,6 +89,11 @@ def add_ToolServiceServicer_to_server(servicer, server):
                     servicer.Execute,
                     request_deserializer=protos_dot_conveyor_dot_tool_dot_v1_dot_tool__pb2.ExecuteRequest.FromString,
                     response_serializer=protos_dot_conveyor_dot_tool_dot_v1_dot_tool__pb2.ExecuteResponse.SerializeToString,
+            ),
+            'Feed': grpc.stream_stream_rpc_method_handler(
+                    servicer.Feed,
+                    request_deserializer=protos_dot_conveyor_dot_tool_dot_v1_dot_tool__pb2.FeedRequest.FromString,
+                    response_serializer=protos_dot_conveyor_dot_tool_dot_v1_dot_tool__pb2.FeedResponse.SerializeToString,
             ),
             'ListTools': grpc.unary_unary_rpc_method_handler(
                     servicer.ListTools,
@@ -110,6 +129,33 @@ class ToolService:
             '/conveyor.tool.v1.ToolService/Execute',
             protos_dot_conveyor_dot_tool_dot_v1_dot_tool__pb2.ExecuteRequest.SerializeToString,
             protos_dot_conveyor_dot_tool_dot_v1_dot_tool__pb2.ExecuteResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def Feed(request_iterator,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.stream_stream(
+            request_iterator,
+            target,
+            '/conveyor.tool.v1.ToolService/Feed',
+            protos_dot_conveyor_dot_tool_dot_v1_dot_tool__pb2.FeedRequest.SerializeToString,
+            protos_dot_conveyor_dot_tool_dot_v1_dot_tool__pb2.FeedResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -39,6 +39,11 @@ class ToolServiceStub:
     Order of commands: `start` once and first, then per turn any number of `text_delta` and one `turn_end`.
     Cancelling the stream stops every tool behind it.
     """
+    Feed: _grpc.StreamStreamMultiCallable[_tool_pb2.FeedRequest, _tool_pb2.FeedResponse]
+    """Brings text of many completions in one stream, in place of their own `text_delta`: what a decoding step has said for
+    all of its sequences goes in one message, because a message has its price whatever is in it. A decoder has one such
+    stream to each process of the tool service, for as long as both live. Answered once, when text may come.
+    """
     ListTools: _grpc.UnaryUnaryMultiCallable[_tool_pb2.ListToolsRequest, _tool_pb2.ListToolsResponse]
     """Lists the tools and formats that `Start` accepts. Cheap; meant to be asked often."""
 
@@ -52,6 +57,11 @@ class ToolServiceAsyncStub(ToolServiceStub):
     what a call leaves in an interpreter is there for the next call, and everything dies when the stream ends.
     Order of commands: `start` once and first, then per turn any number of `text_delta` and one `turn_end`.
     Cancelling the stream stops every tool behind it.
+    """
+    Feed: _aio.StreamStreamMultiCallable[_tool_pb2.FeedRequest, _tool_pb2.FeedResponse]  # type: ignore[assignment]
+    """Brings text of many completions in one stream, in place of their own `text_delta`: what a decoding step has said for
+    all of its sequences goes in one message, because a message has its price whatever is in it. A decoder has one such
+    stream to each process of the tool service, for as long as both live. Answered once, when text may come.
     """
     ListTools: _aio.UnaryUnaryMultiCallable[_tool_pb2.ListToolsRequest, _tool_pb2.ListToolsResponse]  # type: ignore[assignment]
     """Lists the tools and formats that `Start` accepts. Cheap; meant to be asked often."""
@@ -69,6 +79,17 @@ class ToolServiceServicer(metaclass=_abc_1.ABCMeta):
         what a call leaves in an interpreter is there for the next call, and everything dies when the stream ends.
         Order of commands: `start` once and first, then per turn any number of `text_delta` and one `turn_end`.
         Cancelling the stream stops every tool behind it.
+        """
+
+    @_abc_1.abstractmethod
+    def Feed(
+        self,
+        request_iterator: _MaybeAsyncIterator[_tool_pb2.FeedRequest],
+        context: _ServicerContext,
+    ) -> _typing.Union[_abc.Iterator[_tool_pb2.FeedResponse], _abc.AsyncIterator[_tool_pb2.FeedResponse]]:
+        """Brings text of many completions in one stream, in place of their own `text_delta`: what a decoding step has said for
+        all of its sequences goes in one message, because a message has its price whatever is in it. A decoder has one such
+        stream to each process of the tool service, for as long as both live. Answered once, when text may come.
         """
 
     @_abc_1.abstractmethod
