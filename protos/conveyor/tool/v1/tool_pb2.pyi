@@ -86,18 +86,20 @@ class ExecuteResponse(_message.Message):
     def __init__(self, started: _Optional[_Union[Started, _Mapping]] = ..., call_opened: _Optional[_Union[CallOpened, _Mapping]] = ..., arguments_delta: _Optional[_Union[ArgumentsDelta, _Mapping]] = ..., call_started: _Optional[_Union[CallStarted, _Mapping]] = ..., unit_finished: _Optional[_Union[UnitFinished, _Mapping]] = ..., call_output: _Optional[_Union[CallOutput, _Mapping]] = ..., call_finished: _Optional[_Union[CallFinished, _Mapping]] = ..., turn_vetoed: _Optional[_Union[TurnVetoed, _Mapping]] = ..., turn_finished: _Optional[_Union[TurnFinished, _Mapping]] = ..., call_artifact: _Optional[_Union[CallArtifact, _Mapping]] = ..., approval_awaited: _Optional[_Union[ApprovalAwaited, _Mapping]] = ...) -> None: ...
 
 class Start(_message.Message):
-    __slots__ = ("format", "tools", "mode", "limits", "required_tool")
+    __slots__ = ("format", "tools", "mode", "limits", "required_tool", "stream_arguments")
     FORMAT_FIELD_NUMBER: _ClassVar[int]
     TOOLS_FIELD_NUMBER: _ClassVar[int]
     MODE_FIELD_NUMBER: _ClassVar[int]
     LIMITS_FIELD_NUMBER: _ClassVar[int]
     REQUIRED_TOOL_FIELD_NUMBER: _ClassVar[int]
+    STREAM_ARGUMENTS_FIELD_NUMBER: _ClassVar[int]
     format: str
     tools: _containers.RepeatedScalarFieldContainer[str]
     mode: Mode
     limits: Limits
     required_tool: str
-    def __init__(self, format: _Optional[str] = ..., tools: _Optional[_Iterable[str]] = ..., mode: _Optional[_Union[Mode, str]] = ..., limits: _Optional[_Union[Limits, _Mapping]] = ..., required_tool: _Optional[str] = ...) -> None: ...
+    stream_arguments: bool
+    def __init__(self, format: _Optional[str] = ..., tools: _Optional[_Iterable[str]] = ..., mode: _Optional[_Union[Mode, str]] = ..., limits: _Optional[_Union[Limits, _Mapping]] = ..., required_tool: _Optional[str] = ..., stream_arguments: _Optional[bool] = ...) -> None: ...
 
 class Limits(_message.Message):
     __slots__ = ("max_calls_per_turn", "max_result_chars", "call_timeout")
