@@ -121,6 +121,7 @@ class Completion:
                 tools=tools.names,
                 mode=tool_pb2.Mode.Name(tools.mode),
                 required_tool=tools.required,
+                stream_arguments=tools.stream_arguments,
             )
         )
 

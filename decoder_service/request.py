@@ -19,12 +19,14 @@ MAX_STOP_CHARS = 256
 
 @dataclass(frozen=True, slots=True)
 class Tools:
-    """Tools of a completion. `required`: a tool's name, "*" for any, or empty."""
+    """Tools of a completion. `required`: a tool's name, "*" for any, or empty. `stream_arguments`: the caller wants to
+    see arguments while they are written."""
 
     format: str
     names: tuple[str, ...]
     mode: int
     required: str
+    stream_arguments: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,7 +86,7 @@ def _tools(use: decoder_pb2.ToolUse) -> Tools | None:
     if use.mode not in decoder_pb2.Mode.values():
         reject(Reason.INVALID_TOOL_USE, f"tool_use.mode = {use.mode} is unknown")
     required = {"": "", "auto": "", "required": "*"}.get(use.choice, use.choice)
-    return Tools(use.format, tuple(use.tools), use.mode, required)
+    return Tools(use.format, tuple(use.tools), use.mode, required, use.stream_arguments)
 
 
 def _sampling(sampling: decoder_pb2.Sampling) -> Sampling:

@@ -51,12 +51,16 @@ class Message:
 
 @dataclass(frozen=True, slots=True)
 class ToolUse:
-    """Tools that may be called: `tools` has a name and none twice; `choice` is a `FREE_CHOICES` or a tool."""
+    """Tools that may be called: `tools` has a name and none twice; `choice` is a `FREE_CHOICES` or a tool.
+
+    `stream_arguments`: the client wants to see arguments while they are written.
+    """
 
     format: str
     tools: tuple[str, ...]
     mode: Mode
     choice: str
+    stream_arguments: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -203,7 +207,7 @@ def _tool_use(use: gateway_pb2.ToolUse) -> ToolUse:
     if choice not in FREE_CHOICES and choice not in use.tools:
         allowed = (*FREE_CHOICES, *use.tools)
         reject(Reason.INVALID_TOOL_USE, f"tool_use.choice is {shown(choice)}; it must be one of {listed(allowed)}.")
-    return ToolUse(use.format, tuple(use.tools), Mode(use.mode or Mode.PARTIAL), choice)
+    return ToolUse(use.format, tuple(use.tools), Mode(use.mode or Mode.PARTIAL), choice, use.stream_arguments)
 
 
 def _check_together(completion: Completion) -> None:

@@ -24,7 +24,11 @@ def to_start(completion: Completion) -> decoder_pb2.Start:
         tool_use=None
         if use is None
         else decoder_pb2.ToolUse(
-            format=use.format, tools=use.tools, mode=decoder_pb2.Mode.Name(use.mode), choice=use.choice
+            format=use.format,
+            tools=use.tools,
+            mode=decoder_pb2.Mode.Name(use.mode),
+            choice=use.choice,
+            stream_arguments=use.stream_arguments,
         ),
         sampling=decoder_pb2.Sampling(
             temperature=sampling.temperature, top_p=sampling.top_p, top_k=sampling.top_k, seed=sampling.seed

@@ -49,6 +49,7 @@ def parse_start(start: tool_pb2.Start, settings: ToolSettings) -> Start:
         _limits(start.limits, settings),
         start.required_tool,
         context.current().request_id,
+        start.stream_arguments,
     )
 
 

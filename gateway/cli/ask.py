@@ -123,7 +123,7 @@ def tool_use(tools: tuple[str, ...], call_format: str | None, mode: Mode, choice
             raise typer.BadParameter("--format and --choice need --tools")
         return None
     chosen = call_format or ("code_block" if tools == ("python",) else "json")
-    return pb.ToolUse(format=chosen, tools=tools, mode=mode.on_the_wire, choice=choice)
+    return pb.ToolUse(format=chosen, tools=tools, mode=mode.on_the_wire, choice=choice, stream_arguments=True)
 
 
 async def _ask(

@@ -55,7 +55,7 @@ class HandCall:
 
     def start(self) -> pb.ExecuteRequest:
         """The command that opens its turn."""
-        start = pb.Start(format=self.call_format, tools=[self.name], mode=self.mode.on_the_wire)
+        start = pb.Start(format=self.call_format, tools=[self.name], mode=self.mode.on_the_wire, stream_arguments=True)
         return pb.ExecuteRequest(start=start)
 
 

@@ -140,7 +140,13 @@ async def test_options_become_the_request(gateway, tmp_path):
     assert gateway.requests == [
         pb.CompleteRequest(
             messages=[pb.Message(role="system", content="Be brief."), pb.Message(role="user", content="Hi")],
-            tool_use=pb.ToolUse(format="json", tools=["python", "search"], mode=pb.MODE_SERIAL, choice="search"),
+            tool_use=pb.ToolUse(
+                format="json",
+                tools=["python", "search"],
+                mode=pb.MODE_SERIAL,
+                choice="search",
+                stream_arguments=True,
+            ),
             sampling=pb.Sampling(temperature=0.5, top_p=0.75, top_k=4, seed=-7),
             limits=pb.Limits(max_tokens=9, max_turns=3, stop=["END", "STOP"]),
             replay=["a\r\n", "b"],

@@ -138,6 +138,13 @@ async def test_units_run_before_the_last_piece_is_written():
     assert ran.pace.spared_count == 0
 
 
+async def test_arguments_are_told_while_they_are_written():
+    recorder, call = Recorder("arguments_delta"), call_of("shout", text="to be or not to be")
+    async with tool_service([shout]) as port:
+        await run_paced(peer_at(port), call, FAST, None, only_named, recorder, HeldBack(recorder, call))
+    assert recorder.kinds.index("arguments_delta") < recorder.last("text_delta")
+
+
 @pytest.mark.parametrize("mode", [Mode.SERIAL, Mode.PARALLEL, Mode.ON_SEAL])
 async def test_in_the_other_modes_they_run_after_it(mode):
     recorder = Recorder()

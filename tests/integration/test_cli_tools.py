@@ -102,7 +102,7 @@ async def test_a_call_streams_its_output_and_prints_its_result(service):
     assert (status, output) == (0, "got {'a': 'ü'}\n")
     assert errors.splitlines() == ["… …", "busy 0.250 s · waiting 0.000 s · queued 0.000 s"]
     assert service.requests == [
-        pb.ExecuteRequest(start=pb.Start(format="json", tools=["echo"], mode=pb.MODE_SERIAL)),
+        pb.ExecuteRequest(start=pb.Start(format="json", tools=["echo"], mode=pb.MODE_SERIAL, stream_arguments=True)),
         pb.ExecuteRequest(text_delta=pb.TextDelta(text='{"name": "echo", "arguments": {"a": "ü"}}')),
         pb.ExecuteRequest(turn_end=pb.TurnEnd(reason=pb.TURN_END_REASON_STOP)),
     ]

@@ -155,7 +155,7 @@ async def test_a_result_that_streams_is_computed_as_it_comes_and_the_answer_is_t
 
 
 async def test_a_required_call_is_valid_whatever_the_model(model: LoadedModel) -> None:
-    use = pb.ToolUse(format="json", tools=["calculator", "python"], choice="calculator")
+    use = pb.ToolUse(format="json", tools=["calculator", "python"], choice="calculator", stream_arguments=True)
     async with running_stack(model) as stack:
         answer = await stack.complete(
             asking("What is 12*7?", tool_use=use, limits=pb.Limits(max_turns=1, max_tokens=60))
@@ -166,6 +166,25 @@ async def test_a_required_call_is_valid_whatever_the_model(model: LoadedModel) -
     assert {piece.argument for piece in pieces} == {"expression"}
     written = json.loads(answer.calls[0].arguments_json)["expression"]
     assert "".join(piece.text for piece in pieces) == written
+
+
+async def test_arguments_come_piece_by_piece_only_where_that_is_asked_for(model: LoadedModel) -> None:
+    call = '{"name": "calculator", "arguments": {"expression": "12 * 7 + 30 / 5"}}'
+
+    def request(stream_arguments: bool) -> pb.CompleteRequest:
+        use = pb.ToolUse(format="json", tools=["calculator"], stream_arguments=stream_arguments)
+        return asking("Compute.", tool_use=use, replay=[call], limits=pb.Limits(max_turns=1))
+
+    async with running_stack(model) as stack:
+        plain = await stack.complete(request(stream_arguments=False))
+        asked = await stack.complete(request(stream_arguments=True))
+    assert plain.calls[0].arguments_json == asked.calls[0].arguments_json == '{"expression": "12 * 7 + 30 / 5"}'
+    assert not plain.of("arguments_delta")
+    pieces = [event.arguments_delta for event in asked.of("arguments_delta")]
+    assert {(piece.call_id, piece.argument) for piece in pieces} == {("call_1", "expression")}
+    assert "".join(piece.text for piece in pieces) == "12 * 7 + 30 / 5"
+    assert len(pieces) > 2
+    assert asked.place("arguments_delta", -1) < asked.place("call_finished")
 
 
 async def test_a_turn_cut_by_length_never_seals_its_call(model: LoadedModel) -> None:

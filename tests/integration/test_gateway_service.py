@@ -232,7 +232,7 @@ async def test_passes_the_decoders_events_on_and_closes_the_ledger():
 async def test_asks_the_decoder_for_what_the_client_asked():
     asked = gateway_pb2.CompleteRequest(
         messages=[gateway_pb2.Message(role="system", content="s"), gateway_pb2.Message(role="user", content="u")],
-        tool_use=use("search", mode=gateway_pb2.MODE_SERIAL, choice="auto"),
+        tool_use=use("search", mode=gateway_pb2.MODE_SERIAL, choice="auto", stream_arguments=True),
         sampling=gateway_pb2.Sampling(temperature=0.5, top_p=0.5, top_k=2, seed=0),
         limits=gateway_pb2.Limits(max_tokens=3, max_turns=2, stop=["x"]),
         replay=["said"],

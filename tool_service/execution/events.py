@@ -18,7 +18,7 @@ class CallOpened:
 
 @dataclass(frozen=True, slots=True)
 class ArgumentsDelta:
-    """More of one argument of a call: more of a string, or the whole of another value."""
+    """More of one argument of a call, where that is wanted: more of a string, or the whole of another value."""
 
     call_id: str
     argument: str

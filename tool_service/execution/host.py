@@ -38,7 +38,8 @@ class FormatMismatchError(Exception):
 @dataclass(frozen=True, slots=True)
 class Start:
     """A completion to open. `required_tool`: a tool's name, "*" for any, or empty. `completion_id`: the same in every
-    try of one request, and no other's; empty for one that is tried once.
+    try of one request, and no other's; empty for one that is tried once. `stream_arguments`: say arguments while they
+    are written.
     """
 
     format: str
@@ -47,6 +48,7 @@ class Start:
     limits: Limits
     required_tool: str = ""
     completion_id: str = ""
+    stream_arguments: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,6 +118,7 @@ class ToolHost:
             completion_id=start.completion_id or secrets.token_hex(16),
             mode=start.mode,
             limits=start.limits,
+            stream_arguments=start.stream_arguments,
             slots=self.slots,
             journal=self.journal,
             workers=self.workers,

@@ -126,16 +126,14 @@ class Runner:
         self._by_id[call.id] = call
 
     def _pass_on(self, call: RunningCall, event: parsed.Event) -> None:
+        if self._shared.stream_arguments:
+            self._tell_arguments(call, event)
         match event:
             case parsed.ArgumentOpened():
-                self._out(ArgumentsDelta(call.id, event.name, text=""))
                 call.open_argument(event.name)
             case parsed.StringDelta():
-                self._out(ArgumentsDelta(call.id, event.name, text=event.text))
                 call.push(event.name, event.text, self._offset)
             case parsed.ArgumentSealed():
-                if not isinstance(event.value, str):
-                    self._out(ArgumentsDelta(call.id, event.name, value_json=json.dumps(event.value)))
                 call.seal_argument(event.name, event.value, self._offset)
             case parsed.CallSealed():
                 call.seal(event.arguments, self._offset)
@@ -147,6 +145,15 @@ class Runner:
                 self._launch_if(call, Mode.PARTIAL, Mode.ON_SEAL)
         if call.refused:
             self._launch_if(call, Mode.PARTIAL)
+
+    def _tell_arguments(self, call: RunningCall, event: parsed.Event) -> None:
+        match event:
+            case parsed.ArgumentOpened():
+                self._out(ArgumentsDelta(call.id, event.name, text=""))
+            case parsed.StringDelta():
+                self._out(ArgumentsDelta(call.id, event.name, text=event.text))
+            case parsed.ArgumentSealed() if not isinstance(event.value, str):
+                self._out(ArgumentsDelta(call.id, event.name, value_json=json.dumps(event.value)))
 
     def _launch_if(self, call: RunningCall, *modes: Mode) -> None:
         if self._mode in modes:

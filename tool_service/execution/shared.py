@@ -34,11 +34,15 @@ class Limits:
 
 @dataclass(frozen=True, slots=True)
 class Shared:
-    """The completion behind its calls. `slots` are each tool's places, shared with other completions."""
+    """The completion behind its calls. `slots` are each tool's places, shared with other completions.
+
+    `stream_arguments`: somebody wants to see arguments while they are written.
+    """
 
     completion_id: str
     mode: Mode
     limits: Limits
+    stream_arguments: bool
     slots: Mapping[str, asyncio.Semaphore]
     journal: EffectJournal
     workers: WorkerPool

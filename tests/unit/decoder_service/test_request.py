@@ -44,6 +44,13 @@ def test_choice_none_means_no_tools() -> None:
     assert parsed.tools is None
 
 
+@pytest.mark.parametrize("wish", [False, True])
+def test_arguments_are_streamed_where_that_is_asked_for(wish: bool) -> None:
+    parsed = parse(pb.Start(messages=[HELLO], tool_use=pb.ToolUse(tools=["a"], stream_arguments=wish)))
+    assert parsed.tools is not None
+    assert parsed.tools.stream_arguments is wish
+
+
 def test_absent_values_take_the_documented_defaults() -> None:
     parsed = parse(pb.Start(messages=[HELLO]))
     assert (parsed.max_tokens, parsed.max_turns, parsed.sampling.top_p) == (512, 4, 1.0)

@@ -28,7 +28,7 @@ def test_fills_in_the_defaults():
     assert completion.messages == (Message(Role.USER, "hello"),)
     assert completion.limits == Limits(512, 4, ())
     assert completion.sampling == Sampling(0.0, 1.0, 0, None)
-    assert completion.tool_use == ToolUse("hermes", ("search", "python"), Mode.PARTIAL, "auto")
+    assert completion.tool_use == ToolUse("hermes", ("search", "python"), Mode.PARTIAL, "auto", stream_arguments=False)
     assert parse(request(), MAX_CHARS).tool_use is None
 
 
@@ -39,12 +39,15 @@ def test_takes_what_is_at_the_edge_of_every_limit():
             sampling=pb.Sampling(temperature=2, top_p=1, top_k=0, seed=-1),
             limits=pb.Limits(max_tokens=100_000, max_turns=32, stop=["x" * 256] * 8),
             replay=["turn"] * 32,
-            tool_use=pb.ToolUse(format="hermes", tools=["a"], mode=pb.MODE_SERIAL, choice="none"),
+            tool_use=pb.ToolUse(
+                format="hermes", tools=["a"], mode=pb.MODE_SERIAL, choice="none", stream_arguments=True
+            ),
         ),
         MAX_CHARS,
     )
     assert completion.sampling.seed == -1
     assert completion.tool_use.mode is Mode.SERIAL
+    assert completion.tool_use.stream_arguments
     assert len(completion.replay) == 32
 
 

@@ -68,7 +68,7 @@ def test_every_field_of_every_event_is_carried(kind):
 def test_a_completion_is_asked_of_the_decoder_in_full():
     completion = Completion(
         (Message(Role.SYSTEM, "be"), Message(Role.USER, "do")),
-        ToolUse("hermes", ("a", "b"), Mode.ON_SEAL, "required"),
+        ToolUse("hermes", ("a", "b"), Mode.ON_SEAL, "required", stream_arguments=True),
         Sampling(0.5, 0.25, 3, 0),
         Limits(9, 2, ("stop",)),
         ("said",),
@@ -77,7 +77,11 @@ def test_a_completion_is_asked_of_the_decoder_in_full():
     assert wire.to_start(completion) == decoder_pb2.Start(
         messages=[decoder_pb2.Message(role="system", content="be"), decoder_pb2.Message(role="user", content="do")],
         tool_use=decoder_pb2.ToolUse(
-            format="hermes", tools=["a", "b"], mode=decoder_pb2.MODE_ON_SEAL, choice="required"
+            format="hermes",
+            tools=["a", "b"],
+            mode=decoder_pb2.MODE_ON_SEAL,
+            choice="required",
+            stream_arguments=True,
         ),
         sampling=decoder_pb2.Sampling(temperature=0.5, top_p=0.25, top_k=3, seed=0),
         limits=decoder_pb2.Limits(max_tokens=9, max_turns=2, stop=["stop"]),

@@ -53,10 +53,11 @@ def start(
     format_: str = "hermes",
     completion_id: str = "",
     required: str = "",
+    stream_arguments: bool = False,
 ) -> Runner:
     """A completion that may call some tools."""
     host = ToolHost(by_name(tools))
-    opening = Start(format_, tuple(host.tools), mode, limits or Limits(), required, completion_id)
+    opening = Start(format_, tuple(host.tools), mode, limits or Limits(), required, completion_id, stream_arguments)
     return host.open(opening, log).runner
 
 

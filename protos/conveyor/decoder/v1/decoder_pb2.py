@@ -25,17 +25,17 @@ _sym_db = _symbol_database.Default()
 from google.protobuf import duration_pb2 as google_dot_protobuf_dot_duration__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n(protos/conveyor/decoder/v1/decoder.proto\x12\x13\x63onveyor.decoder.v1\x1a\x1egoogle/protobuf/duration.proto\"x\n\x0fGenerateRequest\x12+\n\x05start\x18\x01 \x01(\x0b\x32\x1a.conveyor.decoder.v1.StartH\x00\x12-\n\x06\x64\x65\x63ide\x18\x02 \x01(\x0b\x32\x1b.conveyor.decoder.v1.DecideH\x00\x42\t\n\x07\x63ommand\";\n\x06\x44\x65\x63ide\x12\x0f\n\x07\x63\x61ll_id\x18\x01 \x01(\t\x12\x10\n\x08\x61pproved\x18\x02 \x01(\x08\x12\x0e\n\x06reason\x18\x03 \x01(\t\"\xf3\x01\n\x05Start\x12.\n\x08messages\x18\x01 \x03(\x0b\x32\x1c.conveyor.decoder.v1.Message\x12.\n\x08tool_use\x18\x02 \x01(\x0b\x32\x1c.conveyor.decoder.v1.ToolUse\x12/\n\x08sampling\x18\x03 \x01(\x0b\x32\x1d.conveyor.decoder.v1.Sampling\x12+\n\x06limits\x18\x04 \x01(\x0b\x32\x1b.conveyor.decoder.v1.Limits\x12\x0e\n\x06replay\x18\x05 \x03(\t\x12\x1c\n\x14response_json_schema\x18\x06 \x01(\t\"\xf3\x06\n\x10GenerateResponse\x12%\n\x02\x61t\x18\x01 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x38\n\x0cturn_started\x18\x02 \x01(\x0b\x32 .conveyor.decoder.v1.TurnStartedH\x00\x12\x34\n\ntext_delta\x18\x03 \x01(\x0b\x32\x1e.conveyor.decoder.v1.TextDeltaH\x00\x12\x36\n\x0b\x63\x61ll_opened\x18\x04 \x01(\x0b\x32\x1f.conveyor.decoder.v1.CallOpenedH\x00\x12>\n\x0f\x61rguments_delta\x18\x05 \x01(\x0b\x32#.conveyor.decoder.v1.ArgumentsDeltaH\x00\x12\x38\n\x0c\x63\x61ll_started\x18\x06 \x01(\x0b\x32 .conveyor.decoder.v1.CallStartedH\x00\x12:\n\runit_finished\x18\x07 \x01(\x0b\x32!.conveyor.decoder.v1.UnitFinishedH\x00\x12\x36\n\x0b\x63\x61ll_output\x18\x08 \x01(\x0b\x32\x1f.conveyor.decoder.v1.CallOutputH\x00\x12:\n\rcall_finished\x18\t \x01(\x0b\x32!.conveyor.decoder.v1.CallFinishedH\x00\x12\x36\n\x0bturn_vetoed\x18\n \x01(\x0b\x32\x1f.conveyor.decoder.v1.TurnVetoedH\x00\x12\x38\n\x0cturn_decoded\x18\x0b \x01(\x0b\x32 .conveyor.decoder.v1.TurnDecodedH\x00\x12:\n\rturn_finished\x18\x0c \x01(\x0b\x32!.conveyor.decoder.v1.TurnFinishedH\x00\x12\x31\n\x08\x66inished\x18\r \x01(\x0b\x32\x1d.conveyor.decoder.v1.FinishedH\x00\x12:\n\rcall_artifact\x18\x0e \x01(\x0b\x32!.conveyor.decoder.v1.CallArtifactH\x00\x12@\n\x10\x61pproval_awaited\x18\x0f \x01(\x0b\x32$.conveyor.decoder.v1.ApprovalAwaitedH\x00\x42\x07\n\x05\x65vent\"a\n\x07ToolUse\x12\x0e\n\x06\x66ormat\x18\x01 \x01(\t\x12\r\n\x05tools\x18\x02 \x03(\t\x12\'\n\x04mode\x18\x03 \x01(\x0e\x32\x19.conveyor.decoder.v1.Mode\x12\x0e\n\x06\x63hoice\x18\x04 \x01(\t\"Y\n\x08Sampling\x12\x13\n\x0btemperature\x18\x01 \x01(\x02\x12\r\n\x05top_p\x18\x02 \x01(\x02\x12\r\n\x05top_k\x18\x03 \x01(\x05\x12\x11\n\x04seed\x18\x04 \x01(\x03H\x00\x88\x01\x01\x42\x07\n\x05_seed\"=\n\x06Limits\x12\x12\n\nmax_tokens\x18\x01 \x01(\x05\x12\x11\n\tmax_turns\x18\x02 \x01(\x05\x12\x0c\n\x04stop\x18\x03 \x03(\t\"(\n\x07Message\x12\x0c\n\x04role\x18\x01 \x01(\t\x12\x0f\n\x07\x63ontent\x18\x02 \x01(\t\"P\n\x05Usage\x12\x15\n\rprompt_tokens\x18\x01 \x01(\x05\x12\x15\n\rcached_tokens\x18\x02 \x01(\x05\x12\x19\n\x11\x63ompletion_tokens\x18\x03 \x01(\x05\"\x1b\n\x0bTurnStarted\x12\x0c\n\x04turn\x18\x01 \x01(\x05\",\n\tTextDelta\x12\x0c\n\x04text\x18\x01 \x01(\t\x12\x11\n\ttoken_ids\x18\x02 \x03(\x05\"\x80\x01\n\x0bTurnDecoded\x12\x0c\n\x04turn\x18\x01 \x01(\x05\x12\x38\n\rfinish_reason\x18\x02 \x01(\x0e\x32!.conveyor.decoder.v1.FinishReason\x12)\n\x05usage\x18\x03 \x01(\x0b\x32\x1a.conveyor.decoder.v1.Usage\"0\n\x0cTurnFinished\x12\x0c\n\x04turn\x18\x01 \x01(\x05\x12\x12\n\ncall_count\x18\x02 \x01(\x05\"S\n\nCallOpened\x12\x0f\n\x07\x63\x61ll_id\x18\x01 \x01(\t\x12\x0c\n\x04name\x18\x02 \x01(\t\x12\x13\n\x0btext_offset\x18\x03 \x01(\x03\x12\x11\n\tparent_id\x18\x04 \x01(\t\"b\n\x0e\x41rgumentsDelta\x12\x0f\n\x07\x63\x61ll_id\x18\x01 \x01(\t\x12\x10\n\x08\x61rgument\x18\x02 \x01(\t\x12\x0e\n\x04text\x18\x03 \x01(\tH\x00\x12\x14\n\nvalue_json\x18\x04 \x01(\tH\x00\x42\x07\n\x05piece\"-\n\x0b\x43\x61llStarted\x12\x0f\n\x07\x63\x61ll_id\x18\x01 \x01(\t\x12\r\n\x05\x61\x66ter\x18\x02 \x03(\t\"l\n\x0cUnitFinished\x12\x0f\n\x07\x63\x61ll_id\x18\x01 \x01(\t\x12\r\n\x05label\x18\x02 \x01(\t\x12\x13\n\x0btext_offset\x18\x03 \x01(\x03\x12\'\n\x04\x62usy\x18\x04 \x01(\x0b\x32\x19.google.protobuf.Duration\"+\n\nCallOutput\x12\x0f\n\x07\x63\x61ll_id\x18\x01 \x01(\t\x12\x0c\n\x04text\x18\x02 \x01(\t\"O\n\x0c\x43\x61llArtifact\x12\x0f\n\x07\x63\x61ll_id\x18\x01 \x01(\t\x12\x0c\n\x04name\x18\x02 \x01(\t\x12\x12\n\nmedia_type\x18\x03 \x01(\t\x12\x0c\n\x04\x64\x61ta\x18\x04 \x01(\x0c\"z\n\x0f\x41pprovalAwaited\x12\x0f\n\x07\x63\x61ll_id\x18\x01 \x01(\t\x12\x12\n\nrequest_id\x18\x02 \x01(\t\x12\x16\n\x0e\x61rguments_json\x18\x03 \x01(\t\x12*\n\x07timeout\x18\x04 \x01(\x0b\x32\x19.google.protobuf.Duration\"\xda\x01\n\x0c\x43\x61llFinished\x12\x0f\n\x07\x63\x61ll_id\x18\x01 \x01(\t\x12\x10\n\x06result\x18\x02 \x01(\tH\x00\x12/\n\x05\x65rror\x18\x03 \x01(\x0b\x32\x1e.conveyor.decoder.v1.ToolErrorH\x00\x12\x16\n\x0e\x61rguments_json\x18\x04 \x01(\t\x12\'\n\x04\x62usy\x18\x05 \x01(\x0b\x32\x19.google.protobuf.Duration\x12*\n\x07waiting\x18\x06 \x01(\x0b\x32\x19.google.protobuf.DurationB\t\n\x07outcome\"*\n\tToolError\x12\x0c\n\x04\x63ode\x18\x01 \x01(\t\x12\x0f\n\x07message\x18\x02 \x01(\t\"-\n\nTurnVetoed\x12\x0f\n\x07\x63\x61ll_id\x18\x01 \x01(\t\x12\x0e\n\x06reason\x18\x02 \x01(\t\"o\n\x08\x46inished\x12\x38\n\rfinish_reason\x18\x01 \x01(\x0e\x32!.conveyor.decoder.v1.FinishReason\x12)\n\x05usage\x18\x02 \x01(\x0b\x32\x1a.conveyor.decoder.v1.Usage\"\x11\n\x0fGetModelRequest\"\\\n\x10GetModelResponse\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x16\n\x0e\x63ontext_length\x18\x02 \x01(\x05\x12\r\n\x05\x64type\x18\x03 \x01(\t\x12\x13\n\x0bmax_running\x18\x04 \x01(\x05*d\n\x04Mode\x12\x14\n\x10MODE_UNSPECIFIED\x10\x00\x12\x0f\n\x0bMODE_SERIAL\x10\x01\x12\x11\n\rMODE_PARALLEL\x10\x02\x12\x10\n\x0cMODE_ON_SEAL\x10\x03\x12\x10\n\x0cMODE_PARTIAL\x10\x04*\x90\x01\n\x0c\x46inishReason\x12\x1d\n\x19\x46INISH_REASON_UNSPECIFIED\x10\x00\x12\x16\n\x12\x46INISH_REASON_STOP\x10\x01\x12\x18\n\x14\x46INISH_REASON_LENGTH\x10\x02\x12\x16\n\x12\x46INISH_REASON_VETO\x10\x03\x12\x17\n\x13\x46INISH_REASON_TURNS\x10\x04\x32\xc6\x01\n\x0e\x44\x65\x63oderService\x12[\n\x08Generate\x12$.conveyor.decoder.v1.GenerateRequest\x1a%.conveyor.decoder.v1.GenerateResponse(\x01\x30\x01\x12W\n\x08GetModel\x12$.conveyor.decoder.v1.GetModelRequest\x1a%.conveyor.decoder.v1.GetModelResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n(protos/conveyor/decoder/v1/decoder.proto\x12\x13\x63onveyor.decoder.v1\x1a\x1egoogle/protobuf/duration.proto\"x\n\x0fGenerateRequest\x12+\n\x05start\x18\x01 \x01(\x0b\x32\x1a.conveyor.decoder.v1.StartH\x00\x12-\n\x06\x64\x65\x63ide\x18\x02 \x01(\x0b\x32\x1b.conveyor.decoder.v1.DecideH\x00\x42\t\n\x07\x63ommand\";\n\x06\x44\x65\x63ide\x12\x0f\n\x07\x63\x61ll_id\x18\x01 \x01(\t\x12\x10\n\x08\x61pproved\x18\x02 \x01(\x08\x12\x0e\n\x06reason\x18\x03 \x01(\t\"\xf3\x01\n\x05Start\x12.\n\x08messages\x18\x01 \x03(\x0b\x32\x1c.conveyor.decoder.v1.Message\x12.\n\x08tool_use\x18\x02 \x01(\x0b\x32\x1c.conveyor.decoder.v1.ToolUse\x12/\n\x08sampling\x18\x03 \x01(\x0b\x32\x1d.conveyor.decoder.v1.Sampling\x12+\n\x06limits\x18\x04 \x01(\x0b\x32\x1b.conveyor.decoder.v1.Limits\x12\x0e\n\x06replay\x18\x05 \x03(\t\x12\x1c\n\x14response_json_schema\x18\x06 \x01(\t\"\xf3\x06\n\x10GenerateResponse\x12%\n\x02\x61t\x18\x01 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x38\n\x0cturn_started\x18\x02 \x01(\x0b\x32 .conveyor.decoder.v1.TurnStartedH\x00\x12\x34\n\ntext_delta\x18\x03 \x01(\x0b\x32\x1e.conveyor.decoder.v1.TextDeltaH\x00\x12\x36\n\x0b\x63\x61ll_opened\x18\x04 \x01(\x0b\x32\x1f.conveyor.decoder.v1.CallOpenedH\x00\x12>\n\x0f\x61rguments_delta\x18\x05 \x01(\x0b\x32#.conveyor.decoder.v1.ArgumentsDeltaH\x00\x12\x38\n\x0c\x63\x61ll_started\x18\x06 \x01(\x0b\x32 .conveyor.decoder.v1.CallStartedH\x00\x12:\n\runit_finished\x18\x07 \x01(\x0b\x32!.conveyor.decoder.v1.UnitFinishedH\x00\x12\x36\n\x0b\x63\x61ll_output\x18\x08 \x01(\x0b\x32\x1f.conveyor.decoder.v1.CallOutputH\x00\x12:\n\rcall_finished\x18\t \x01(\x0b\x32!.conveyor.decoder.v1.CallFinishedH\x00\x12\x36\n\x0bturn_vetoed\x18\n \x01(\x0b\x32\x1f.conveyor.decoder.v1.TurnVetoedH\x00\x12\x38\n\x0cturn_decoded\x18\x0b \x01(\x0b\x32 .conveyor.decoder.v1.TurnDecodedH\x00\x12:\n\rturn_finished\x18\x0c \x01(\x0b\x32!.conveyor.decoder.v1.TurnFinishedH\x00\x12\x31\n\x08\x66inished\x18\r \x01(\x0b\x32\x1d.conveyor.decoder.v1.FinishedH\x00\x12:\n\rcall_artifact\x18\x0e \x01(\x0b\x32!.conveyor.decoder.v1.CallArtifactH\x00\x12@\n\x10\x61pproval_awaited\x18\x0f \x01(\x0b\x32$.conveyor.decoder.v1.ApprovalAwaitedH\x00\x42\x07\n\x05\x65vent\"{\n\x07ToolUse\x12\x0e\n\x06\x66ormat\x18\x01 \x01(\t\x12\r\n\x05tools\x18\x02 \x03(\t\x12\'\n\x04mode\x18\x03 \x01(\x0e\x32\x19.conveyor.decoder.v1.Mode\x12\x0e\n\x06\x63hoice\x18\x04 \x01(\t\x12\x18\n\x10stream_arguments\x18\x05 \x01(\x08\"Y\n\x08Sampling\x12\x13\n\x0btemperature\x18\x01 \x01(\x02\x12\r\n\x05top_p\x18\x02 \x01(\x02\x12\r\n\x05top_k\x18\x03 \x01(\x05\x12\x11\n\x04seed\x18\x04 \x01(\x03H\x00\x88\x01\x01\x42\x07\n\x05_seed\"=\n\x06Limits\x12\x12\n\nmax_tokens\x18\x01 \x01(\x05\x12\x11\n\tmax_turns\x18\x02 \x01(\x05\x12\x0c\n\x04stop\x18\x03 \x03(\t\"(\n\x07Message\x12\x0c\n\x04role\x18\x01 \x01(\t\x12\x0f\n\x07\x63ontent\x18\x02 \x01(\t\"P\n\x05Usage\x12\x15\n\rprompt_tokens\x18\x01 \x01(\x05\x12\x15\n\rcached_tokens\x18\x02 \x01(\x05\x12\x19\n\x11\x63ompletion_tokens\x18\x03 \x01(\x05\"\x1b\n\x0bTurnStarted\x12\x0c\n\x04turn\x18\x01 \x01(\x05\",\n\tTextDelta\x12\x0c\n\x04text\x18\x01 \x01(\t\x12\x11\n\ttoken_ids\x18\x02 \x03(\x05\"\x80\x01\n\x0bTurnDecoded\x12\x0c\n\x04turn\x18\x01 \x01(\x05\x12\x38\n\rfinish_reason\x18\x02 \x01(\x0e\x32!.conveyor.decoder.v1.FinishReason\x12)\n\x05usage\x18\x03 \x01(\x0b\x32\x1a.conveyor.decoder.v1.Usage\"0\n\x0cTurnFinished\x12\x0c\n\x04turn\x18\x01 \x01(\x05\x12\x12\n\ncall_count\x18\x02 \x01(\x05\"S\n\nCallOpened\x12\x0f\n\x07\x63\x61ll_id\x18\x01 \x01(\t\x12\x0c\n\x04name\x18\x02 \x01(\t\x12\x13\n\x0btext_offset\x18\x03 \x01(\x03\x12\x11\n\tparent_id\x18\x04 \x01(\t\"b\n\x0e\x41rgumentsDelta\x12\x0f\n\x07\x63\x61ll_id\x18\x01 \x01(\t\x12\x10\n\x08\x61rgument\x18\x02 \x01(\t\x12\x0e\n\x04text\x18\x03 \x01(\tH\x00\x12\x14\n\nvalue_json\x18\x04 \x01(\tH\x00\x42\x07\n\x05piece\"-\n\x0b\x43\x61llStarted\x12\x0f\n\x07\x63\x61ll_id\x18\x01 \x01(\t\x12\r\n\x05\x61\x66ter\x18\x02 \x03(\t\"l\n\x0cUnitFinished\x12\x0f\n\x07\x63\x61ll_id\x18\x01 \x01(\t\x12\r\n\x05label\x18\x02 \x01(\t\x12\x13\n\x0btext_offset\x18\x03 \x01(\x03\x12\'\n\x04\x62usy\x18\x04 \x01(\x0b\x32\x19.google.protobuf.Duration\"+\n\nCallOutput\x12\x0f\n\x07\x63\x61ll_id\x18\x01 \x01(\t\x12\x0c\n\x04text\x18\x02 \x01(\t\"O\n\x0c\x43\x61llArtifact\x12\x0f\n\x07\x63\x61ll_id\x18\x01 \x01(\t\x12\x0c\n\x04name\x18\x02 \x01(\t\x12\x12\n\nmedia_type\x18\x03 \x01(\t\x12\x0c\n\x04\x64\x61ta\x18\x04 \x01(\x0c\"z\n\x0f\x41pprovalAwaited\x12\x0f\n\x07\x63\x61ll_id\x18\x01 \x01(\t\x12\x12\n\nrequest_id\x18\x02 \x01(\t\x12\x16\n\x0e\x61rguments_json\x18\x03 \x01(\t\x12*\n\x07timeout\x18\x04 \x01(\x0b\x32\x19.google.protobuf.Duration\"\xda\x01\n\x0c\x43\x61llFinished\x12\x0f\n\x07\x63\x61ll_id\x18\x01 \x01(\t\x12\x10\n\x06result\x18\x02 \x01(\tH\x00\x12/\n\x05\x65rror\x18\x03 \x01(\x0b\x32\x1e.conveyor.decoder.v1.ToolErrorH\x00\x12\x16\n\x0e\x61rguments_json\x18\x04 \x01(\t\x12\'\n\x04\x62usy\x18\x05 \x01(\x0b\x32\x19.google.protobuf.Duration\x12*\n\x07waiting\x18\x06 \x01(\x0b\x32\x19.google.protobuf.DurationB\t\n\x07outcome\"*\n\tToolError\x12\x0c\n\x04\x63ode\x18\x01 \x01(\t\x12\x0f\n\x07message\x18\x02 \x01(\t\"-\n\nTurnVetoed\x12\x0f\n\x07\x63\x61ll_id\x18\x01 \x01(\t\x12\x0e\n\x06reason\x18\x02 \x01(\t\"o\n\x08\x46inished\x12\x38\n\rfinish_reason\x18\x01 \x01(\x0e\x32!.conveyor.decoder.v1.FinishReason\x12)\n\x05usage\x18\x02 \x01(\x0b\x32\x1a.conveyor.decoder.v1.Usage\"\x11\n\x0fGetModelRequest\"\\\n\x10GetModelResponse\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x16\n\x0e\x63ontext_length\x18\x02 \x01(\x05\x12\r\n\x05\x64type\x18\x03 \x01(\t\x12\x13\n\x0bmax_running\x18\x04 \x01(\x05*d\n\x04Mode\x12\x14\n\x10MODE_UNSPECIFIED\x10\x00\x12\x0f\n\x0bMODE_SERIAL\x10\x01\x12\x11\n\rMODE_PARALLEL\x10\x02\x12\x10\n\x0cMODE_ON_SEAL\x10\x03\x12\x10\n\x0cMODE_PARTIAL\x10\x04*\x90\x01\n\x0c\x46inishReason\x12\x1d\n\x19\x46INISH_REASON_UNSPECIFIED\x10\x00\x12\x16\n\x12\x46INISH_REASON_STOP\x10\x01\x12\x18\n\x14\x46INISH_REASON_LENGTH\x10\x02\x12\x16\n\x12\x46INISH_REASON_VETO\x10\x03\x12\x17\n\x13\x46INISH_REASON_TURNS\x10\x04\x32\xc6\x01\n\x0e\x44\x65\x63oderService\x12[\n\x08Generate\x12$.conveyor.decoder.v1.GenerateRequest\x1a%.conveyor.decoder.v1.GenerateResponse(\x01\x30\x01\x12W\n\x08GetModel\x12$.conveyor.decoder.v1.GetModelRequest\x1a%.conveyor.decoder.v1.GetModelResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'protos.conveyor.decoder.v1.decoder_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_MODE']._serialized_start=3175
-  _globals['_MODE']._serialized_end=3275
-  _globals['_FINISHREASON']._serialized_start=3278
-  _globals['_FINISHREASON']._serialized_end=3422
+  _globals['_MODE']._serialized_start=3201
+  _globals['_MODE']._serialized_end=3301
+  _globals['_FINISHREASON']._serialized_start=3304
+  _globals['_FINISHREASON']._serialized_end=3448
   _globals['_GENERATEREQUEST']._serialized_start=97
   _globals['_GENERATEREQUEST']._serialized_end=217
   _globals['_DECIDE']._serialized_start=219
@@ -45,49 +45,49 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_GENERATERESPONSE']._serialized_start=527
   _globals['_GENERATERESPONSE']._serialized_end=1410
   _globals['_TOOLUSE']._serialized_start=1412
-  _globals['_TOOLUSE']._serialized_end=1509
-  _globals['_SAMPLING']._serialized_start=1511
-  _globals['_SAMPLING']._serialized_end=1600
-  _globals['_LIMITS']._serialized_start=1602
-  _globals['_LIMITS']._serialized_end=1663
-  _globals['_MESSAGE']._serialized_start=1665
-  _globals['_MESSAGE']._serialized_end=1705
-  _globals['_USAGE']._serialized_start=1707
-  _globals['_USAGE']._serialized_end=1787
-  _globals['_TURNSTARTED']._serialized_start=1789
-  _globals['_TURNSTARTED']._serialized_end=1816
-  _globals['_TEXTDELTA']._serialized_start=1818
-  _globals['_TEXTDELTA']._serialized_end=1862
-  _globals['_TURNDECODED']._serialized_start=1865
-  _globals['_TURNDECODED']._serialized_end=1993
-  _globals['_TURNFINISHED']._serialized_start=1995
-  _globals['_TURNFINISHED']._serialized_end=2043
-  _globals['_CALLOPENED']._serialized_start=2045
-  _globals['_CALLOPENED']._serialized_end=2128
-  _globals['_ARGUMENTSDELTA']._serialized_start=2130
-  _globals['_ARGUMENTSDELTA']._serialized_end=2228
-  _globals['_CALLSTARTED']._serialized_start=2230
-  _globals['_CALLSTARTED']._serialized_end=2275
-  _globals['_UNITFINISHED']._serialized_start=2277
-  _globals['_UNITFINISHED']._serialized_end=2385
-  _globals['_CALLOUTPUT']._serialized_start=2387
-  _globals['_CALLOUTPUT']._serialized_end=2430
-  _globals['_CALLARTIFACT']._serialized_start=2432
-  _globals['_CALLARTIFACT']._serialized_end=2511
-  _globals['_APPROVALAWAITED']._serialized_start=2513
-  _globals['_APPROVALAWAITED']._serialized_end=2635
-  _globals['_CALLFINISHED']._serialized_start=2638
-  _globals['_CALLFINISHED']._serialized_end=2856
-  _globals['_TOOLERROR']._serialized_start=2858
-  _globals['_TOOLERROR']._serialized_end=2900
-  _globals['_TURNVETOED']._serialized_start=2902
-  _globals['_TURNVETOED']._serialized_end=2947
-  _globals['_FINISHED']._serialized_start=2949
-  _globals['_FINISHED']._serialized_end=3060
-  _globals['_GETMODELREQUEST']._serialized_start=3062
-  _globals['_GETMODELREQUEST']._serialized_end=3079
-  _globals['_GETMODELRESPONSE']._serialized_start=3081
-  _globals['_GETMODELRESPONSE']._serialized_end=3173
-  _globals['_DECODERSERVICE']._serialized_start=3425
-  _globals['_DECODERSERVICE']._serialized_end=3623
+  _globals['_TOOLUSE']._serialized_end=1535
+  _globals['_SAMPLING']._serialized_start=1537
+  _globals['_SAMPLING']._serialized_end=1626
+  _globals['_LIMITS']._serialized_start=1628
+  _globals['_LIMITS']._serialized_end=1689
+  _globals['_MESSAGE']._serialized_start=1691
+  _globals['_MESSAGE']._serialized_end=1731
+  _globals['_USAGE']._serialized_start=1733
+  _globals['_USAGE']._serialized_end=1813
+  _globals['_TURNSTARTED']._serialized_start=1815
+  _globals['_TURNSTARTED']._serialized_end=1842
+  _globals['_TEXTDELTA']._serialized_start=1844
+  _globals['_TEXTDELTA']._serialized_end=1888
+  _globals['_TURNDECODED']._serialized_start=1891
+  _globals['_TURNDECODED']._serialized_end=2019
+  _globals['_TURNFINISHED']._serialized_start=2021
+  _globals['_TURNFINISHED']._serialized_end=2069
+  _globals['_CALLOPENED']._serialized_start=2071
+  _globals['_CALLOPENED']._serialized_end=2154
+  _globals['_ARGUMENTSDELTA']._serialized_start=2156
+  _globals['_ARGUMENTSDELTA']._serialized_end=2254
+  _globals['_CALLSTARTED']._serialized_start=2256
+  _globals['_CALLSTARTED']._serialized_end=2301
+  _globals['_UNITFINISHED']._serialized_start=2303
+  _globals['_UNITFINISHED']._serialized_end=2411
+  _globals['_CALLOUTPUT']._serialized_start=2413
+  _globals['_CALLOUTPUT']._serialized_end=2456
+  _globals['_CALLARTIFACT']._serialized_start=2458
+  _globals['_CALLARTIFACT']._serialized_end=2537
+  _globals['_APPROVALAWAITED']._serialized_start=2539
+  _globals['_APPROVALAWAITED']._serialized_end=2661
+  _globals['_CALLFINISHED']._serialized_start=2664
+  _globals['_CALLFINISHED']._serialized_end=2882
+  _globals['_TOOLERROR']._serialized_start=2884
+  _globals['_TOOLERROR']._serialized_end=2926
+  _globals['_TURNVETOED']._serialized_start=2928
+  _globals['_TURNVETOED']._serialized_end=2973
+  _globals['_FINISHED']._serialized_start=2975
+  _globals['_FINISHED']._serialized_end=3086
+  _globals['_GETMODELREQUEST']._serialized_start=3088
+  _globals['_GETMODELREQUEST']._serialized_end=3105
+  _globals['_GETMODELRESPONSE']._serialized_start=3107
+  _globals['_GETMODELRESPONSE']._serialized_end=3199
+  _globals['_DECODERSERVICE']._serialized_start=3451
+  _globals['_DECODERSERVICE']._serialized_end=3649
 # @@protoc_insertion_point(module_scope)

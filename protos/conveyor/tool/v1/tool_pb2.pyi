@@ -108,7 +108,7 @@ class FeedResponse(_message.Message):
     def __init__(self, instance: _Optional[str] = ...) -> None: ...
 
 class Start(_message.Message):
-    __slots__ = ("format", "tools", "mode", "limits", "required_tool", "feed", "fed_as")
+    __slots__ = ("format", "tools", "mode", "limits", "required_tool", "feed", "fed_as", "stream_arguments")
     FORMAT_FIELD_NUMBER: _ClassVar[int]
     TOOLS_FIELD_NUMBER: _ClassVar[int]
     MODE_FIELD_NUMBER: _ClassVar[int]
@@ -116,6 +116,7 @@ class Start(_message.Message):
     REQUIRED_TOOL_FIELD_NUMBER: _ClassVar[int]
     FEED_FIELD_NUMBER: _ClassVar[int]
     FED_AS_FIELD_NUMBER: _ClassVar[int]
+    STREAM_ARGUMENTS_FIELD_NUMBER: _ClassVar[int]
     format: str
     tools: _containers.RepeatedScalarFieldContainer[str]
     mode: Mode
@@ -123,7 +124,8 @@ class Start(_message.Message):
     required_tool: str
     feed: str
     fed_as: int
-    def __init__(self, format: _Optional[str] = ..., tools: _Optional[_Iterable[str]] = ..., mode: _Optional[_Union[Mode, str]] = ..., limits: _Optional[_Union[Limits, _Mapping]] = ..., required_tool: _Optional[str] = ..., feed: _Optional[str] = ..., fed_as: _Optional[int] = ...) -> None: ...
+    stream_arguments: bool
+    def __init__(self, format: _Optional[str] = ..., tools: _Optional[_Iterable[str]] = ..., mode: _Optional[_Union[Mode, str]] = ..., limits: _Optional[_Union[Limits, _Mapping]] = ..., required_tool: _Optional[str] = ..., feed: _Optional[str] = ..., fed_as: _Optional[int] = ..., stream_arguments: _Optional[bool] = ...) -> None: ...
 
 class Limits(_message.Message):
     __slots__ = ("max_calls_per_turn", "max_result_chars", "call_timeout")

@@ -51,10 +51,13 @@ async def test_every_mode_gives_the_same_results(mode: Mode, name: str) -> None:
     assert log.events[-1] == ev.TurnFinished(2)
 
 
+PIECES = ('<tool_call>{"name": "echo", "arguments": {"text": "a', "\\u00e9", '", "times": 2', "}}</tool_call>")
+
+
 async def test_arguments_are_said_as_they_grow_or_as_json_when_they_are_sealed() -> None:
     log = Log()
-    runner = start(log, echo)
-    for piece in ('<tool_call>{"name": "echo", "arguments": {"text": "a', "\\u00e9", '", "times": 2', "}}</tool_call>"):
+    runner = start(log, echo, stream_arguments=True)
+    for piece in PIECES:
         runner.text(piece)
     await end(runner)
     assert log.of(ev.ArgumentsDelta) == [
@@ -63,6 +66,18 @@ async def test_arguments_are_said_as_they_grow_or_as_json_when_they_are_sealed()
         ev.ArgumentsDelta("call_1", "text", text="é"),
         ev.ArgumentsDelta("call_1", "times", value_json="2"),
     ]
+
+
+async def test_arguments_that_nobody_asked_for_are_said_at_the_calls_end_alone() -> None:
+    log, asked = Log(), Log()
+    for runner in (start(log, echo), start(asked, echo, stream_arguments=True)):
+        for piece in PIECES:
+            runner.text(piece)
+        await end(runner)
+    assert json.loads(log.finished().arguments_json) == {"text": "aé", "times": 2}
+    assert log.finished().outcome == "aéaé"
+    kinds = [type(event) for event in asked.events if not isinstance(event, ev.ArgumentsDelta)]
+    assert [type(event) for event in log.events] == kinds != [type(event) for event in asked.events]
 
 
 @pytest.mark.parametrize("required", ["", "*", "keep"])
