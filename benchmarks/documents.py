@@ -21,7 +21,7 @@ def plot(path: Path, width: float = 8.0, height: float = 4.5, **grid: Any) -> It
 
     `grid` is what `plt.subplots` takes.
     """
-    with plt.rc_context({"svg.fonttype": "none", "svg.hashsalt": path.stem, "font.size": 11}):
+    with plt.rc_context({"svg.fonttype": "none", "svg.hashsalt": "conveyor", "font.size": 11}):
         figure, axes = plt.subplots(figsize=(width, height), layout="constrained", **grid)
         yield figure, axes
         figure.savefig(path, format="svg", metadata={"Date": None})

@@ -19,11 +19,12 @@ from rich.console import Console
 
 from benchmarks import record
 from benchmarks.workloads import page, placement, rounds
+from benchmarks.workloads.bounds import AT_ONCE
 from benchmarks.workloads.instead import NoServerError, open_server, run_loops
 from benchmarks.workloads.overheads import CONCURRENT, run_overheads
 from benchmarks.workloads.placement import Placement
 from benchmarks.workloads.report import Report
-from benchmarks.workloads.rounds import ResultsDifferError, Samples
+from benchmarks.workloads.rounds import Samples, WrongResultError
 from benchmarks.workloads.rows import rows_of
 from benchmarks.workloads.stack import Stack, open_stack
 from benchmarks.workloads.suite import SUITE, mixed
@@ -37,7 +38,9 @@ from gateway.cli.failure import Failure
 PARTS = (mixed.NAME, "loads", "sweep", "overheads", "instead")
 LOADED = ("serial", "partial")
 LOADS = (1, 4, 12)  # completions at once, beside those of `mixed`
-COARSE = (1, 4, 32)  # units of the sweep, where there are few trials
+COARSE = (4, 32)  # units of the sweep, where there are few trials
+FEW = ("codegen", "search", "agent")  # with a server and a loop, where there are few trials
+QUICK = ("codegen", "search", "validation", "calculator", "overheads")
 ENOUGH = 10  # trials for the whole of the sweep, and for a round of what takes long
 
 
@@ -53,7 +56,7 @@ class Measurement:
         self._modes = options.modes
 
     async def __call__(self, folder: Path) -> None:
-        """Measures. Raises Failure, ResultsDifferError, grpc.aio.AioRpcError, httpx.HTTPError."""
+        """Measures. Raises Failure, WrongResultError, grpc.aio.AioRpcError, httpx.HTTPError."""
         options = self._options
         async with open_world(options.search_seconds) as world:
             with self._saying() as say:
@@ -82,7 +85,8 @@ class Measurement:
             units = UNITS if options.trials >= ENOUGH else COARSE
             self.report.points = await run_sweep(stack, RATIOS, units, self._seldom, say)
         if "overheads" in self._wanted:
-            self.report.overheads = await run_overheads(stack, CONCURRENT, self._seldom, say)
+            concurrent = (AT_ONCE,) if options.quick else CONCURRENT
+            self.report.overheads = await run_overheads(stack, concurrent, self._seldom, say)
         if "instead" in self._wanted:
             await self._instead(stack, workloads, folder, say)
 
@@ -90,7 +94,8 @@ class Measurement:
         say("starting vLLM")
         try:
             async with open_server(self._options.model, self._place, folder / "vllm.log") as server:
-                plain = [workload for workload in workloads if not workload.settings]
+                few = self._options.trials < ENOUGH
+                plain = [each for each in workloads if not each.settings and (each.name in FEW or not few)]
                 self.report.loops = await run_loops(stack, server, plain, self._seldom, say)
         except NoServerError as error:
             self.report.without.append(f"no server and loop: {error}")
@@ -137,7 +142,7 @@ def main(arguments: list[str] | None = None) -> int:
     with tempfile.TemporaryDirectory(prefix="conveyor-workloads-") as folder:
         try:
             asyncio.run(measurement(Path(folder)))
-        except (Failure, ResultsDifferError, grpc.aio.AioRpcError, httpx.HTTPError) as error:
+        except (Failure, WrongResultError, grpc.aio.AioRpcError, httpx.HTTPError) as error:
             told = "\n".join((str(error), *getattr(error, "details", ())))
             console.print(told, style="red", markup=False, highlight=False, soft_wrap=True)
             return 1
@@ -172,11 +177,13 @@ def _options(arguments: list[str] | None) -> argparse.Namespace:
     add("--model", default=DEFAULT, help=f"catalogue name or directory; default: {DEFAULT}")
     add("--search-seconds", metavar="S", type=float, default=0.6, help="what a web search takes; default: 0.6")
     add("--shared", action="store_true", help="decoder and tools compete for all cores")
+    add("--quick", action="store_true", help="some of it once, in two modes: a minute, to see that it works")
     add("--json", metavar="FILE", type=Path, help="where to record the run; default: in benchmarks/results")
     add("--page", action="store_true", help="show the run in docs/evaluation.md")
     options = parser.parse_args(arguments)
-    options.only = options.only or (tuple(SUITE) if options.shared else every)
-    options.modes = options.modes or (LOADED if options.shared else tuple(MODES))
+    options.only = options.only or (QUICK if options.quick else tuple(SUITE) if options.shared else every)
+    options.modes = options.modes or (LOADED if options.shared or options.quick else tuple(MODES))
+    options.trials = 1 if options.quick else options.trials
     return options
 
 

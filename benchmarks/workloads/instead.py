@@ -131,17 +131,19 @@ async def open_server(name: str, placement: Placement, log: Path) -> AsyncIterat
 async def run_loops(
     stack: Stack, server: Server, workloads: Sequence[Workload], rounds: int, report: Report
 ) -> list[Loop]:
-    """Each workload, after one lap to warm up. Raises NoServerError, httpx.HTTPError, grpc.aio.AioRpcError."""
+    """Each workload, after a turn to warm up. Raises NoServerError, httpx.HTTPError, grpc.aio.AioRpcError."""
     found = []
+    await stack.settle({})
+    with server.running():
+        await server.decode([{"role": "user", "content": "Hello"}], workloads[0].replay[0])
     for workload in workloads:
-        await stack.settle(workload.settings)
         laps = []
-        for number in range(rounds + 1):
-            report(f"server and loop: {workload.name}, round {number} of {rounds}")
+        for number in range(rounds):
+            report(f"server and loop: {workload.name}, round {number + 1} of {rounds}")
             await asyncio.to_thread(stack.world.reset)
             with server.running():
                 laps.append(await _lap(stack, server, workload))
-        completions, decodes = ([getattr(lap, name) for lap in laps[1:]] for name in ("completion", "decode"))
+        completions, decodes = ([getattr(lap, name) for lap in laps] for name in ("completion", "decode"))
         completion, decode = statistics.median(completions), statistics.median(decodes)
         found.append(Loop(workload.name, rounds, completion, decode, completion - decode))
     return found
@@ -201,10 +203,17 @@ class _Tools:
 
 def _command(directory: str, address: str, placement: Placement) -> list[str]:
     host, _, port = address.rpartition(":")
-    vllm = str(ENVIRONMENTS / "vllm" / "bin" / "vllm")
-    options = {"host": host, "port": port, "dtype": "bfloat16", "max-model-len": CONTEXT, "max-num-seqs": 32}
+    python = str(ENVIRONMENTS / "vllm" / "bin" / "python")  # its command wants another package's name
+    options = {
+        "model": directory,
+        "host": host,
+        "port": port,
+        "dtype": "bfloat16",
+        "max-model-len": CONTEXT,
+        "max-num-seqs": 32,
+    }
     flags = [word for name, value in options.items() for word in (f"--{name}", str(value))]
-    return [*placement.prefix(placement.decoder), vllm, "serve", directory, *flags]
+    return [*placement.prefix(placement.decoder), python, "-m", "vllm.entrypoints.openai.api_server", *flags]
 
 
 def _environment(placement: Placement) -> Mapping[str, str]:

@@ -28,6 +28,7 @@ class Observed:
     outcomes: dict[str, list[str]] = field(default_factory=dict)
     labels: list[tuple[str, str]] = field(default_factory=list)  # of the units, in the order of `events`
     text: str = ""
+    errors: list[str] = field(default_factory=list)
     vetoed: bool = False
     finished: pb.Finished = field(default_factory=pb.Finished)
 
@@ -79,6 +80,8 @@ class Observed:
                 call = response.call_finished
                 self.outcomes[call.call_id].append(call.result or f"{call.error.code} {call.error.message}")
                 self.events.append(CallFinished(at, call.call_id, seconds(call.busy)))
+                if call.HasField("error"):
+                    self.errors.append(f"{call.call_id}: {call.error.code} {call.error.message}")
             case "turn_vetoed":
                 self.vetoed = True
             case "turn_decoded":

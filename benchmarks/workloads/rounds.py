@@ -12,8 +12,8 @@ from benchmarks.workloads.workload import Workload
 Report = Callable[[str], None]  # is told what runs now
 
 
-class ResultsDifferError(Exception):
-    """The same call gave something else in another mode; the message says which."""
+class WrongResultError(Exception):
+    """A call failed, or gave something else in another mode; the message says which."""
 
 
 @dataclass
@@ -23,7 +23,7 @@ class Samples:
     rounds: dict[str, dict[str, list[list[Observed]]]] = field(default_factory=dict)
 
     def add(self, name: str, mode: str, completions: list[Observed]) -> None:
-        """Takes a round. Raises ResultsDifferError where a call gave something else than in the first one."""
+        """Takes a round. Raises WrongResultError where a call gave something else than in the first one."""
         by_mode = self.rounds.setdefault(name, {})
         first = next(iter(by_mode.items()), None)
         if first is not None:
@@ -35,7 +35,7 @@ class Samples:
 async def run_rounds(
     stack: Stack, workloads: Sequence[Workload], modes: Sequence[str], rounds: int, samples: Samples, report: Report
 ) -> None:
-    """One completion at a time. Raises ResultsDifferError, grpc.aio.AioRpcError, Failure."""
+    """One completion at a time. Raises WrongResultError, grpc.aio.AioRpcError, Failure."""
     for settings, group in _by_settings(workloads):
         await stack.settle(settings)
         for workload in group:
@@ -57,10 +57,8 @@ async def run_at_once(
     samples: Samples,
     report: Report,
 ) -> None:
-    """All of them together, under one name. Raises like `run_rounds`."""
+    """All of them together, under one name; those that ran alone before are warm. Raises like `run_rounds`."""
     await stack.settle({})
-    report(f"{name}: warming up")
-    await _once(stack, workloads, "partial")
     for number in range(rounds):
         for mode in turned(modes, number):
             report(f"{name}: {mode}, round {number + 1} of {rounds}")
@@ -75,7 +73,11 @@ def turned(modes: Sequence[str], number: int) -> list[str]:
 
 async def _once(stack: Stack, workloads: Sequence[Workload], mode: str) -> list[Observed]:
     await asyncio.to_thread(stack.world.reset)
-    return await asyncio.gather(*(stack.complete(workload.request(mode)) for workload in workloads))
+    completions = await asyncio.gather(*(stack.complete(workload.request(mode)) for workload in workloads))
+    for workload, completion in zip(workloads, completions, strict=True):
+        if bool(completion.errors) != workload.fails:
+            raise WrongResultError(f"{workload.name} in {mode}: {completion.errors or 'no call failed'}")
+    return completions
 
 
 def _by_settings(workloads: Sequence[Workload]) -> list[tuple[Mapping[tuple[str, str], str], list[Workload]]]:
@@ -89,4 +91,4 @@ def _require_same(name: str, one: tuple[str, Observed], other: tuple[str, Observ
     for call_id in first.outcomes.keys() | second.outcomes.keys():
         was, now = first.outcomes.get(call_id), second.outcomes.get(call_id)
         if was != now:
-            raise ResultsDifferError(f"{name}: {call_id} gave {was} in {mode}, and {now} in {other_mode}")
+            raise WrongResultError(f"{name}: {call_id} gave {was} in {mode}, and {now} in {other_mode}")

@@ -22,7 +22,8 @@ class Workload:
     """One completion: what is asked, and what the model says in each turn.
 
     `title` is for people, `real` what in it is real and what is not. `settings` are of the tool service, for workloads
-    that need others than the rest. A workload whose tools `cannot_gain` must be as fast in `partial` as in `serial`.
+    that need others than the rest. A workload whose tools `cannot_gain` must be as fast in `partial` as in `serial`; in
+    one that `fails`, a call does, and in all others none may.
     """
 
     name: str
@@ -36,6 +37,7 @@ class Workload:
     real: str
     settings: Mapping[tuple[str, str], str] = field(default_factory=dict)
     cannot_gain: bool = False
+    fails: bool = False
 
     def request(self, mode: str) -> pb.CompleteRequest:
         """The request in a mode."""

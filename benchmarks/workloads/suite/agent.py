@@ -2,17 +2,10 @@
 
 from benchmarks.workloads.workload import Workload, called
 
-_ORDERS = """\
-SELECT count(*) AS orders, sum(cents) AS cents FROM orders;
-SELECT min(day) AS first, max(day) AS last FROM orders;"""
-
 _COINS = """\
 import numpy as np
-heights = np.array([330.0, 96.0])
-coins = heights / 0.0022
-weighed = np.random.default_rng(1).normal(8.5, 0.1, (900, 400))
-spread = np.linalg.svd(weighed, compute_uv=False)
-print(coins.astype(int), round(float(spread[0])))"""
+weights = np.random.default_rng(1).normal(8.5, 0.1, (900, 400))
+print(np.linalg.svd(weights, compute_uv=False)[0].round())"""
 
 AGENT = Workload(
     name="agent",
@@ -23,16 +16,15 @@ AGENT = Workload(
     system="You work in steps and use tools.",
     question="Compare the towers of Paris and London, sum up our orders, and say what towers of coins would be worth.",
     replay=(
-        "I look both up.\n"
-        + called("search", query="height of the Eiffel Tower", site="towers.example", limit=2)
+        called("search", query="height of the Eiffel Tower", site="towers.example")
         + "\n"
-        + called("search", query="height of Big Ben", site="towers.example", limit=2),
-        "Now the orders.\n" + called("sql", script=_ORDERS),
+        + called("search", query="height of Big Ben", site="towers.example"),
+        called("sql", script="SELECT count(*) AS orders, sum(cents) AS cents FROM orders;"),
         called("python", code=_COINS),
-        called("search", query="two euro coin thickness", site="coins.example", limit=1)
+        called("search", query="two euro coin thickness", site="coins.example")
         + "\n"
-        + called("calculator", expression="2 * 150000 - 2 * 43636"),
-        "In coins of two euros, the Eiffel Tower is worth about 212,700 euros more than Big Ben.",
+        + called("calculator", expression="2 * (150000 - 43636)"),
+        "The Eiffel Tower is worth 212,728 euros more.",
     ),
     real="the search engine of Search, the file of Database, a real interpreter",
 )

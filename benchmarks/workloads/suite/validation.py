@@ -21,5 +21,6 @@ VALIDATION = Workload(
         ),
         "Which city do you mean?",
     ),
+    fails=True,
     real="the tool refuses the place as soon as it is written, and the decoder stops the turn",
 )

@@ -1,6 +1,6 @@
 import pytest
 
-from benchmarks.workloads.rounds import ResultsDifferError, Samples, turned
+from benchmarks.workloads.rounds import Samples, WrongResultError, turned
 from benchmarks.workloads.suite import SUITE, mixed
 from tests.unit.benchmarks.workloads.completions import completion
 
@@ -16,14 +16,14 @@ def test_another_result_in_another_mode_is_an_error_that_names_it():
     samples = Samples()
     samples.add("search", "serial", [completion(1.5, [], result="this")])
     samples.add("search", "partial", [completion(1.2, [], result="this")])
-    with pytest.raises(ResultsDifferError, match=r"search: call_1 gave .*this.* in serial, and .*that.* in on_seal"):
+    with pytest.raises(WrongResultError, match=r"search: call_1 gave .*this.* in serial, and .*that.* in on_seal"):
         samples.add("search", "on_seal", [completion(1.2, [], result="that")])
 
 
 def test_another_result_in_a_later_round_is_one_too():
     samples = Samples()
     samples.add("search", "serial", [completion(1.5, [], result="this")])
-    with pytest.raises(ResultsDifferError):
+    with pytest.raises(WrongResultError):
         samples.add("search", "serial", [completion(1.5, [], result="that")])
 
 
@@ -31,7 +31,7 @@ def test_a_call_that_is_missing_in_another_mode_is_one_too():
     samples, without = Samples(), completion(1.2, [])
     without.outcomes.clear()
     samples.add("search", "serial", [completion(1.5, [])])
-    with pytest.raises(ResultsDifferError, match="None in partial"):
+    with pytest.raises(WrongResultError, match="None in partial"):
         samples.add("search", "partial", [without])
 
 
