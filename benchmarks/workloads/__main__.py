@@ -8,7 +8,7 @@ import asyncio
 import os
 import sys
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -36,6 +36,7 @@ from decoder_service.models.catalogue import DEFAULT
 from gateway.cli.failure import Failure
 
 PARTS = (mixed.NAME, "loads", "sweep", "overheads", "instead")
+WIDTH = 140  # of tables, where there is no terminal to fit
 LOADED = ("serial", "partial")
 LOADS = (1, 4, 12)  # completions at once, beside those of `mixed`
 COARSE = (4, 32)  # units of the sweep, where there are few trials
@@ -94,16 +95,22 @@ class Measurement:
         say("starting vLLM")
         try:
             async with open_server(self._options.model, self._place, folder / "vllm.log") as server:
-                few = self._options.trials < ENOUGH
-                plain = [each for each in workloads if not each.settings and (each.name in FEW or not few)]
-                self.report.loops = await run_loops(stack, server, plain, self._seldom, say)
+                chosen = self._compared(workloads)
+                self.report.loops = await run_loops(stack, server, chosen, self._seldom, say)
         except NoServerError as error:
             self.report.without.append(f"no server and loop: {error}")
+
+    def _compared(self, workloads: Sequence[Workload]) -> list[Workload]:
+        """With a server and a loop: those that are measured, or all; with few trials, some of them."""
+        plain = [workload for workload in workloads if not workload.settings]
+        wanted = [workload for workload in plain if workload.name in self._wanted] or plain
+        few = self._options.trials < ENOUGH
+        return [workload for workload in wanted if not few or workload.name in FEW] or wanted
 
     @property
     def _seldom(self) -> int:
         """Rounds of what takes long."""
-        return max(1, self._options.trials // ENOUGH)
+        return max(1, int(self._options.trials) // ENOUGH)
 
     def _workloads(self, world: World) -> list[Workload]:
         if world.warehouse:
@@ -133,7 +140,9 @@ class Measurement:
 def main(arguments: list[str] | None = None) -> int:
     """Measures, prints, records; gives the exit code."""
     options = _options(arguments)
-    console = Console(stderr=options.json == Path("-"))
+    console = Console()
+    if not console.is_terminal:
+        console.width = WIDTH
     cores = frozenset(os.sched_getaffinity(0))
     place = placement.shared(cores) if options.shared else placement.apart(cores)
     machine = record.machine()
@@ -187,7 +196,7 @@ def _options(arguments: list[str] | None) -> argparse.Namespace:
     return options
 
 
-def _among(known: tuple[str, ...]):
+def _among(known: tuple[str, ...]) -> Callable[[str], tuple[str, ...]]:
     def parse(text: str) -> tuple[str, ...]:
         names = tuple(name.strip() for name in text.split(",") if name.strip())
         if unknown := [name for name in names if name not in known]:

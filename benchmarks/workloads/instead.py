@@ -221,7 +221,7 @@ def _environment(placement: Placement) -> Mapping[str, str]:
     library = ENVIRONMENTS / "vllm" / "lib" / "libiomp5.so"
     return (
         inherited
-        | PEERS["vllm"].environment
+        | dict(PEERS["vllm"].environment)
         | {"VLLM_CPU_OMP_THREADS_BIND": ",".join(map(str, sorted(placement.decoder)))}
         | {"VLLM_NO_USAGE_STATS": "1", "HF_HUB_OFFLINE": "1"}
         | ({"LD_PRELOAD": str(library)} if library.exists() else {})

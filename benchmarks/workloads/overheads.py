@@ -92,7 +92,8 @@ async def _overhead(stack: Stack, count: int, delays: list[float], rounds: int) 
 def delays_of(responses: list[pb.CompleteResponse]) -> Iterator[float]:
     """Seconds from decoding to the tool's hands, of each piece; see above."""
     prefix = REPLAYS["stopwatch"].index(TEXT)
-    decoded, length = {}, 0  # when the text was so long
+    decoded: dict[int, float] = {}  # when the text was so long
+    length = 0
     told: list[tuple[float, int, float]] = []  # the tool's clock, how long the argument was, when the decoder heard it
     for response in responses:
         match response.WhichOneof("event"):

@@ -51,17 +51,18 @@ class Report:
     def show(self, console: Console) -> None:
         """Prints what there is."""
         console.print(self.placement, highlight=False, soft_wrap=True)
-        tables = (
-            (self.rows, lambda: _rows(self.rows)),
-            (self.loads, lambda: _loads(self.loads)),
-            (self.points, lambda: _points(self.points)),
-            (self.overheads, lambda: _overheads(self.overheads)),
-            (self.loops, lambda: _loops(self.loops, self.rows)),
-            (self.bounds, lambda: _bounds(self.bounds)),
-        )
-        for found, table in tables:
-            if found:
-                console.print(table(), "")
+        if self.rows:
+            console.print(_rows(self.rows), "")
+        if self.loads:
+            console.print(_loads(self.loads), "")
+        if self.points:
+            console.print(_points(self.points), "")
+        if self.overheads:
+            console.print(_overheads(self.overheads), "")
+        if self.loops:
+            console.print(_loops(self.loops, self.rows), "")
+        if self.bounds:
+            console.print(_bounds(self.bounds), "")
         for why in self.without:
             console.print(Text(why), style="yellow", soft_wrap=True)
 
