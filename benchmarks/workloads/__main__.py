@@ -144,7 +144,11 @@ def main(arguments: list[str] | None = None) -> int:
     if not console.is_terminal:
         console.width = WIDTH
     cores = frozenset(os.sched_getaffinity(0))
-    place = placement.shared(cores) if options.shared else placement.apart(cores)
+    try:
+        place = placement.shared(cores) if options.shared else placement.apart(cores)
+    except ValueError as error:
+        console.print(f"{error}", style="red", highlight=False)
+        return 2
     machine = record.machine()
     measurement = Measurement(options, place, console)
     place.settle()
