@@ -20,7 +20,8 @@ import structlog
 from protos.conveyor.tool.v1 import tool_pb2, tool_pb2_grpc
 
 OPEN_SECONDS = 5.0
-RETRY_SECONDS = 1.0  # between two attempts
+RETRY_SECONDS = 1.0  # between two searches
+MOST_ATTEMPTS = 16  # of one
 
 _Call = grpc.aio.StreamStreamCall[tool_pb2.FeedRequest, tool_pb2.FeedResponse]
 
@@ -95,13 +96,12 @@ class ToolFeeds:
 
     def to(self, instance: str) -> Feed | None:
         """The feed to a process; where there is none, None, and one is opened for the completions to come."""
-        feed = self._feeds.get(instance)
-        if feed is not None and not feed.is_lost:
-            return feed
+        if not self._is_missing(instance):
+            return self._feeds[instance]
         idle = self._opening is None or self._opening.done()
         if idle and time.monotonic() - self._tried_at >= RETRY_SECONDS:
             self._tried_at = time.monotonic()
-            self._opening = asyncio.create_task(self._open())
+            self._opening = asyncio.create_task(self._find(instance))
         return None
 
     async def aclose(self) -> None:
@@ -111,8 +111,14 @@ class ToolFeeds:
             await asyncio.gather(self._opening, return_exceptions=True)
         await asyncio.gather(*(feed.aclose() for feed in self._feeds.values()))
 
-    async def _open(self) -> None:
-        """Opens one, to whichever process the channel leads: where there are several, each attempt to the next."""
+    async def _find(self, instance: str) -> None:
+        """Opens feeds until there is one to this process. The channel chooses where each goes, one after the other."""
+        for _ in range(MOST_ATTEMPTS):
+            if not await self._open() or not self._is_missing(instance):
+                return
+
+    async def _open(self) -> bool:
+        """Opens one, and keeps it where none leads there yet. False: nobody answers, or there are no feeds."""
         call = self._stub.Feed()
         instance = ""
         with suppress(grpc.aio.AioRpcError, asyncio.InvalidStateError, TimeoutError):
@@ -120,10 +126,14 @@ class ToolFeeds:
                 await call.write(tool_pb2.FeedRequest(feed=self.name))
                 response = await call.read()
             instance = response.instance if isinstance(response, tool_pb2.FeedResponse) else ""
-        known = self._feeds.get(instance)
-        if not instance or (known is not None and not known.is_lost):
+        if not instance or not self._is_missing(instance):
             call.cancel()
-            return
+            return bool(instance)
         self._feeds = {name: feed for name, feed in self._feeds.items() if not feed.is_lost}
         self._feeds[instance] = Feed(call)
         log.info("feed opened", instance=instance)
+        return True
+
+    def _is_missing(self, instance: str) -> bool:
+        feed = self._feeds.get(instance)
+        return feed is None or feed.is_lost

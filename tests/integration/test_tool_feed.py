@@ -152,3 +152,23 @@ async def test_a_service_without_feeds_is_spoken_to_as_before(house: House) -> N
     for _ in range(2):
         assert await house.say(CALL) == "42"
     assert house.servicer.by_stream == 2 * len(CALL)
+
+
+async def test_each_replica_is_fed_by_a_feed_of_its_own() -> None:
+    servicers = [Watched(), Watched()]
+    async with contextlib.AsyncExitStack() as stack:
+        ports = [
+            await stack.enter_async_context(
+                serving(lambda server, each=each: tool_pb2_grpc.add_ToolServiceServicer_to_server(each, server))
+            )
+            for each in servicers
+        ]
+        addresses = ",".join(f"127.0.0.1:{port}" for port in ports)
+        channel = await stack.enter_async_context(open_channel(f"ipv4:///{addresses}"))
+        house = House(servicers[0], tool_pb2_grpc.ToolServiceStub(channel))
+        stack.push_async_callback(house.feeds.aclose)
+        async with asyncio.timeout(40):
+            while not all(each.by_feed for each in servicers):
+                assert await house.say(CALL) == "42"
+        for each in servicers:
+            assert each.by_feed % len(CALL) == 0 and each.by_stream % len(CALL) == 0
