@@ -54,14 +54,16 @@ class ToolStream:
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if error is None and self._failure is None and self._reader is not None:
-            await self._close(self._reader)
-        self._call.cancel()
-        if self._feed is not None:
-            self._feed.leave(self._number)
-        if self._reader is not None:
-            self._reader.cancel()
-            await asyncio.gather(self._reader, return_exceptions=True)
+        try:
+            if error is None and self._failure is None and self._reader is not None:
+                await self._close(self._reader)
+        finally:
+            self._call.cancel()
+            if self._feed is not None:
+                self._feed.leave(self._number)
+            if self._reader is not None:
+                self._reader.cancel()
+                await asyncio.gather(self._reader, return_exceptions=True)
 
     async def start(self, start: tool_pb2.Start) -> tool_pb2.Started:
         """Opens the completion. Raises ServiceError: the tool service's own, or that it cannot be reached."""
@@ -130,9 +132,12 @@ class ToolStream:
         return ServiceError(Reason.TOOL_SERVICE_UNAVAILABLE, details or "the tool service closed the stream")
 
     def _lose(self) -> None:
-        """The feed is gone, and with it text that nobody can send again."""
-        self._failure = ServiceError(Reason.TOOL_SERVICE_UNAVAILABLE, "the tool service closed the stream")
-        self._finished.put_nowait(self._failure)
+        """The feed is gone. Text of a turn that goes on may be gone with it; whether that of a turn which has ended was
+        whole, the tool service knows. Later turns go by this stream."""
+        self._feed = None
+        if self._fed_length:
+            self._failure = ServiceError(Reason.TOOL_SERVICE_UNAVAILABLE, "the tool service closed the feed")
+            self._finished.put_nowait(self._failure)
 
     async def _read(self) -> None:
         """Reads to the stream's end. However it ends, whoever waits for the turn's end is told."""

@@ -8,6 +8,7 @@ process, text goes by the completion's own stream.
 """
 
 import asyncio
+import contextvars
 import itertools
 import secrets
 import time
@@ -22,6 +23,7 @@ from protos.conveyor.tool.v1 import tool_pb2, tool_pb2_grpc
 OPEN_SECONDS = 5.0
 RETRY_SECONDS = 1.0  # between two searches
 MOST_ATTEMPTS = 16  # of one
+MOST_TEXTS = 1024  # in a message, for a message has its limit
 
 _Call = grpc.aio.StreamStreamCall[tool_pb2.FeedRequest, tool_pb2.FeedResponse]
 
@@ -75,8 +77,9 @@ class Feed:
         while True:
             await self._news.wait()
             self._news.clear()
-            texts, self._pending = self._pending, []
-            await self._call.write(tool_pb2.FeedRequest(texts=texts))
+            while self._pending:
+                texts, self._pending = self._pending[:MOST_TEXTS], self._pending[MOST_TEXTS:]
+                await self._call.write(tool_pb2.FeedRequest(texts=texts))
 
 
 class ToolFeeds:
@@ -101,7 +104,7 @@ class ToolFeeds:
         idle = self._opening is None or self._opening.done()
         if idle and time.monotonic() - self._tried_at >= RETRY_SECONDS:
             self._tried_at = time.monotonic()
-            self._opening = asyncio.create_task(self._find(instance))
+            self._opening = asyncio.create_task(self._find(instance), context=contextvars.Context())
         return None
 
     async def aclose(self) -> None:

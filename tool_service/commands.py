@@ -5,15 +5,16 @@ says how long its text is, and waits for the rest.
 """
 
 import asyncio
+import contextvars
 from collections.abc import Callable
 
-from protos.rpc.errors import Reason, reject
+from protos.rpc.errors import Reason, ServiceError, reject
 from tool_service.execution.runner import Runner
 from tool_service.formats.format import EndReason
 
 
 class Commands:
-    """Carries them out. `fail` hears of what fails where nobody waits for it."""
+    """Carries them out, in the context of whoever makes it. `fail` hears of what fails where nobody waits for it."""
 
     def __init__(self, runner: Runner, fail: Callable[[Exception], None]) -> None:
         self._runner = runner
@@ -22,6 +23,7 @@ class Commands:
         self._grown = asyncio.Event()
         self._ending: asyncio.Task[None] | None = None  # its calls may wait for a decision, so others are carried out
         self._is_complete = False  # the turn's text, until the turn has finished
+        self._context = contextvars.copy_context()  # a feed has another: of no completion
 
     def text(self, text: str) -> None:
         """More of the turn's text. Raises ServiceError."""
@@ -33,9 +35,15 @@ class Commands:
     def fed(self, text: str) -> None:
         """The same, of a feed: what is wrong ends this completion and not the feed."""
         try:
-            self.text(text)
+            self._context.run(self.text, text)
         except Exception as error:
             self._fail(error)
+
+    def lose_feed(self) -> None:
+        """No more text will come by the feed: a turn that waits for some will not end."""
+        if self._ending is not None and not self._ending.done() and not self._is_complete:
+            self._ending.cancel()
+            self._fail(ServiceError(Reason.TOOL_SERVICE_UNAVAILABLE, "the feed ended before the turn's text"))
 
     def end_turn(self, reason: EndReason, length: int) -> None:
         """The turn ends when its text is so long; with 0, now. Raises ServiceError."""
@@ -65,6 +73,8 @@ class Commands:
         while self._length < length:
             self._grown.clear()
             await self._grown.wait()
+        if length and self._length > length:
+            reject(Reason.PROTOCOL_VIOLATION, f"the turn has {self._length} characters instead of {length}")
         self._is_complete = True
         self._length = 0
         await self._runner.end_turn(reason)

@@ -1,10 +1,21 @@
 """Text that comes for many completions in one stream (`ToolService.Feed`)."""
 
 import secrets
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Protocol
 
-Take = Callable[[str], None]
+
+class Taker(Protocol):
+    """A completion."""
+
+    def fed(self, text: str) -> None:
+        """More of its text."""
+        ...
+
+    def lose_feed(self) -> None:
+        """The feed has ended."""
+        ...
 
 
 class Feeds:
@@ -12,18 +23,20 @@ class Feeds:
 
     def __init__(self) -> None:
         self.instance = secrets.token_hex(8)
-        self._takers: dict[tuple[str, int], Take] = {}
+        self._takers: dict[tuple[str, int], Taker] = {}
 
     @contextmanager
-    def taking(self, feed: str, number: int, take: Take) -> Iterator[None]:
-        """While the block lasts, `take` gets what the feed brings under the number. Raises ValueError for a number that
-        is taken."""
+    def taking(self, feed: str, number: int, taker: Taker) -> Iterator[None]:
+        """While the block lasts, `taker` gets what the feed brings under the number.
+
+        Raises ValueError for a number that is taken.
+        """
         if not feed:
             yield
             return
         if (feed, number) in self._takers:
             raise ValueError(f"the feed has a completion {number} already")
-        self._takers[feed, number] = take
+        self._takers[feed, number] = taker
         try:
             yield
         finally:
@@ -31,6 +44,12 @@ class Feeds:
 
     def bring(self, feed: str, number: int, text: str) -> None:
         """Passes text on; that of a completion which has ended goes nowhere."""
-        take = self._takers.get((feed, number))
-        if take is not None:
-            take(text)
+        taker = self._takers.get((feed, number))
+        if taker is not None:
+            taker.fed(text)
+
+    def lose(self, feed: str) -> None:
+        """Tells its completions that a feed has ended."""
+        for (name, _), taker in list(self._takers.items()):
+            if name == feed:
+                taker.lose_feed()

@@ -2,7 +2,7 @@
 
 import asyncio
 import contextlib
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator
+from collections.abc import AsyncGenerator, AsyncIterator, Callable
 
 from protos.conveyor.tool.v1 import tool_pb2, tool_pb2_grpc
 from protos.rpc.errors import Reason, ServiceError, reject
@@ -12,7 +12,7 @@ from tool_service import wire
 from tool_service.commands import Commands
 from tool_service.execution.events import Event
 from tool_service.execution.host import FormatMismatchError, Opened, ToolHost, UnknownFormatError, UnknownToolError
-from tool_service.feeds import Feeds, Take
+from tool_service.feeds import Feeds
 from tool_service.formats import FORMATS
 from tool_service.metrics import COMPLETIONS, ToolMetrics
 from tool_service.settings import ToolSettings
@@ -66,6 +66,7 @@ class ToolServicer(tool_pb2_grpc.ToolServiceServicer):
             for task in (bringing, drained):
                 task.cancel()
             await asyncio.gather(bringing, drained, return_exceptions=True)
+            self._feeds.lose(first.feed)
 
     async def _bring(self, feed: str, requests: AsyncIterator[tool_pb2.FeedRequest]) -> None:
         async for request in requests:
@@ -74,7 +75,8 @@ class ToolServicer(tool_pb2_grpc.ToolServiceServicer):
 
     async def drain(self) -> None:
         """Ends the feeds, which never end of themselves, once no completion is left."""
-        await self._idle.wait()
+        while self._active:
+            await self._idle.wait()
         self._drained.set()
 
     async def idle(self, seconds: float) -> None:
@@ -97,7 +99,9 @@ class ToolServicer(tool_pb2_grpc.ToolServiceServicer):
         opened = self._open(first.start, events.put_nowait)
         commands = Commands(opened.runner, events.put_nowait)
         metrics = ToolMetrics()
-        with self._taking(first.start, commands.fed):
+        async with contextlib.AsyncExitStack() as stack:
+            stack.push_async_callback(opened.runner.aclose)
+            self._feed_to(commands, first.start, stack)
             obeying = asyncio.create_task(_obey(commands, requests))
             obeying.add_done_callback(lambda _: events.put_nowait(None))
             try:
@@ -111,16 +115,13 @@ class ToolServicer(tool_pb2_grpc.ToolServiceServicer):
             finally:
                 obeying.cancel()
                 await asyncio.gather(obeying, return_exceptions=True)
-                await opened.runner.aclose()
 
-    @contextlib.contextmanager
-    def _taking(self, start: tool_pb2.Start, take: Take) -> Iterator[None]:
-        with contextlib.ExitStack() as stack:
-            try:
-                stack.enter_context(self._feeds.taking(start.feed, start.fed_as, take))
-            except ValueError as error:
-                raise ServiceError(Reason.PROTOCOL_VIOLATION, str(error)) from error
-            yield
+    def _feed_to(self, commands: Commands, start: tool_pb2.Start, stack: contextlib.AsyncExitStack) -> None:
+        """Has a feed bring text for as long as the stack is open."""
+        try:
+            stack.enter_context(self._feeds.taking(start.feed, start.fed_as, commands))
+        except ValueError as error:
+            raise ServiceError(Reason.PROTOCOL_VIOLATION, str(error)) from error
 
     def _open(self, start: tool_pb2.Start, emit: Callable[[Event], None]) -> Opened:
         try:

@@ -8,6 +8,7 @@ import asyncio
 import os
 import sys
 import tempfile
+import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
@@ -38,7 +39,7 @@ from gateway.cli.failure import Failure
 PARTS = (mixed.NAME, "loads", "sweep", "overheads", "instead")
 WIDTH = 140  # of tables, where there is no terminal to fit
 LOADED = ("serial", "partial")
-LOADS = (1, 4, 12)  # completions at once, beside those of `mixed`
+LOADS = (4, 12)  # completions at once, of those that `mixed` has all at once
 COARSE = (4, 32)  # units of the sweep, where there are few trials
 FEW = ("codegen", "search", "agent")  # with a server and a loop, where there are few trials
 QUICK = ("codegen", "search", "validation", "calculator", "overheads")
@@ -76,8 +77,8 @@ class Measurement:
             await rounds.run_at_once(stack, mixed.NAME, mixed.drawn(workloads), modes, again, samples, say)
         if "loads" in self._wanted:
             for count in LOADS:
-                drawn = mixed.drawn(workloads, count)
-                await rounds.run_at_once(stack, str(count), drawn, LOADED, self._seldom, loads, say)
+                drawn = mixed.drawn(workloads)
+                await rounds.run_at_once(stack, str(count), drawn, LOADED, self._seldom, loads, say, at_once=count)
         self.report.rows = rows_of(samples)
         at_once = [replace(row, workload=str(mixed.COUNT)) for row in self.report.rows if row.workload == mixed.NAME]
         self.report.loads = [*rows_of(loads), *(row for row in at_once if row.mode in LOADED)]
@@ -149,7 +150,7 @@ def main(arguments: list[str] | None = None) -> int:
     except ValueError as error:
         console.print(f"{error}", style="red", highlight=False)
         return 2
-    machine = record.machine()
+    machine, began = record.machine(), time.monotonic()
     measurement = Measurement(options, place, console)
     place.settle()
     with tempfile.TemporaryDirectory(prefix="conveyor-workloads-") as folder:
@@ -164,10 +165,16 @@ def main(arguments: list[str] | None = None) -> int:
             return 130
     report = measurement.report
     report.show(console)
-    content = {"model": options.model, "trials": options.trials, "search_seconds": options.search_seconds}
+    seconds = round(time.monotonic() - began, 1)
+    content = {
+        "wall_seconds": seconds,
+        "model": options.model,
+        "trials": options.trials,
+        "search_seconds": options.search_seconds,
+    }
     name = "workloads-shared" if options.shared else "workloads"
     path = record.write(name, machine, content | report.as_json(), options.json)
-    console.print(f"recorded in {path}", highlight=False, soft_wrap=True)
+    console.print(f"{seconds / 60:.1f} minutes; recorded in {path}", highlight=False, soft_wrap=True)
     if options.page:
         page.show([path])
     return int(not all(bound.holds for bound in report.bounds))

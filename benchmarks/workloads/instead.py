@@ -85,15 +85,12 @@ class Server:
 
     async def decode(self, messages: Sequence[Message], text: str) -> None:
         """Decodes as many tokens as the text has. Raises httpx.HTTPError."""
-        count = len(self.tokenizer.encode(text, add_special_tokens=False).ids)
-        body = {
-            "model": self.model,
-            "messages": messages,
-            "max_tokens": count,
-            "min_tokens": count,
-            "ignore_eos": True,
-            "temperature": 0,
-        }
+        await self.decode_count(messages, len(self.tokenizer.encode(text, add_special_tokens=False).ids))
+
+    async def decode_count(self, messages: Sequence[Message], count: int) -> None:
+        """Decodes so many tokens. Raises httpx.HTTPError, and NoServerError where it has decoded others."""
+        chosen = {"max_tokens": count, "ignore_eos": True, "temperature": 0}
+        body = {"model": self.model, "messages": messages, **chosen}
         answer = await self.client.post("/v1/chat/completions", json=body)
         answer.raise_for_status()
         decoded = answer.json()["usage"]["completion_tokens"]
@@ -131,13 +128,16 @@ async def open_server(name: str, placement: Placement, log: Path) -> AsyncIterat
 async def run_loops(
     stack: Stack, server: Server, workloads: Sequence[Workload], rounds: int, report: Report
 ) -> list[Loop]:
-    """Each workload, after a turn to warm up. Raises NoServerError, httpx.HTTPError, grpc.aio.AioRpcError."""
+    """Each workload, its prompt being in the server's cache as in ours.
+
+    Raises NoServerError, httpx.HTTPError, grpc.aio.AioRpcError.
+    """
     found = []
     await stack.settle({})
-    with server.running():
-        await server.decode([{"role": "user", "content": "Hello"}], workloads[0].replay[0])
     for workload in workloads:
         laps = []
+        with server.running():
+            await _lap(stack, server, workload, warming=True)
         for number in range(rounds):
             report(f"server and loop: {workload.name}, round {number + 1} of {rounds}")
             await asyncio.to_thread(stack.world.reset)
@@ -149,7 +149,8 @@ async def run_loops(
     return found
 
 
-async def _lap(stack: Stack, server: Server, workload: Workload) -> _Lap:
+async def _lap(stack: Stack, server: Server, workload: Workload, *, warming: bool = False) -> _Lap:
+    """`warming`: only the first prompt is computed."""
     began, decoding = time.monotonic(), 0.0
     async with open_channel(stack.flags["tools", "address"]) as channel:
         tools = _Tools(tool_pb2_grpc.ToolServiceStub(channel))
@@ -158,6 +159,9 @@ async def _lap(stack: Stack, server: Server, workload: Workload) -> _Lap:
             {"role": "system", "content": f"{workload.system}\n{instructions}"},
             {"role": "user", "content": workload.question},
         ]
+        if warming:
+            await server.decode_count(messages, 1)
+            return _Lap(0.0, 0.0)
         for text in workload.replay:
             asked = time.monotonic()
             await server.decode(messages, text)

@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 
 from benchmarks.soaking.watch import PROC, descendants
-from benchmarks.workloads.rounds import Report
+from benchmarks.workloads.rounds import Report, WrongResultError
 from benchmarks.workloads.stack import COMPLETION_SECONDS, Stack
 from benchmarks.workloads.workload import called
 from gateway.cli.message_json import seconds
@@ -124,7 +124,11 @@ async def _at_once(stack: Stack, request: pb.CompleteRequest, count: int) -> lis
     stub = gateway_pb2_grpc.GatewayServiceStub(stack.channel)
 
     async def one() -> list[pb.CompleteResponse]:
-        return [response async for response in stub.Complete(request, timeout=COMPLETION_SECONDS)]
+        responses = [response async for response in stub.Complete(request, timeout=COMPLETION_SECONDS)]
+        failed = [each.call_finished.error.message for each in responses if each.call_finished.HasField("error")]
+        if failed or not responses[-1].HasField("finished"):
+            raise WrongResultError(f"overheads: {failed or 'the completion did not end'}")
+        return responses
 
     return await asyncio.gather(*(one() for _ in range(count)))
 

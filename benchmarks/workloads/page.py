@@ -57,18 +57,40 @@ def shared(run: Run) -> str:
     return "\n\n".join((_about(run), _rows(run)))
 
 
+def _day(run: Run) -> str:
+    minutes = run["wall_seconds"] / 60
+    return documents.wrapped(f"Run of {run['date']}, {run['trials']} rounds, {minutes:.0f} minutes in all.")
+
+
 def _about(run: Run) -> str:
     text = f"{documents.machine(run)}; {run['placement']}; {run['trials']} rounds; a web search takes "
     return documents.wrapped(f"{text}{run['search_seconds']:g} s.")
 
 
 def _rows(run: Run) -> str:
-    head = ["workload", "mode", "completion", "decode", "tools", "hidden", "ideal", "saved", "over on_seal", "of ideal"]
+    head = [
+        "workload",
+        "mode",
+        "completion",
+        "decode",
+        "tools",
+        "hidden",
+        "ideal",
+        "saved",
+        "over on_seal",
+        "of ideal",
+        "between",
+    ]
     rows = []
     for row in run["rows"]:
         spread = row["completion_seconds"]
         times = [_seconds(row[f"{name}_seconds"]) for name in ("decode", "tool", "hidden", "ideal")]
-        shares = [_share(row[name]) for name in ("saved_vs_serial", "saved_vs_on_seal", "attained")]
+        shares = [
+            _with(row["saved_vs_serial"], row["saved_ci95"]),
+            _share(row["saved_vs_on_seal"]),
+            _with(row["attained"], row["attained_ci95"]),
+            _share(row["attained_between"]),
+        ]
         interval = f"{spread['p50']:.2f} ({spread['ci95'][0]:.2f}–{spread['ci95'][1]:.2f})"
         rows.append([row["workload"], row["mode"], interval, *times, *shares])
     return table(head, rows)
@@ -110,10 +132,20 @@ def _instead(run: Run) -> str:
     rows = []
     for loop in run["instead"]:
         row = ours.get(loop["workload"])
-        mine = [None, None] if row is None else [row["completion_seconds"]["p50"], row["decode_seconds"]]
+        decode = None if row is None else row["decode_seconds"]
+        mine = None if row is None else row["completion_seconds"]["p50"]
         times = [loop[f"{name}_seconds"] for name in ("completion", "decode", "tool")]
-        rows.append([loop["workload"], *map(_seconds, (*times, *mine))])
-    return table(["workload", "vLLM and a loop", "its decoding", "its tools", "Conveyor", "its decoding"], rows)
+        same = None if decode is None else decode + loop["tool_seconds"]
+        rows.append([loop["workload"], *map(_seconds, (*times, same, mine, decode))])
+    head = [
+        "vLLM and a loop",
+        "its decoding",
+        "its tools",
+        "the loop, if it decoded as we do",
+        "Conveyor",
+        "its decoding",
+    ]
+    return table(["workload", *head], rows)
 
 
 def _bounds(run: Run) -> str:
@@ -121,7 +153,14 @@ def _bounds(run: Run) -> str:
     for kept in run["bounds"]:
         bound = Bound(**{name: value for name, value in kept.items() if name != "holds"})
         rows.append([bound.what, bound.shown, bound.wanted, "" if bound.holds else "missed"])
-    return table(["", "found", "wanted", ""], rows)
+    without = "".join(f"\n\n{documents.wrapped(why)}" for why in run["without"])
+    return f"{_day(run)}\n\n{table(['', 'found', 'wanted', ''], rows)}{without}"
+
+
+def _with(value: float | None, interval: list[float] | None) -> str:
+    if value is None or interval is None:
+        return _share(value)
+    return f"{_share(value)} ({interval[0] * 100:.0f} to {interval[1] * 100:.0f})"
 
 
 def _seconds(value: float | None) -> str:

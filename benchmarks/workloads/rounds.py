@@ -1,4 +1,4 @@
-"""Who runs when: in each round every workload in every mode, the modes in an order that turns."""
+"""Who runs when: in each round every workload in every mode, the modes in an order that changes."""
 
 import asyncio
 from collections.abc import Callable, Mapping, Sequence
@@ -56,28 +56,50 @@ async def run_at_once(
     rounds: int,
     samples: Samples,
     report: Report,
+    at_once: int = 0,
 ) -> None:
-    """All of them together, under one name; those that ran alone before are warm. Raises like `run_rounds`."""
+    """So many of them together, or all, and then the next, under one name; those that ran alone before are warm.
+
+    Raises like `run_rounds`.
+    """
     await stack.settle({})
+    size = at_once or len(workloads)
     for number in range(rounds):
         for mode in turned(modes, number):
             report(f"{name}: {mode}, round {number + 1} of {rounds}")
-            samples.add(name, mode, await _once(stack, workloads, mode))
+            completions: list[Observed] = []
+            for begin in range(0, len(workloads), size):
+                completions += await _once(stack, workloads[begin : begin + size], mode)
+            samples.add(name, mode, completions)
 
 
 def turned(modes: Sequence[str], number: int) -> list[str]:
-    """The modes in the order of a round."""
+    """The modes in the order of a round: each is first as often as any other, and follows each as often."""
     place = number % len(modes)
-    return [*modes[place:], *modes[:place]]
+    ordered = [*modes[place:], *modes[:place]]
+    return [ordered[0], *(reversed(ordered[1:]) if number // len(modes) % 2 else ordered[1:])]
+
+
+async def complete(stack: Stack, workload: Workload, mode: str) -> Observed:
+    """One completion, whose results are as they should be. Raises WrongResultError, grpc.aio.AioRpcError."""
+    completion = await stack.complete(workload.request(mode))
+    _require_right(workload, mode, completion)
+    return completion
 
 
 async def _once(stack: Stack, workloads: Sequence[Workload], mode: str) -> list[Observed]:
     await asyncio.to_thread(stack.world.reset)
-    completions = await asyncio.gather(*(stack.complete(workload.request(mode)) for workload in workloads))
-    for workload, completion in zip(workloads, completions, strict=True):
-        if bool(completion.errors) != workload.fails:
-            raise WrongResultError(f"{workload.name} in {mode}: {completion.errors or 'no call failed'}")
-    return completions
+    return await asyncio.gather(*(complete(stack, workload, mode) for workload in workloads))
+
+
+def _require_right(workload: Workload, mode: str, completion: Observed) -> None:
+    if bool(completion.errors) != workload.fails:
+        raise WrongResultError(f"{workload.name} in {mode}: {completion.errors or 'no call failed'}")
+    results = " ".join(part for outcome in completion.outcomes.values() for part in outcome)
+    if missing := [text for text in workload.expects if text not in results]:
+        raise WrongResultError(f"{workload.name} in {mode}: {missing} is not in {results}")
+    if completion.text != "".join(workload.replay) and not completion.vetoed:
+        raise WrongResultError(f"{workload.name} in {mode}: the model said {completion.text!r}")
 
 
 def _by_settings(workloads: Sequence[Workload]) -> list[tuple[Mapping[tuple[str, str], str], list[Workload]]]:

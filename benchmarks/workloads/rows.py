@@ -34,8 +34,9 @@ class Row:
     """Seconds are medians. `saved_vs_…`: the median over the rounds of what was saved against another mode in the same
     round, as a share of it; None for that mode itself. Shares of the same round, because a machine has slow minutes.
 
-    `attained` is the median share of the ideal saving (`ideal.py`); `attained_between` is the same from the medians of
-    different completions, so that decoding which became slower beside tools counts, and so does noise.
+    `attained` is the median share of the ideal saving (`ideal.py`). `attained_between` is the same from the medians of
+    different completions, so that decoding which became slower beside tools counts, and so does noise. Completions that
+    run at once have no ideal: their units in `serial` had others beside them.
     """
 
     workload: str
@@ -48,7 +49,9 @@ class Row:
     ideal_seconds: float | None
     saved_vs_serial: float | None
     saved_vs_on_seal: float | None
+    saved_ci95: tuple[float, float] | None
     attained: float | None
+    attained_ci95: tuple[float, float] | None
     attained_between: float | None
     savable_seconds: float | None
 
@@ -73,7 +76,9 @@ def _rows(name: str, by_mode: Mapping[str, list[list[Observed]]]) -> Iterator[Ro
     serial = by_mode.get("serial", [])
     for mode, rounds in by_mode.items():
         every = [observed for completions in rounds for observed in completions]
-        ideals = list(_ideals(rounds, serial))
+        ideals = list(_ideals(rounds, serial)) if all(len(completions) == 1 for completions in rounds) else []
+        saved = _savings(rounds, serial if mode != "serial" else [])
+        over = _savings(rounds, by_mode.get("on_seal", []) if mode != "on_seal" else [])
         completion = Spread.of([observed.completion for observed in every])
         shares = [ideal.attained for ideal in ideals if ideal.attained is not None]
         yield Row(
@@ -85,10 +90,14 @@ def _rows(name: str, by_mode: Mapping[str, list[list[Observed]]]) -> Iterator[Ro
             tool_seconds=_median(every, lambda observed: observed.tool),
             hidden_seconds=_median(every, lambda observed: observed.hidden),
             ideal_seconds=statistics.median(ideal.ideal for ideal in ideals) if ideals else None,
-            saved_vs_serial=_saved(rounds, by_mode.get("serial", []) if mode != "serial" else []),
-            saved_vs_on_seal=_saved(rounds, by_mode.get("on_seal", []) if mode != "on_seal" else []),
+            saved_vs_serial=statistics.median(saved) if saved else None,
+            saved_vs_on_seal=statistics.median(over) if over else None,
+            saved_ci95=interval(saved) if saved else None,
             attained=statistics.median(shares) if shares else None,
-            attained_between=_between(every, [observed for completions in serial for observed in completions]),
+            attained_ci95=interval(shares) if shares else None,
+            attained_between=_between(every, [observed for completions in serial for observed in completions])
+            if ideals
+            else None,
             savable_seconds=statistics.median(ideal.serial - ideal.ideal for ideal in ideals) if ideals else None,
         )
 
@@ -110,13 +119,12 @@ def _between(every: list[Observed], serial: list[Observed]) -> float | None:
     return (slowest - _median(every, lambda each: each.completion)) / savable if savable >= 0.001 else None
 
 
-def _saved(rounds: list[list[Observed]], others: list[list[Observed]]) -> float | None:
-    shares = [
+def _savings(rounds: list[list[Observed]], others: list[list[Observed]]) -> list[float]:
+    return [
         1 - completion.completion / beside.completion
         for completions, besides in zip(rounds, others, strict=False)
         for completion, beside in zip(completions, besides, strict=True)
     ]
-    return statistics.median(shares) if shares else None
 
 
 def _median(every: list[Observed], figure: Figure) -> float:

@@ -14,7 +14,7 @@ from typing import Any
 
 from benchmarks.workloads.ideal import ideal_of
 from benchmarks.workloads.observed import Observed
-from benchmarks.workloads.rounds import Report, turned
+from benchmarks.workloads.rounds import Report, complete, turned
 from benchmarks.workloads.stack import Stack
 from benchmarks.workloads.workload import Workload, called
 
@@ -72,6 +72,7 @@ def waiting(seconds: float, units: int) -> Workload:
         system="You wait.",
         question="Wait.",
         replay=(called("wait", units="".join(f"{line}\n" for line in lines)),),
+        expects=(f"{units} units",),
         real="the decoding; the tool only waits",
     )
 
@@ -79,7 +80,7 @@ def waiting(seconds: float, units: int) -> Workload:
 async def _calibrated(stack: Stack, report: Report) -> float:
     """Seconds that the text takes."""
     report("sweep: how long the text takes")
-    observed = [await stack.complete(waiting(0.032, LINES).request("serial")) for _ in range(CALIBRATIONS + 1)]
+    observed = [await complete(stack, waiting(0.032, LINES), "serial") for _ in range(CALIBRATIONS + 1)]
     return statistics.median(each.decode for each in observed[1:])
 
 
@@ -89,7 +90,7 @@ async def _point(stack: Stack, ratio: float, units: int, decode: float, rounds: 
     for number in range(rounds):
         for mode in turned(MODES, number):
             report(f"sweep: {ratio:g} times as long in {units} units, {mode}, round {number + 1} of {rounds}")
-            seen[mode].append(await stack.complete(workload.request(mode)))
+            seen[mode].append(await complete(stack, workload, mode))
     ideals = [ideal for ideal in map(ideal_of, seen["partial"], seen["serial"]) if ideal is not None]
     shares = [ideal.attained for ideal in ideals if ideal.attained is not None]
     decoded, worked = _median(_decodes(seen["serial"])), _median(each.tool for each in seen["serial"])

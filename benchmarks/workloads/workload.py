@@ -21,9 +21,10 @@ MODES: Mapping[str, pb.Mode] = {
 class Workload:
     """One completion: what is asked, and what the model says in each turn.
 
-    `title` is for people, `real` what in it is real and what is not. `settings` are of the tool service, for workloads
-    that need others than the rest. A workload whose tools `cannot_gain` must be as fast in `partial` as in `serial`; in
-    one that `fails`, a call does, and in all others none may.
+    `title` is for people, `expects` is to be found in the results, `real` says what in it is real and what is not.
+    `settings` are of the tool service, for workloads that need others than the rest. A workload whose tools
+    `cannot_gain` must be as fast in `partial` as in `serial`; in one that `fails`, a call does, and in all others none
+    may.
     """
 
     name: str
@@ -34,6 +35,7 @@ class Workload:
     system: str
     question: str
     replay: tuple[str, ...]
+    expects: tuple[str, ...]
     real: str
     settings: Mapping[tuple[str, str], str] = field(default_factory=dict)
     cannot_gain: bool = False

@@ -131,6 +131,42 @@ async def test_a_lost_feed_ends_the_completions_that_it_fed_and_the_next_one_goe
     assert await house.say(CALL) == "42"
 
 
+async def test_a_lost_feed_leaves_alone_whose_turn_is_whole_and_the_next_turn_goes_by_the_stream(house: House) -> None:
+    await house.fed()
+    async with house.completion() as (stream, events):
+        await stream.text(CALL)
+        assert await stream.end_turn("stop") == 1
+        house.feeds.to(house.servicer._feeds.instance)._call.cancel()  # type: ignore[union-attr]
+        async with asyncio.timeout(20):
+            while stream._feed is not None:  # noqa: ASYNC110 - the feed tells it
+                await asyncio.sleep(0.005)
+        await stream.text(CALL)
+        assert await stream.end_turn("stop") == 1
+    assert [event.call_finished.result for event in events if event.HasField("call_finished")] == ["42", "42"]
+    assert (house.servicer.by_feed, house.servicer.by_stream) == (len(CALL), len(CALL))
+
+
+async def test_a_completion_that_is_cancelled_while_it_closes_is_forgotten_by_the_feed(house: House) -> None:
+    await house.fed()
+    feed = house.feeds.to(house.servicer._feeds.instance)
+    assert feed is not None
+    closing = asyncio.Event()
+
+    async def complete() -> None:
+        async with house.completion() as (stream, _):
+            stream._close = hold  # type: ignore[method-assign]
+
+    async def hold(reader: object) -> None:
+        closing.set()
+        await asyncio.Event().wait()
+
+    running = asyncio.create_task(complete())
+    await closing.wait()
+    running.cancel()
+    await asyncio.gather(running, return_exceptions=True)
+    assert not feed._listeners
+
+
 async def test_a_drain_ends_the_feed_when_the_last_completion_has_ended(house: House) -> None:
     await house.fed()
     feed = house.feeds.to(house.servicer._feeds.instance)

@@ -26,5 +26,6 @@ AGENT = Workload(
         + called("calculator", expression="2 * (150000 - 43636)"),
         "The Eiffel Tower is worth 212,728 euros more.",
     ),
+    expects=("124017348", "5100", "212728"),
     real="the search engine of Search, the file of Database, a real interpreter",
 )

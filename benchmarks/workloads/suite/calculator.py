@@ -14,6 +14,7 @@ CALCULATOR = Workload(
         called("calculator", expression="round(sqrt(105 ** 2 + 68 ** 2) / 0.3048, 1)"),
         "The diagonal is about 410.4 feet long.",
     ),
+    expects=("410.4",),
     real="all of it",
     cannot_gain=True,
 )

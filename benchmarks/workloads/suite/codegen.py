@@ -31,6 +31,7 @@ CODEGEN = Workload(
     system="You write short, complete Python programs. Import what you use.",
     question="Plot a sine over ten seconds, then find the three shops with the best sales among random ones.",
     replay=(_PROGRAM,),
+    expects=("figure-1.png ", "median shop: 100.03"),
     real="a real interpreter, forked with numpy, pandas and matplotlib imported; 4 million rows of random sales",
 )
 

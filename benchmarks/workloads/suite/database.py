@@ -18,6 +18,7 @@ DATABASE = Workload(
         ),
         "These five countries buy most, in this order.",
     ),
+    expects=("Brazil,808,19282652",),
     real="an SQLite file with 500 customers and 5,000 orders",
     cannot_gain=True,
 )

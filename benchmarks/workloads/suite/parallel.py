@@ -23,5 +23,6 @@ PARALLEL = Workload(
         ),
         "They are 330, 138.5 and 96 metres high; there are 4,203 primes.",
     ),
+    expects=("330 metres", "138.5 metres", "96 metres", "4203"),
     real="the search engine of Search and a real interpreter",
 )

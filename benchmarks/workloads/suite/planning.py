@@ -19,5 +19,6 @@ PLANNING = Workload(
         "<<<\n",
         "It is about 2.4 times as high, 238 per cent.",
     ),
+    expects=("$3: 2.383", "$4: 238"),
     real="the search engine of Search; the computations are real, and so small that only their order matters",
 )

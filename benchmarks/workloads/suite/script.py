@@ -23,5 +23,6 @@ SCRIPT = Workload(
     system="You work on a PostgreSQL database.",
     question="Make a table of visits, count them by page, drop the early ones, and show what is left.",
     replay=(called("warehouse", script=_SCRIPT), "The tables are made and counted."),
+    expects=("310001", "[committed]"),
     real="a PostgreSQL server, whose tables are gone before each completion; one transaction, committed at the end",
 )

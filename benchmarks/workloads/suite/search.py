@@ -14,5 +14,6 @@ SEARCH = Workload(
         called("search", query="asyncio TaskGroup other tasks when one fails", site="docs.python.org", limit=3),
         "The others are cancelled, and the errors are raised as a group.",
     ),
+    expects=("the other tasks are cancelled",),
     real="a search engine on loopback that takes as long as one on the web; the site is filtered from its answer",
 )

@@ -21,6 +21,7 @@ VALIDATION = Workload(
         ),
         "Which city do you mean?",
     ),
+    expects=("REJECTED",),
     fails=True,
     real="the tool refuses the place as soon as it is written, and the decoder stops the turn",
 )

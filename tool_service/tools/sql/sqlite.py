@@ -50,7 +50,6 @@ class SqliteDatabase:
             **settings.model_dump(include={"writable", "max_rows", "max_bytes", "lock_seconds"}),
         }
         self._configuration = json.dumps(configuration)
-        SPARE.refill()
 
     @asynccontextmanager
     async def begin(self) -> AsyncIterator["SqliteTransaction"]:

@@ -16,7 +16,9 @@ ROW = Row(
     ideal_seconds=1.0,
     saved_vs_serial=0.3,
     saved_vs_on_seal=0.1,
+    saved_ci95=(0.28, 0.32),
     attained=0.96,
+    attained_ci95=(0.95, 0.97),
     attained_between=0.95,
     savable_seconds=0.5,
 )

@@ -35,7 +35,7 @@ def recorded(path: Path, name: str) -> Path:
         [Loop("codegen", 2, 9.0, 8.0, 1.0)],
         timelines_of(samples),
     )
-    content = {"model": "m", "trials": 2, "search_seconds": 0.6} | report.as_json()
+    content = {"wall_seconds": 130.0, "model": "m", "trials": 2, "search_seconds": 0.6} | report.as_json()
     return record.write(name, record.machine(), content, path)
 
 
@@ -50,9 +50,9 @@ def shown(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
 
 def test_every_part_of_a_run_is_on_the_page(shown: str):
     assert "stale" not in shown
-    row = "| codegen | partial | 1.40 (1.40–1.40) | 1.00 | 0.80 | 0.00 | 1.40 | 22.2 % | – | 100.0 % |"
+    row = "| codegen | partial | 1.40 (1.40–1.40) | 1.00 | 0.80 | 0.00 | 1.40 | 22.2 % (22 to 22) | – | 100.0 % (100 to 100) |"
     assert shown.count(row) == 2  # on cores of their own, and on shared ones
-    assert "| codegen | 9.00 | 8.00 | 1.00 | 1.40 | 1.00 |" in shown
+    assert "| codegen | 9.00 | 8.00 | 1.00 | 2.00 | 1.40 | 1.00 |" in shown
     assert "| 8 | 1.50 | 9.00 | 2000 | 50 | 2.5 % | 300 |" in shown
     assert "| codegen: of the ideal saving | 100.0 % | ≥ 95.0 % |  |" in shown
     assert all(each.title in shown for each in SUITE.values())
