@@ -20,6 +20,12 @@ torch.set_num_threads(max(1, torch.get_num_threads() // int(os.environ.get("PYTE
 
 
 @pytest.fixture(scope="session")
-def model() -> LoadedModel:
-    """The default model in float32, converted first where that has not been done yet."""
+def default_model() -> LoadedModel:
+    """In float32, converted first where that has not been done yet."""
     return load(DEFAULT, "float32")
+
+
+@pytest.fixture(scope="session")
+def model(default_model: LoadedModel) -> LoadedModel:
+    """The default model, where a module takes no other."""
+    return default_model
