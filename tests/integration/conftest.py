@@ -58,3 +58,10 @@ def small_model(default_model: LoadedModel) -> LoadedModel:
             weight.add_(torch.randn(weight.shape, generator=random) * 0.3)
     small.generation_config = default_model.model.generation_config
     return replace(default_model, name="small", model=small, blocks=None)
+
+
+@pytest.fixture(params=["small_model", pytest.param("default_model", marks=pytest.mark.slow)])
+def any_model(request: pytest.FixtureRequest) -> LoadedModel:
+    """For what is the same whatever the model says and however long it takes: the small one, and at length both."""
+    found: LoadedModel = request.getfixturevalue(request.param)
+    return found
