@@ -8,6 +8,9 @@ from pathlib import Path
 from typing import Any
 
 import grpc
+from typer.testing import CliRunner
+
+from gateway.cli.app import app
 
 ROOT = Path(__file__).parents[2]
 CLI = (sys.executable, "-m", "gateway.cli")
@@ -34,6 +37,12 @@ async def conveyor(*arguments: str) -> tuple[int, str, str]:
         if process.returncode is None:
             process.kill()
     return process.returncode or 0, output.decode(), errors.decode()
+
+
+def in_this_process(*arguments: str) -> tuple[int, str, str]:
+    """As `conveyor`, for commands that end before they ask anybody: a process for each takes half a second."""
+    result = CliRunner().invoke(app, arguments, prog_name="conveyor")
+    return result.exit_code, result.stdout, result.stderr
 
 
 @contextlib.asynccontextmanager

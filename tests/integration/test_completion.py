@@ -1,4 +1,4 @@
-"""Completions through the three real services, with real tools, and with the default model where its pace matters."""
+"""Completions through the three real services, with real tools, and with the default model where its words matter."""
 
 import asyncio
 import json
@@ -18,6 +18,8 @@ from tests.processes import is_running, until
 from tool_service.interface import Arg, Reject, tool
 
 pytestmark = pytest.mark.timeout(240)  # the first test may have to convert the model
+
+PACE = 0.04  # seconds of a step, where a tool is to be done before the last token
 
 CODE = """```python
 first = 6 * 7
@@ -51,8 +53,8 @@ async def test_a_plain_completion_streams_text(model: LoadedModel) -> None:
     assert not answer.finished.ledger.HasField("attained")
 
 
-async def test_partial_has_run_the_first_statement_before_the_last_token(model: LoadedModel) -> None:
-    async with running_stack(model) as stack:
+async def test_partial_has_run_the_first_statement_before_the_last_token(any_model: LoadedModel) -> None:
+    async with running_stack(any_model, step_seconds=PACE) as stack:
         answer = await stack.complete(coding(CODE))
         serial = await stack.complete(coding(CODE, "MODE_SERIAL"))
     units = [event.unit_finished.label for event in answer.of("unit_finished")]
@@ -75,10 +77,10 @@ $3 = calculator($1 - $2)
 """
 
 
-async def test_a_plans_lines_run_while_it_is_written_and_the_model_reads_its_one_result(model: LoadedModel) -> None:
+async def test_a_plans_lines_run_while_it_is_written_and_the_model_reads_its_one_result(any_model: LoadedModel) -> None:
     use = pb.ToolUse(format="plan", tools=["plan"])
     request = asking("Compute.", tool_use=use, replay=[PLAN, "10."], limits=pb.Limits(max_turns=2, max_tokens=80))
-    async with running_stack(model) as stack:
+    async with running_stack(any_model, step_seconds=PACE) as stack:
         answer = await stack.complete(request)
     opened = [(event.call_opened.call_id, event.call_opened.parent_id) for event in answer.of("call_opened")]
     assert opened == [("call_1", ""), ("call_1.1", "call_1"), ("call_1.2", "call_1"), ("call_1.3", "call_1")]
@@ -93,7 +95,7 @@ async def test_a_plans_lines_run_while_it_is_written_and_the_model_reads_its_one
     assert answer.of("turn_finished")[0].turn_finished.call_count == 1
     first, second = (event.turn_decoded.usage for event in answer.of("turn_decoded"))
     told = f"<|im_end|>\n<|im_start|>user\nResult of plan:\n{results['call_1']}<|im_end|>\n<|im_start|>assistant\n"
-    new = len(model.tokenizer(told)["input_ids"])
+    new = len(any_model.tokenizer(told)["input_ids"])
     assert second.prompt_tokens == first.prompt_tokens + first.completion_tokens + new
 
 
@@ -121,16 +123,18 @@ async def test_a_result_that_streams_is_computed_as_it_comes_and_the_answer_is_t
     any_model: LoadedModel, monkeypatch: pytest.MonkeyPatch, fails: bool
 ) -> None:
     prepares = True
+    lines = [f"This is number {number}.\n" for number in range(40)]
+    most = len(any_model.tokenizer("".join(lines[:-2]))["input_ids"])  # the last words are held back
 
     def is_prepared() -> bool:
         sequences = stack.engine._sequences.values()
-        return any(sequence.ahead > 100 and sequence.uncached == 1 for sequence in sequences)
+        return any(sequence.ahead > most and sequence.uncached == 1 for sequence in sequences)
 
     @tool
     async def count(to: int) -> AsyncIterator[str]:
         """Count."""
-        for number in range(to):
-            yield f"This is number {number}.\n"
+        for line in lines[:to]:
+            yield line
             await asyncio.sleep(0.005)
         if prepares:
             await until(is_prepared)
@@ -221,7 +225,7 @@ async def test_a_tool_past_its_timeout_gives_an_error_result(any_model: LoadedMo
     assert len(answer.of("turn_decoded")) == 2
 
 
-async def test_a_veto_stops_the_turn_and_the_model_reads_why(model: LoadedModel) -> None:
+async def test_a_veto_stops_the_turn_and_the_model_reads_why(any_model: LoadedModel) -> None:
     @tool
     async def news(place: Arg[str], topic: Arg[str]) -> str:
         """Read the news."""
@@ -229,7 +233,7 @@ async def test_a_veto_stops_the_turn_and_the_model_reads_why(model: LoadedModel)
 
     replay = ['{"name": "news", "arguments": {"place": "Nowhere", "topic": "' + "a long topic " * 30 + '"}}', "I see."]
     use = pb.ToolUse(format="json", tools=["news"])
-    async with running_stack(model, [news]) as stack:
+    async with running_stack(any_model, [news], step_seconds=PACE) as stack:
         answer = await stack.complete(
             asking("News?", tool_use=use, replay=replay, limits=pb.Limits(max_turns=2, max_tokens=150))
         )
