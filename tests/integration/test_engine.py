@@ -332,7 +332,6 @@ async def test_a_sequence_whose_token_cannot_be_chosen_fails_alone(
     assert ended(await outputs_of(neighbour)).completion_tokens == 6
 
 
-@with_the_default_model
 async def test_a_prompt_begins_with_what_another_has_computed_and_goes_on_the_same(
     model: LoadedModel, engine: ThreadEngine
 ) -> None:
