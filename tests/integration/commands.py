@@ -15,6 +15,8 @@ from gateway.cli.app import app
 ROOT = Path(__file__).parents[2]
 CLI = (sys.executable, "-m", "gateway.cli")
 BOUND = 30.0  # seconds: for what takes a few, unless it never comes
+# Of a channel to a process that starts: gRPC would try again after ever more seconds.
+AT_ONCE = (("grpc.initial_reconnect_backoff_ms", 50), ("grpc.max_reconnect_backoff_ms", 100))
 
 
 async def start(*arguments: str) -> asyncio.subprocess.Process:

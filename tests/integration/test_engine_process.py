@@ -20,6 +20,7 @@ from decoder_service.models.loader import LoadedModel
 from gateway.cli.processes import free_addresses
 from protos.conveyor.decoder.v1 import decoder_pb2 as pb
 from protos.conveyor.decoder.v1 import decoder_pb2_grpc
+from tests.integration.commands import AT_ONCE
 from tests.processes import children, command_line, ended, until
 
 ROOT = Path(__file__).parents[2]
@@ -44,7 +45,7 @@ class Service:
                 stderr=log,
                 process_group=0,
             )
-        self._channel = grpc.aio.insecure_channel(self.address)
+        self._channel = grpc.aio.insecure_channel(self.address, options=AT_ONCE)
         return self
 
     async def __aexit__(self, *_: object) -> None:
