@@ -8,10 +8,15 @@ from pathlib import Path
 from typing import Any
 
 import grpc
+from typer.testing import CliRunner
+
+from gateway.cli.app import app
 
 ROOT = Path(__file__).parents[2]
 CLI = (sys.executable, "-m", "gateway.cli")
 BOUND = 30.0  # seconds: for what takes a few, unless it never comes
+# Of a channel to a process that starts: gRPC would try again after ever more seconds.
+AT_ONCE = (("grpc.initial_reconnect_backoff_ms", 50), ("grpc.max_reconnect_backoff_ms", 100))
 
 
 async def start(*arguments: str) -> asyncio.subprocess.Process:
@@ -34,6 +39,12 @@ async def conveyor(*arguments: str) -> tuple[int, str, str]:
         if process.returncode is None:
             process.kill()
     return process.returncode or 0, output.decode(), errors.decode()
+
+
+def in_this_process(*arguments: str) -> tuple[int, str, str]:
+    """As `conveyor`, for commands that end before they ask anybody: a process for each takes half a second."""
+    result = CliRunner().invoke(app, arguments, prog_name="conveyor")
+    return result.exit_code, result.stdout, result.stderr
 
 
 @contextlib.asynccontextmanager

@@ -2,16 +2,20 @@
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Iterable
+import time
+from collections.abc import AsyncIterator, Iterable, Sequence
 from dataclasses import dataclass, field
 
 import grpc
+import torch
 
 from benchmarks.isolating.thread_engine import ThreadEngine
 from decoder_service.assembly import assemble, describe
 from decoder_service.completion import Decoder
 from decoder_service.engine.building import engine_of, hello_of
 from decoder_service.engine.engine import Engine
+from decoder_service.engine.runner import ModelRunner
+from decoder_service.engine.sequence import Piece
 from decoder_service.models.loader import LoadedModel
 from decoder_service.servicer import DecoderServicer
 from decoder_service.settings import DecoderSettings
@@ -81,11 +85,26 @@ class Answer:
         return self.of("finished")[0].finished
 
 
+class SlowRunner:
+    """Takes its time for each step."""
+
+    def __init__(self, runner: ModelRunner, seconds: float) -> None:
+        self.least_chunk, self.clear = runner.least_chunk, runner.clear
+        self._runner, self._seconds = runner, seconds
+
+    def run(self, pieces: Sequence[Piece]) -> torch.Tensor:
+        time.sleep(self._seconds)
+        return self._runner.run(pieces)
+
+
 @contextlib.asynccontextmanager
 async def running_stack(
-    model: LoadedModel, tools: Iterable[Tool] = (), **decoder_settings: object
+    model: LoadedModel, tools: Iterable[Tool] = (), step_seconds: float = 0.0, **decoder_settings: object
 ) -> AsyncIterator[Stack]:
-    """Starts the services and stops them again. `tools` are added to python, plan and calculator."""
+    """Starts the services and stops them again. `tools` are added to python, plan and calculator.
+
+    `step_seconds` are added to each step, for what must be done while a model decodes, however small it is.
+    """
     async with contextlib.AsyncExitStack() as stack:
         every = [python_tool(Interpreters(fork_server())), plan, calculator, *tools]
         tools_port = await stack.enter_async_context(tool_service(every))
@@ -95,6 +114,8 @@ async def running_stack(
         channel = await stack.enter_async_context(open_channel(f"127.0.0.1:{tools_port}"))
         hello = hello_of(settings, model)
         engine = engine_of(settings, model, hello.context, model.end_tokens)
+        if step_seconds:
+            engine._runner = SlowRunner(engine._runner, step_seconds)
         client = await ThreadEngine.start(engine, model.compiler, settings.max_running + settings.max_waiting)
         stack.push_async_callback(client.stop)
         decoder = assemble(client, hello, channel)

@@ -152,9 +152,9 @@ async def refused(stack: Stack, request_id: str, call_id: str) -> grpc.aio.AioRp
 
 
 @pytest.mark.timeout(240)  # the first test may have to convert the model
-async def test_a_call_acts_when_it_is_allowed_and_once_however_often_it_is_sent(model: LoadedModel) -> None:
+async def test_a_call_acts_when_it_is_allowed_and_once_however_often_it_is_sent(any_model: LoadedModel) -> None:
     acts: list[str] = []
-    async with running_stack(model, [sending(acts)]) as stack:
+    async with running_stack(any_model, [sending(acts)]) as stack:
         first = Completion(stack, "letter-1")
         awaited = (await first.until("approval_awaited")).approval_awaited
         assert (awaited.request_id, awaited.call_id) == ("letter-1", "call_1")
@@ -172,9 +172,9 @@ async def test_a_call_acts_when_it_is_allowed_and_once_however_often_it_is_sent(
 
 
 @pytest.mark.timeout(240)
-async def test_the_model_reads_that_it_was_refused(model: LoadedModel) -> None:
+async def test_the_model_reads_that_it_was_refused(any_model: LoadedModel) -> None:
     acts: list[str] = []
-    async with running_stack(model, [sending(acts)]) as stack:
+    async with running_stack(any_model, [sending(acts)]) as stack:
         completion = Completion(stack, "letter-2")
         await completion.until("approval_awaited")
         await completion.approve(False, reason="not today")
@@ -184,14 +184,14 @@ async def test_the_model_reads_that_it_was_refused(model: LoadedModel) -> None:
     assert (error.code, error.message) == ("DENIED", "A person refused this call: not today")
     said = "Error (DENIED): A person refused this call: not today"
     read = second.prompt_tokens - first.prompt_tokens - first.completion_tokens
-    assert read > len(model.tokenizer(said)["input_ids"])
+    assert read > len(any_model.tokenizer(said)["input_ids"])
     assert acts == []
 
 
 @pytest.mark.timeout(240)
-async def test_a_word_for_what_does_not_wait_is_refused_and_a_cancel_frees_all(model: LoadedModel) -> None:
+async def test_a_word_for_what_does_not_wait_is_refused_and_a_cancel_frees_all(any_model: LoadedModel) -> None:
     acts: list[str] = []
-    async with running_stack(model, [sending(acts)]) as stack:
+    async with running_stack(any_model, [sending(acts)]) as stack:
         completion = Completion(stack, "letter-3")
         await completion.until("approval_awaited")
         for request_id, call_id in (("letter-3", "call_2"), ("letter-4", "call_1"), ("", "")):

@@ -18,7 +18,7 @@ from protos.conveyor.gateway.v1 import gateway_pb2 as pb
 from protos.conveyor.gateway.v1 import gateway_pb2_grpc
 from protos.rpc import handler
 from protos.rpc.errors import Reason, ServiceError
-from tests.integration.commands import BOUND, CLI, ROOT, conveyor, serving, start
+from tests.integration.commands import BOUND, CLI, ROOT, conveyor, in_this_process, serving, start
 
 
 class FakeGateway(gateway_pb2_grpc.GatewayServiceServicer):
@@ -139,8 +139,8 @@ async def test_the_answer_may_be_given_beforehand(gateway: FakeGateway, answer: 
         ("ask", "Hi", "--approve", "perhaps"),
     ],
 )
-async def test_wrong_usage_exits_2(wrong: tuple[str, ...]) -> None:
-    status, output, errors = await conveyor(*wrong)
+def test_wrong_usage_exits_2(wrong: tuple[str, ...]) -> None:
+    status, output, errors = in_this_process(*wrong)
     assert (status, output) == (2, "")
     assert "Traceback" not in errors
 

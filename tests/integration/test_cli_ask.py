@@ -22,7 +22,7 @@ from protos.conveyor.gateway.v1 import gateway_pb2 as pb
 from protos.conveyor.gateway.v1 import gateway_pb2_grpc
 from protos.rpc import handler
 from protos.rpc.errors import Reason, ServiceError
-from tests.integration.commands import conveyor, serving, start
+from tests.integration.commands import conveyor, in_this_process, serving, start
 
 
 def at(value: float) -> duration_pb2.Duration:
@@ -262,8 +262,8 @@ async def test_a_timeout_says_so(gateway):
         ("--json", "--json-stream"),
     ],
 )
-async def test_wrong_usage_exits_2(wrong):
-    status, output, errors = await conveyor("ask", "Hi", *wrong)
+def test_wrong_usage_exits_2(wrong):
+    status, output, errors = in_this_process("ask", "Hi", *wrong)
     assert (status, output) == (2, "")
     assert errors
     assert "Traceback" not in errors

@@ -20,6 +20,7 @@ from gateway.cli.pieces import pieces
 from gateway.cli.show import Silent
 from gateway.cli.written_call import CallFormat, written_call
 from protos.conveyor.tool.v1 import tool_pb2 as pb
+from tests.integration.commands import in_this_process
 from tests.integration.stack import tool_service
 from tool_service.interface import Arg, Artifact, Effect, Reject, Stream, tool
 from tool_service.tools.calculator.tool import calculator
@@ -356,8 +357,8 @@ async def test_a_call_that_a_person_must_allow_is_refused_unless_it_is_approved(
         (("--format", "code_block"), "code_block can only call python, not shout"),
     ],
 )
-async def test_what_makes_no_sense_exits_2_with_the_reason(arguments, said):
-    status, output, errors = await conveyor(1, "shout", *arguments)
+def test_what_makes_no_sense_exits_2_with_the_reason(arguments, said):
+    status, output, errors = in_this_process("tools", "call", "shout", *arguments)
     assert (status, output) == (2, "")
     assert said in " ".join(errors.split())
 

@@ -11,7 +11,7 @@ from protos.conveyor.tool.v1 import tool_pb2 as pb
 from protos.conveyor.tool.v1 import tool_pb2_grpc
 from protos.rpc import handler
 from protos.rpc.errors import Reason, ServiceError
-from tests.integration.commands import conveyor, serving
+from tests.integration.commands import conveyor, in_this_process, serving
 
 
 class FakeToolService(tool_pb2_grpc.ToolServiceServicer):
@@ -145,8 +145,8 @@ async def test_an_unknown_tool_is_refused_with_what_to_do(service):
 @pytest.mark.parametrize(
     ("arguments", "said"), [('{"a": 1,}', "column 9"), ("[1]", "not a JSON object"), ("", "column 1")]
 )
-async def test_bad_arguments_exit_2_with_the_place(arguments, said):
-    status, output, errors = await conveyor("tools", "call", "echo", "--arguments", arguments)
+def test_bad_arguments_exit_2_with_the_place(arguments, said):
+    status, output, errors = in_this_process("tools", "call", "echo", "--arguments", arguments)
     assert (status, output) == (2, "")
     assert said in " ".join(errors.split())
 

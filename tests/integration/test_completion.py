@@ -1,4 +1,4 @@
-"""Completions through the three real services, with the real model and real tools."""
+"""Completions through the three real services, with real tools, and with the default model where its words matter."""
 
 import asyncio
 import json
@@ -18,6 +18,8 @@ from tests.processes import is_running, until
 from tool_service.interface import Arg, Reject, tool
 
 pytestmark = pytest.mark.timeout(240)  # the first test may have to convert the model
+
+PACE = 0.04  # seconds of a step, where a tool is to be done before the last token
 
 CODE = """```python
 first = 6 * 7
@@ -51,8 +53,8 @@ async def test_a_plain_completion_streams_text(model: LoadedModel) -> None:
     assert not answer.finished.ledger.HasField("attained")
 
 
-async def test_partial_has_run_the_first_statement_before_the_last_token(model: LoadedModel) -> None:
-    async with running_stack(model) as stack:
+async def test_partial_has_run_the_first_statement_before_the_last_token(any_model: LoadedModel) -> None:
+    async with running_stack(any_model, step_seconds=PACE) as stack:
         answer = await stack.complete(coding(CODE))
         serial = await stack.complete(coding(CODE, "MODE_SERIAL"))
     units = [event.unit_finished.label for event in answer.of("unit_finished")]
@@ -75,10 +77,10 @@ $3 = calculator($1 - $2)
 """
 
 
-async def test_a_plans_lines_run_while_it_is_written_and_the_model_reads_its_one_result(model: LoadedModel) -> None:
+async def test_a_plans_lines_run_while_it_is_written_and_the_model_reads_its_one_result(any_model: LoadedModel) -> None:
     use = pb.ToolUse(format="plan", tools=["plan"])
-    request = asking("Compute.", tool_use=use, replay=[PLAN], limits=pb.Limits(max_turns=2, max_tokens=80))
-    async with running_stack(model) as stack:
+    request = asking("Compute.", tool_use=use, replay=[PLAN, "10."], limits=pb.Limits(max_turns=2, max_tokens=80))
+    async with running_stack(any_model, step_seconds=PACE) as stack:
         answer = await stack.complete(request)
     opened = [(event.call_opened.call_id, event.call_opened.parent_id) for event in answer.of("call_opened")]
     assert opened == [("call_1", ""), ("call_1.1", "call_1"), ("call_1.2", "call_1"), ("call_1.3", "call_1")]
@@ -93,13 +95,13 @@ async def test_a_plans_lines_run_while_it_is_written_and_the_model_reads_its_one
     assert answer.of("turn_finished")[0].turn_finished.call_count == 1
     first, second = (event.turn_decoded.usage for event in answer.of("turn_decoded"))
     told = f"<|im_end|>\n<|im_start|>user\nResult of plan:\n{results['call_1']}<|im_end|>\n<|im_start|>assistant\n"
-    new = len(model.tokenizer(told)["input_ids"])
+    new = len(any_model.tokenizer(told)["input_ids"])
     assert second.prompt_tokens == first.prompt_tokens + first.completion_tokens + new
 
 
-async def test_a_second_turn_reads_the_result_and_computes_only_what_is_new(model: LoadedModel) -> None:
+async def test_a_second_turn_reads_the_result_and_computes_only_what_is_new(any_model: LoadedModel) -> None:
     request = coding(CODE, max_turns=2, max_tokens=80)
-    async with running_stack(model) as stack:
+    async with running_stack(any_model) as stack:
         answer = await stack.complete(request)
     first, second = (event.turn_decoded.usage for event in answer.of("turn_decoded"))
     assert first.cached_tokens == 0
@@ -111,26 +113,28 @@ async def test_a_second_turn_reads_the_result_and_computes_only_what_is_new(mode
         + answer.calls[0].result
         + "<|im_end|>\n<|im_start|>assistant\n"
     )
-    new = len(model.tokenizer(results)["input_ids"])
+    new = len(any_model.tokenizer(results)["input_ids"])
     assert second.prompt_tokens == first.prompt_tokens + first.completion_tokens + new
     assert answer.finished.usage.cached_tokens == second.cached_tokens
 
 
 @pytest.mark.parametrize("fails", [False, True])
 async def test_a_result_that_streams_is_computed_as_it_comes_and_the_answer_is_the_same(
-    model: LoadedModel, monkeypatch: pytest.MonkeyPatch, fails: bool
+    any_model: LoadedModel, monkeypatch: pytest.MonkeyPatch, fails: bool
 ) -> None:
     prepares = True
+    lines = [f"This is number {number}.\n" for number in range(40)]
+    most = len(any_model.tokenizer("".join(lines[:-2]))["input_ids"])  # the last words are held back
 
     def is_prepared() -> bool:
         sequences = stack.engine._sequences.values()
-        return any(sequence.ahead > 100 and sequence.uncached == 1 for sequence in sequences)
+        return any(sequence.ahead > most and sequence.uncached == 1 for sequence in sequences)
 
     @tool
     async def count(to: int) -> AsyncIterator[str]:
         """Count."""
-        for number in range(to):
-            yield f"This is number {number}.\n"
+        for line in lines[:to]:
+            yield line
             await asyncio.sleep(0.005)
         if prepares:
             await until(is_prepared)
@@ -141,7 +145,7 @@ async def test_a_result_that_streams_is_computed_as_it_comes_and_the_answer_is_t
     use = pb.ToolUse(format="json", tools=["count"])
     replay = ['{"name": "count", "arguments": {"to": 40}}']
     request = asking("Count.", tool_use=use, replay=replay, limits=pb.Limits(max_turns=2, max_tokens=28))
-    async with running_stack(model, [count]) as stack:
+    async with running_stack(any_model, [count]) as stack:
         answer = await stack.complete(request)
         prepares = False
         monkeypatch.setattr("decoder_service.completion.WORTH_SECONDS", math.inf)
@@ -168,14 +172,14 @@ async def test_a_required_call_is_valid_whatever_the_model(model: LoadedModel) -
     assert "".join(piece.text for piece in pieces) == written
 
 
-async def test_arguments_come_piece_by_piece_only_where_that_is_asked_for(model: LoadedModel) -> None:
+async def test_arguments_come_piece_by_piece_only_where_that_is_asked_for(any_model: LoadedModel) -> None:
     call = '{"name": "calculator", "arguments": {"expression": "12 * 7 + 30 / 5"}}'
 
     def request(stream_arguments: bool) -> pb.CompleteRequest:
         use = pb.ToolUse(format="json", tools=["calculator"], stream_arguments=stream_arguments)
         return asking("Compute.", tool_use=use, replay=[call], limits=pb.Limits(max_turns=1))
 
-    async with running_stack(model) as stack:
+    async with running_stack(any_model) as stack:
         plain = await stack.complete(request(stream_arguments=False))
         asked = await stack.complete(request(stream_arguments=True))
     assert plain.calls[0].arguments_json == asked.calls[0].arguments_json == '{"expression": "12 * 7 + 30 / 5"}'
@@ -187,8 +191,8 @@ async def test_arguments_come_piece_by_piece_only_where_that_is_asked_for(model:
     assert asked.place("arguments_delta", -1) < asked.place("call_finished")
 
 
-async def test_a_turn_cut_by_length_never_seals_its_call(model: LoadedModel) -> None:
-    async with running_stack(model) as stack:
+async def test_a_turn_cut_by_length_never_seals_its_call(any_model: LoadedModel) -> None:
+    async with running_stack(any_model) as stack:
         for mode in ("MODE_SERIAL", "MODE_PARALLEL", "MODE_ON_SEAL", "MODE_PARTIAL"):
             answer = await stack.complete(coding(CODE, mode, max_tokens=20))
             assert answer.finished.finish_reason == pb.FINISH_REASON_LENGTH
@@ -196,10 +200,10 @@ async def test_a_turn_cut_by_length_never_seals_its_call(model: LoadedModel) -> 
             assert answer.calls[0].arguments_json == ""
 
 
-async def test_cancelling_frees_the_sequence_and_kills_the_interpreter(model: LoadedModel) -> None:
+async def test_cancelling_frees_the_sequence_and_kills_the_interpreter(any_model: LoadedModel) -> None:
     endless = "```python\nprint('begun')\nimport time\nwhile True: time.sleep(1)\n\n" + "x = 1\n" * 200 + "```"
     before = interpreters()
-    async with running_stack(model) as stack:
+    async with running_stack(any_model) as stack:
         call = stack.client.Complete(coding(endless, max_tokens=2000), timeout=60)
         while (await call.read()).WhichOneof("event") != "call_output":
             pass
@@ -213,16 +217,16 @@ async def test_cancelling_frees_the_sequence_and_kills_the_interpreter(model: Lo
 
 
 @pytest.mark.parametrize("end", ["import os; os._exit(3)", "raise SystemExit(2)", "import os; os.kill(os.getpid(), 9)"])
-async def test_an_interpreter_that_exits_in_the_middle_gives_an_error_result(model: LoadedModel, end: str) -> None:
+async def test_an_interpreter_that_exits_in_the_middle_gives_an_error_result(any_model: LoadedModel, end: str) -> None:
     code = f"```python\nprint('begun')\n{end}\nprint('never')\n```"
-    async with running_stack(model) as stack:
+    async with running_stack(any_model) as stack:
         answer = await stack.complete(coding(code, max_turns=2, max_tokens=60))
     assert answer.calls[0].HasField("error")
     assert "begun" in answer.calls[0].error.message and "never" not in answer.calls[0].error.message.splitlines()
     assert answer.finished.usage.completion_tokens > 0
 
 
-async def test_a_tool_past_its_timeout_gives_an_error_result(model: LoadedModel) -> None:
+async def test_a_tool_past_its_timeout_gives_an_error_result(any_model: LoadedModel) -> None:
     @tool(timeout=0.1)
     async def hang(text: Arg[str]) -> str:
         """Hang."""
@@ -232,7 +236,7 @@ async def test_a_tool_past_its_timeout_gives_an_error_result(model: LoadedModel)
 
     use = pb.ToolUse(format="json", tools=["hang"])
     replay = ['{"name": "hang", "arguments": {"text": "a"}}']
-    async with running_stack(model, [hang]) as stack:
+    async with running_stack(any_model, [hang]) as stack:
         answer = await stack.complete(
             asking("Hang.", tool_use=use, replay=replay, limits=pb.Limits(max_turns=2, max_tokens=40))
         )
@@ -240,15 +244,15 @@ async def test_a_tool_past_its_timeout_gives_an_error_result(model: LoadedModel)
     assert len(answer.of("turn_decoded")) == 2
 
 
-async def test_a_veto_stops_the_turn_and_the_model_reads_why(model: LoadedModel) -> None:
+async def test_a_veto_stops_the_turn_and_the_model_reads_why(any_model: LoadedModel) -> None:
     @tool
     async def news(place: Arg[str], topic: Arg[str]) -> str:
         """Read the news."""
         raise Reject(f"{await place} is no place")
 
-    replay = ['{"name": "news", "arguments": {"place": "Nowhere", "topic": "' + "a long topic " * 30 + '"}}']
+    replay = ['{"name": "news", "arguments": {"place": "Nowhere", "topic": "' + "a long topic " * 30 + '"}}', "I see."]
     use = pb.ToolUse(format="json", tools=["news"])
-    async with running_stack(model, [news]) as stack:
+    async with running_stack(any_model, [news], step_seconds=PACE) as stack:
         answer = await stack.complete(
             asking("News?", tool_use=use, replay=replay, limits=pb.Limits(max_turns=2, max_tokens=150))
         )
@@ -259,8 +263,8 @@ async def test_a_veto_stops_the_turn_and_the_model_reads_why(model: LoadedModel)
     assert answer.of("turn_vetoed")[0].turn_vetoed.reason == "Nowhere is no place"
 
 
-async def test_completions_with_tools_run_beside_each_other(model: LoadedModel) -> None:
-    async with running_stack(model) as stack:
+async def test_completions_with_tools_run_beside_each_other(any_model: LoadedModel) -> None:
+    async with running_stack(any_model) as stack:
         code = "```python\nx = {number}\nprint(x * x)\n```"
         answers = await asyncio.gather(*(stack.complete(coding(code.format(number=number))) for number in range(4)))
     assert [answer.calls[0].result for answer in answers] == ["0\n", "1\n", "4\n", "9\n"]
@@ -273,7 +277,7 @@ async def refused(stack: Stack, request: pb.CompleteRequest) -> tuple[grpc.Statu
     return error.value.code(), told.reason, told.message
 
 
-async def test_wrong_input_is_refused_with_a_reason_and_a_sentence(model: LoadedModel) -> None:
+async def test_wrong_input_is_refused_with_a_reason_and_a_sentence(any_model: LoadedModel) -> None:
     wrong = {
         Reason.EMPTY_PROMPT: asking(""),
         Reason.PROMPT_TOO_LONG: asking("word " * 3000),
@@ -283,7 +287,7 @@ async def test_wrong_input_is_refused_with_a_reason_and_a_sentence(model: Loaded
         Reason.INVALID_SAMPLING: asking("x", sampling=pb.Sampling(temperature=9)),
         Reason.INVALID_SCHEMA: asking("x", response_json_schema='{"type": "nonsense"}'),
     }
-    async with running_stack(model, context_length=2048) as stack:
+    async with running_stack(any_model, context_length=2048) as stack:
         for reason, request in wrong.items():
             code, told, sentence = await refused(stack, request)
             assert (code, told) == (grpc.StatusCode.INVALID_ARGUMENT, reason)
@@ -291,13 +295,15 @@ async def test_wrong_input_is_refused_with_a_reason_and_a_sentence(model: Loaded
         assert stack.decoder.engine.counts()["running"] == 0
 
 
-async def test_a_call_that_no_grammar_can_require_is_refused_by_tool_argument_and_keyword(model: LoadedModel) -> None:
+async def test_a_call_that_no_grammar_can_require_is_refused_by_tool_argument_and_keyword(
+    any_model: LoadedModel,
+) -> None:
     @tool
     def draw(numbers: set[int]) -> str:
         """Draws lots."""
         return str(min(numbers))
 
-    async with running_stack(model, tools=[draw]) as stack:
+    async with running_stack(any_model, tools=[draw]) as stack:
         use = pb.ToolUse(format="hermes", tools=["draw"], choice="required")
         code, reason, sentence = await refused(stack, asking("Draw.", tool_use=use))
     assert (code, reason) == (grpc.StatusCode.INVALID_ARGUMENT, Reason.INVALID_SCHEMA)
@@ -309,10 +315,10 @@ async def test_a_call_that_no_grammar_can_require_is_refused_by_tool_argument_an
     [({"type": "integer", "multipleOf": 1_000_003}, "multipleOf"), ({"not": {"type": "null"}}, "not")],
 )
 async def test_a_schema_that_no_answer_can_be_kept_to_is_refused_by_keyword_and_place(
-    model: LoadedModel, of: dict[str, Any], keyword: str
+    any_model: LoadedModel, of: dict[str, Any], keyword: str
 ) -> None:
     schema = {"type": "object", "properties": {"items": {"type": "array", "items": {"properties": {"size": of}}}}}
-    async with running_stack(model) as stack:
+    async with running_stack(any_model) as stack:
         code, reason, sentence = await refused(stack, asking("Go.", response_json_schema=json.dumps(schema)))
     assert (code, reason) == (grpc.StatusCode.INVALID_ARGUMENT, Reason.INVALID_SCHEMA)
     assert f"response_json_schema: property 'items.size': {keyword}: " in sentence
@@ -340,9 +346,9 @@ async def test_a_schema_shapes_the_answer(model: LoadedModel) -> None:
     assert answer.text in ('{"ok": true}', '{"ok": false}')
 
 
-async def test_a_result_too_long_for_the_context_is_cut_and_read(model: LoadedModel) -> None:
+async def test_a_result_too_long_for_the_context_is_cut_and_read(any_model: LoadedModel) -> None:
     code = "```python\nprint(list(range(2000)))\n```"
-    async with running_stack(model, context_length=1024) as stack:
+    async with running_stack(any_model, context_length=1024) as stack:
         answer = await stack.complete(coding(code, max_turns=2, max_tokens=40))
     usage = [event.turn_decoded.usage for event in answer.of("turn_decoded")]
     assert len(usage) == 2

@@ -123,7 +123,7 @@ def test_what_a_model_that_knows_nothing_writes_is_a_valid_call(model: LoadedMod
         check(format_name, text)
 
 
-@pytest.mark.parametrize("format_name", ["hermes", "json"])
+@pytest.mark.parametrize("format_name", ["hermes", pytest.param("json", marks=pytest.mark.slow)])  # of one family
 def test_a_heated_model_writes_valid_calls_of_every_tool_with_every_seed(model: LoadedModel, format_name: str) -> None:
     runner = runner_of(DecoderSettings(), model, PAGES, model.context)
     texts = written(model, runner, FORMATS[format_name].grammar(TOOLS), 2.0, 12)

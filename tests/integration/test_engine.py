@@ -1,4 +1,5 @@
-"""The engine with the real model: right whatever else runs beside it."""
+"""The engine is right whatever else runs beside it: with a small model, and with the default one where that says more;
+`make test-long` tries all with both."""
 
 import asyncio
 import itertools
@@ -45,9 +46,16 @@ async def start(
     return await ThreadEngine.start(engine, model.compiler, max_sequences)
 
 
+@pytest.fixture(params=["small", pytest.param("default", marks=pytest.mark.slow)])
+def model(request: pytest.FixtureRequest, default_model: LoadedModel, small_model: LoadedModel) -> LoadedModel:
+    return {"small": small_model, "default": default_model}[request.param]
+
+
 @pytest.fixture
-async def engine(model: LoadedModel) -> AsyncIterator[ThreadEngine]:
-    thread = await start(model)
+async def engine(request: pytest.FixtureRequest, model: LoadedModel) -> AsyncIterator[ThreadEngine]:
+    """With `modules`, transformers' own modules run the model."""
+    modules = getattr(request, "param", "lean") == "modules"
+    thread = await start(model, runner=ModuleRunner(model.model, 250) if modules else None)
     yield thread
     await thread.stop()
 
@@ -73,12 +81,22 @@ def ended(outputs: list[Output]) -> TurnEnded:
     return outputs[-1]
 
 
-def generate(model: LoadedModel, prompt: list[int], count: int) -> list[int]:
-    tokens = torch.tensor([prompt])
-    output = model.model.generate(tokens, attention_mask=torch.ones_like(tokens), max_new_tokens=count, do_sample=False)
-    return output[0, len(prompt) :].tolist()
+def generated(model: LoadedModel, prompt: list[int], count: int, told: list[int]) -> list[int]:
+    """What transformers' greedy `generate` gives for `count` tokens at most, up to where `told` first says otherwise.
+
+    One pass over what was told finds it; what follows a token does not change what is likeliest after it.
+    """
+    with torch.inference_mode():
+        logits = model.model(torch.tensor([[*prompt, *told]])).logits[0, len(prompt) - 1 :]
+    likeliest = logits.argmax(-1).tolist()[:count]
+    end = next((place for place, token in enumerate(likeliest, 1) if token in model.end_tokens), count)
+    return likeliest[:end]
 
 
+with_the_default_model = pytest.mark.parametrize("model", ["default"], indirect=True)
+
+
+@with_the_default_model
 async def test_a_second_turn_computes_only_the_new_tokens(model: LoadedModel, engine: ThreadEngine) -> None:
     prompt = prompt_of(model, "What is a cat?")
     handle = engine.begin(prompt, Sampling(), TurnSpec(max_tokens=10))
@@ -89,7 +107,7 @@ async def test_a_second_turn_computes_only_the_new_tokens(model: LoadedModel, en
     engine.release(handle)
     whole = [*prompt, *tokens_of(first), *fresh]
     assert second[0] == TurnBegan(handle.id, len(whole), len(prompt) + 9)  # the last decoded token had not been run yet
-    assert tokens_of(second) == generate(model, whole, 10)
+    assert tokens_of(second) == generated(model, whole, 10, tokens_of(second))
 
 
 @pytest.mark.parametrize("engine", ["lean", "modules"], indirect=True)
@@ -114,7 +132,7 @@ async def test_a_turn_after_what_was_prepared_is_the_same_as_without(
     engine.release(handle)
     whole = [*prompt, *tokens_of(first), *fresh]
     assert second[0] == TurnBegan(handle.id, len(whole), len(prompt) + 10 + right)
-    assert tokens_of(second) == generate(model, whole, 10)
+    assert tokens_of(second) == generated(model, whole, 10, tokens_of(second))
 
 
 @pytest.mark.parametrize("prepared", [False, True])
@@ -136,7 +154,8 @@ async def test_a_sequence_that_lost_its_pages_goes_on_the_same(model: LoadedMode
     second = await outputs_of(parked)
     await engine.stop()
     assert second[0] == TurnBegan(parked.id, len(prompt) + 7, 0)
-    assert tokens_of(second) == generate(model, [*prompt, *tokens_of(first), 198], 6)
+    whole = [*prompt, *tokens_of(first), 198]
+    assert tokens_of(second) == generated(model, whole, 6, tokens_of(second))
 
 
 async def test_a_seed_makes_sampling_repeatable_in_any_company(model: LoadedModel, engine: ThreadEngine) -> None:
@@ -199,6 +218,7 @@ class Drafting(Speculation):
         super().observe(pieces, 1.0)
 
 
+@with_the_default_model  # it repeats itself
 @pytest.mark.parametrize("lean", [True, False])
 async def test_drafts_and_forced_tokens_change_nothing_but_the_steps(model: LoadedModel, lean: bool) -> None:
     def turn(grammar: bool) -> TurnSpec:
@@ -328,7 +348,7 @@ async def test_a_prompt_begins_with_what_another_has_computed_and_goes_on_the_sa
         began = outputs[0]
         assert isinstance(began, TurnBegan)
         assert (began.cached_tokens >= 4 * PAGE_TOKENS) == bool(number)
-        assert tokens_of(outputs) == generate(model, prompt, 6)
+        assert tokens_of(outputs) == generated(model, prompt, 6, tokens_of(outputs))
 
 
 async def test_logits_that_are_no_numbers_end_their_sequence_alone_and_leave_nothing_behind(
@@ -352,10 +372,12 @@ async def test_logits_that_are_no_numbers_end_their_sequence_alone_and_leave_not
         handles = [engine.begin(prompt, Sampling(), TurnSpec(max_tokens=6)) for prompt in prompts]
         with pytest.raises(SequenceFailedError, match="not a number"):
             await outputs_of(handles[0])
-        assert tokens_of(await outputs_of(handles[1])) == generate(model, prompts[1], 6)
+        beside = tokens_of(await outputs_of(handles[1]))
+        assert beside == generated(model, prompts[1], 6, beside)
     assert pages
     again = engine.begin(prompts[0], Sampling(), TurnSpec(max_tokens=6))
-    assert tokens_of(await outputs_of(again)) == generate(model, prompts[0], 6)
+    well = tokens_of(await outputs_of(again))
+    assert well == generated(model, prompts[0], 6, well)
 
 
 async def test_what_can_never_fit_fails_alone(model: LoadedModel) -> None:

@@ -20,6 +20,7 @@ from decoder_service.models.loader import LoadedModel
 from gateway.cli.processes import free_addresses
 from protos.conveyor.decoder.v1 import decoder_pb2 as pb
 from protos.conveyor.decoder.v1 import decoder_pb2_grpc
+from tests.integration.commands import AT_ONCE
 from tests.processes import children, command_line, ended, until
 
 ROOT = Path(__file__).parents[2]
@@ -44,7 +45,7 @@ class Service:
                 stderr=log,
                 process_group=0,
             )
-        self._channel = grpc.aio.insecure_channel(self.address)
+        self._channel = grpc.aio.insecure_channel(self.address, options=AT_ONCE)
         return self
 
     async def __aexit__(self, *_: object) -> None:
@@ -95,8 +96,12 @@ async def test_a_service_whose_engine_is_killed_fails_its_completions_and_ends(t
         assert service.log()[-1]["cause"] == "the engine's process was ended by SIGKILL; out of memory?"
 
 
-async def test_ctrl_c_on_a_terminal_drains_the_service_and_then_ends_its_engine(tmp_path: Path) -> None:
-    async with Service(tmp_path) as service:
+async def test_ctrl_c_on_a_terminal_drains_the_service_and_then_ends_its_engine(
+    tmp_path: Path, small_model: LoadedModel
+) -> None:
+    small_model.model.save_pretrained(tmp_path / "small")
+    small_model.tokenizer.save_pretrained(tmp_path / "small")
+    async with Service(tmp_path, "--model", str(tmp_path / "small")) as service:
         deltas = service.decode()
         await anext(deltas)
         engine = await service.engine()

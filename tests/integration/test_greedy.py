@@ -93,14 +93,24 @@ def random_clock(random: Random) -> SimpleNamespace:
     return SimpleNamespace(perf_counter=lambda: next(ticks), monotonic=lambda: next(ticks))
 
 
+@pytest.fixture
+def model(request: pytest.FixtureRequest) -> LoadedModel:
+    """By name. The small one says something else for every change of what came before."""
+    found: LoadedModel = request.getfixturevalue(request.param)
+    return found
+
+
 @pytest.mark.parametrize(
-    ("runner", "load"),
+    ("model", "runner", "load"),
     [
-        ("lean", SMALL),
-        ("modules", FEW),
-        pytest.param("lean", LARGE, marks=pytest.mark.slow),
-        pytest.param("modules", LARGE, marks=pytest.mark.slow),
+        ("small_model", "lean", SMALL),
+        ("small_model", "modules", SMALL),
+        ("default_model", "lean", FEW),
+        pytest.param("default_model", "modules", FEW, marks=pytest.mark.slow),
+        pytest.param("default_model", "lean", LARGE, marks=pytest.mark.slow),
+        pytest.param("default_model", "modules", LARGE, marks=pytest.mark.slow),
     ],
+    indirect=["model"],
 )
 def test_greedy_equals_transformers_through_joins_leaves_parks_evictions_and_recomputations(
     model: LoadedModel, runner: str, load: Load, monkeypatch: pytest.MonkeyPatch
@@ -123,7 +133,8 @@ def test_greedy_equals_transformers_through_joins_leaves_parks_evictions_and_rec
     assert not any(engine.counts().values())
 
 
-def test_a_token_that_is_not_the_likeliest_would_be_noticed(model: LoadedModel) -> None:
+def test_a_token_that_is_not_the_likeliest_would_be_noticed(default_model: LoadedModel) -> None:
+    model = default_model
     prompt = model.tokenizer("The capital of France is", add_special_tokens=False)["input_ids"]
     output = model.model.generate(torch.tensor([prompt]), max_new_tokens=3, do_sample=False)
     right = Guest(0, output[0].tolist(), 0, [len(prompt), len(prompt) + 1, len(prompt) + 2])

@@ -16,16 +16,19 @@ from decoder_service.forward.weights import Precision, weights_of
 from decoder_service.models.loader import LoadedModel
 
 DOCS = Path(__file__).parents[2] / "docs"
-TEXTS = ("architecture.md", "operations.md", "tools.md", "faults.md")
-TOKENS = 256
+PAGES = ("architecture.md", "operations.md", "tools.md", "faults.md")
+TOKENS = 256  # of each page
 WITHIN = 0.01
 
 pytestmark = pytest.mark.timeout(240)  # the first test may have to convert the model
 
 
-@pytest.fixture(scope="module")
-def texts(model: LoadedModel) -> list[list[int]]:
-    return [model.tokenizer.encode((DOCS / name).read_text())[:TOKENS] for name in TEXTS]
+@pytest.fixture(scope="module", params=[TOKENS // 2, pytest.param(TOKENS, marks=pytest.mark.slow)])
+def texts(model: LoadedModel, request: pytest.FixtureRequest) -> list[list[int]]:
+    """Each page in texts of so many tokens: the shorter, the fewer steps, with more rows."""
+    pages = [model.tokenizer.encode((DOCS / name).read_text()) for name in PAGES]
+    length = request.param
+    return [tokens[start : start + length] for tokens in pages for start in range(0, TOKENS, length)]
 
 
 @pytest.fixture(scope="module")
@@ -44,9 +47,10 @@ def perplexity(logits: torch.Tensor, texts: list[list[int]]) -> float:
 
 def perplexity_in_steps(runner: ModelRunner, texts: list[list[int]]) -> float:
     """One token of each text a step, as they are when they are decoded."""
-    pages, found = pages_for(TOKENS), []
-    sequences = [Sequence(n, text, TOKENS, pages=[*range(n * pages, (n + 1) * pages)]) for n, text in enumerate(texts)]
-    for _ in range(TOKENS - 1):
+    length, found = len(texts[0]), []
+    pages = pages_for(length)
+    sequences = [Sequence(n, text, length, pages=[*range(n * pages, (n + 1) * pages)]) for n, text in enumerate(texts)]
+    for _ in range(length - 1):
         found.append(runner.run([Piece(sequence, 1) for sequence in sequences]).clone())
     return perplexity(torch.stack(found, 1).flatten(0, 1), texts)
 
@@ -59,8 +63,8 @@ def test_perplexity_is_that_of_the_whole_model(
     kernels = open_kernels(architecture, dtype)
     monkeypatch.setattr("decoder_service.forward.weights.settle", lambda *_: None)  # whichever is faster here
     weights = weights_of(model.model, architecture, Precision(dtype, bits), model.blocks, kernels, TOKENS)
-    pages = len(TEXTS) * pages_for(TOKENS)
-    runner = LeanRunner(architecture, weights, kernels, pages, len(TEXTS))
+    pages = len(texts) * pages_for(len(texts[0]))
+    runner = LeanRunner(architecture, weights, kernels, pages, len(texts))
     found = perplexity_in_steps(runner, texts)
     print(f"perplexity {found:.3f}, wanted {wanted:.3f}")
     assert abs(found / wanted - 1) < WITHIN

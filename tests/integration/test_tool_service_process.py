@@ -12,6 +12,7 @@ import pytest
 
 from gateway.cli.processes import free_addresses
 from protos.conveyor.tool.v1 import tool_pb2, tool_pb2_grpc
+from tests.integration.commands import AT_ONCE
 from tests.processes import ended, told
 
 ROOT = Path(__file__).parents[2]
@@ -35,7 +36,7 @@ class Service:
                 cwd=ROOT,
                 stderr=log,
             )
-        self._channel = grpc.aio.insecure_channel(self.address)
+        self._channel = grpc.aio.insecure_channel(self.address, options=AT_ONCE)
         return self
 
     async def __aexit__(self, *_: object) -> None:

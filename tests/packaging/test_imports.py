@@ -3,7 +3,8 @@
 import ast
 import subprocess
 import sys
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
+from functools import cache
 from importlib.metadata import packages_distributions
 from pathlib import Path
 
@@ -21,19 +22,28 @@ SCHEMAS, WITH_SCHEMAS = "protos/schemas/", ("decoder", "tools")  # the gateway r
 ONLY_IN_DECODER = {"torch", "transformers", "accelerate", "safetensors", "gguf"}
 
 
-def imports(package: str) -> Iterator[tuple[str, str]]:
+@cache
+def imports(package: str) -> tuple[tuple[str, str], ...]:
     """Each (place, top-level module) that a file of `package` imports anywhere, in functions too.
 
     A file that is also run as a script imports its neighbours, and those one folder up, by their bare names; those are
     left out.
     """
+    found: list[tuple[str, str]] = []
     for path in sorted((ROOT / package).rglob("*.py")):
         neighbours = {neighbour.stem for folder in path.parents[:2] for neighbour in folder.glob("*.py")}
+        relative = path.relative_to(ROOT)
+        depth = len(relative.parts)
         for node in ast.walk(ast.parse(path.read_text("utf-8"), path)):
-            place = f"{path.relative_to(ROOT)}:{getattr(node, 'lineno', 0)}"
-            yield from (
-                (place, name) for name in imported(node, len(path.relative_to(ROOT).parts)) if name not in neighbours
+            found += (
+                (f"{relative}:{getattr(node, 'lineno', 0)}", name)
+                for name in imported(node, depth)
+                if name not in neighbours
             )
+    return tuple(found)
+
+
+distributions_of = cache(packages_distributions)
 
 
 def imported(node: ast.AST, depth: int) -> list[str]:
@@ -93,7 +103,7 @@ def test_the_gateway_reads_no_schemas():
 
 def undeclared(found: Iterable[tuple[str, str]], extras: Sequence[str]) -> list[tuple[str, str]]:
     """Those of these imports that the base and the extras do not declare."""
-    distributions = packages_distributions()
+    distributions = distributions_of()
     allowed = {canonicalize_name(Requirement(line).name) for line in declared(*extras)}
     foreign = [(place, name) for place, name in found if name not in sys.stdlib_module_names and name not in OURS]
     return [

@@ -92,7 +92,8 @@ def p_value(counts: Floats, probabilities: Floats) -> float:
 
 
 def drawn(sampler: Sampler, mask: Allowing | None = None) -> Floats:
-    tokens = [sampler.choose(row_of(LOGITS), mask) for _ in range(DRAWS)]
+    row = row_of(LOGITS)
+    tokens = [sampler.choose(row, mask) for _ in range(DRAWS)]
     return np.bincount(tokens, minlength=len(LOGITS)).astype(np.float64)
 
 
@@ -112,7 +113,8 @@ def test_draws_under_a_mask_are_distributed_as_the_softmax_of_what_is_allowed(sa
 @pytest.mark.parametrize("sampling", SETTINGS, ids=str)
 def test_the_first_draws_of_seeds_that_follow_each_other_are_independent(sampling: Sampling) -> None:
     fields = {"temperature": sampling.temperature, "top_p": sampling.top_p, "top_k": sampling.top_k}
-    tokens = [Sampler(Sampling(**fields, seed=seed)).choose(row_of(LOGITS), None) for seed in range(DRAWS)]
+    row = row_of(LOGITS)
+    tokens = [Sampler(Sampling(**fields, seed=seed)).choose(row, None) for seed in range(DRAWS)]
     probabilities = exact(LOGITS, sampling)
     assert p_value(np.bincount(tokens, minlength=len(LOGITS)).astype(np.float64), probabilities) > LEAST_P
     pairs = np.zeros((2, 2))
@@ -128,7 +130,8 @@ def test_a_large_vocabulary_is_drawn_from_as_well() -> None:
     logits = torch.from_numpy(np.random.default_rng(12).normal(0, 3, 20_000)).float()
     sampling = Sampling(temperature=1.0, top_p=0.95, seed=13)
     sampler = Sampler(sampling)
-    counts = np.bincount([sampler.choose(row_of(logits), None) for _ in range(DRAWS // 2)], minlength=len(logits))
+    row = row_of(logits)
+    counts = np.bincount([sampler.choose(row, None) for _ in range(DRAWS // 2)], minlength=len(logits))
     assert p_value(counts.astype(np.float64), exact(logits, sampling)) > LEAST_P
 
 
@@ -170,10 +173,10 @@ def test_the_p_value_is_that_of_the_tables() -> None:
 def test_p_values_of_many_seeds_are_spread_evenly() -> None:
     sampling = Sampling(temperature=1.0, top_p=0.9)
     probabilities = exact(LOGITS, sampling)
-    values = []
+    values, row = [], row_of(LOGITS)
     for seed in range(40):
         sampler = Sampler(Sampling(temperature=1.0, top_p=0.9, seed=seed))
-        tokens = [sampler.choose(row_of(LOGITS), None) for _ in range(300)]
+        tokens = [sampler.choose(row, None) for _ in range(300)]
         values.append(p_value(np.bincount(tokens, minlength=len(LOGITS)).astype(np.float64), probabilities))
     quarters = np.bincount((np.array(values) * 4).astype(int).clip(max=3), minlength=4)
     assert p_value(quarters.astype(np.float64), np.full(4, 0.25)) > LEAST_P

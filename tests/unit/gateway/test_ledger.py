@@ -1,6 +1,7 @@
 """Turns are simulated twice: once with tools as early as their text allows, once with all of them after the turn."""
 
 from dataclasses import dataclass
+from functools import cache
 
 import pytest
 from hypothesis import given
@@ -32,16 +33,24 @@ class Turn:
         return sum(length for _, length in self.deltas)
 
 
+@cache  # hypothesis looks through each new strategy anew
 def durations(most):
     return st.integers(0, int(most * 1000)).map(lambda ms: ms / 1000)
 
 
+DELTAS = st.lists(st.tuples(durations(0.2), st.integers(0, 9)), min_size=1, max_size=8)
+
+
+@cache
+def calls_within(length):
+    units = st.lists(st.tuples(st.integers(0, length), durations(0.5)), max_size=4).map(sorted)
+    return st.lists(units, max_size=3)
+
+
 @st.composite
 def turns(draw):
-    deltas = draw(st.lists(st.tuples(durations(0.2), st.integers(0, 9)), min_size=1, max_size=8))
-    length = sum(size for _, size in deltas)
-    units = st.lists(st.tuples(st.integers(0, length), durations(0.5)), max_size=4).map(sorted)
-    return Turn(deltas, draw(st.lists(units, max_size=3)))
+    deltas = draw(DELTAS)
+    return Turn(deltas, draw(calls_within(sum(size for _, size in deltas))))
 
 
 def decode(turn, begin):

@@ -6,11 +6,13 @@ before, so that keys come again where the schema leaves them free.
 """
 
 import random
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
+from functools import lru_cache
 from typing import Any
 
 import jsonschema
 import jsonschema_rs
+import numpy as np
 import pytest
 from llguidance import LLMatcher
 
@@ -182,11 +184,17 @@ class Schemas:
         return schema
 
 
+@lru_cache(maxsize=1)
+def matcher_of(grammar: str) -> LLMatcher:
+    """At its beginning. It takes milliseconds to make, and several walks through a grammar follow each other."""
+    return LLMatcher(TOKENIZER, grammar)
+
+
 class Walk:
     """One sentence of a grammar."""
 
     def __init__(self, grammar: str, luck: random.Random, closers: bytes = CLOSERS, repetition: float = 0.0) -> None:
-        self._matcher = LLMatcher(TOKENIZER, grammar)
+        self._matcher = matcher_of(grammar).deep_copy()
         self._luck = luck
         self._closers = (END, *closers)
         self._repetition = repetition  # how likely it is at each byte that what was written before is written again
@@ -197,7 +205,7 @@ class Walk:
         """None where it did not end."""
         written = bytearray()
         while len(written) < LONGEST:
-            token = self._again(written) or self._choose(list(self._allowed()), hurried=len(written) > LONG)
+            token = self._again(written) or self._choose(self._allowed(), hurried=len(written) > LONG)
             if token != END:
                 assert self._matcher.consume_token(token), self._matcher.get_error()
                 written.append(token)
@@ -216,10 +224,11 @@ class Walk:
         self._copied = at + 1 if self._luck.random() < 0.9 else 0
         return written[at]
 
-    def _allowed(self) -> Iterator[int]:
-        bits = self._matcher.compute_bitmask()
+    def _allowed(self) -> list[int]:
+        bits = np.frombuffer(self._matcher.compute_bitmask(), np.uint8)
         assert not self._matcher.is_error(), self._matcher.get_error()
-        return (token for token in range(END + 1) if bits[token // 8] >> token % 8 & 1)
+        found: list[int] = np.unpackbits(bits, count=END + 1, bitorder="little").nonzero()[0].tolist()
+        return found
 
     def _choose(self, allowed: list[int], *, hurried: bool) -> int:
         closers = [token for token in self._closers if token in allowed]

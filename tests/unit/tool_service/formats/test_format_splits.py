@@ -33,7 +33,7 @@ from tool_service.formats.scanning.markers import MAX_BLANKS
 
 reasons = st.sampled_from(["stop", "length", "veto"])
 each_format = pytest.mark.parametrize("name", FORMATS)
-EXAMPLES = 200
+TURNS, RUBBLE = 100, 200  # examples
 MANY = 2000
 
 
@@ -46,8 +46,9 @@ def family(name: str) -> type:
 FIRSTS = {family(name): name for name in reversed(FORMATS)}  # a format of each family, tried the most
 
 
-def try_often(check: Callable[..., None], name: str, **drawn: st.SearchStrategy[Any]) -> None:
-    count = EXAMPLES if name in FIRSTS.values() else EXAMPLES // 2
+def try_often(check: Callable[..., None], name: str, count: int, **drawn: st.SearchStrategy[Any]) -> None:
+    if name not in FIRSTS.values():
+        count //= 2
 
     @given(**drawn)
     @settings(max_examples=count, deadline=None)
@@ -88,7 +89,7 @@ def test_every_format_is_tested() -> None:
 
 @each_format
 def test_a_turn_is_its_calls_its_text_and_its_reasoning_in_any_pieces(name: str) -> None:
-    try_often(check_turn, name, data=st.data())
+    try_often(check_turn, name, TURNS, data=st.data())
 
 
 @pytest.mark.slow
@@ -207,7 +208,7 @@ def check_rubble(name: str, data: st.DataObject, reason: EndReason) -> None:
 
 @each_format
 def test_rubble_says_the_same_in_any_pieces_and_never_raises(name: str) -> None:
-    try_often(check_rubble, name, data=st.data(), reason=reasons)
+    try_often(check_rubble, name, RUBBLE, data=st.data(), reason=reasons)
 
 
 @pytest.mark.slow
