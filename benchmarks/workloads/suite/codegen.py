@@ -19,8 +19,7 @@ by_shop = sales.groupby("shop")["amount"].agg(["mean", "std"])
 best = by_shop.nlargest(3, "mean")
 print(best.round(2).to_string())
 print("median shop:", round(by_shop["mean"].median(), 2))
-```
-"""
+```"""
 
 CODEGEN = Workload(
     name="codegen",

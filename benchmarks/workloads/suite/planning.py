@@ -16,7 +16,7 @@ PLANNING = Workload(
         "$2 = search(height of the Great Pyramid in metres)\n"
         "$3 = ratio($1, $2)\n"
         "$4 = calculator(round(100 * $3))\n"
-        "<<<\n",
+        "<<<",
         "It is about 2.4 times as high, 238 per cent.",
     ),
     expects=("$3: 2.383", "$4: 238"),
