@@ -20,7 +20,6 @@ from rich.console import Console
 
 from benchmarks import record
 from benchmarks.workloads import page, placement, rounds
-from benchmarks.workloads.bounds import AT_ONCE
 from benchmarks.workloads.instead import NoServerError, open_server, run_loops
 from benchmarks.workloads.overheads import CONCURRENT, run_overheads
 from benchmarks.workloads.placement import Placement
@@ -87,7 +86,7 @@ class Measurement:
             units = UNITS if options.trials >= ENOUGH else COARSE
             self.report.points = await run_sweep(stack, RATIOS, units, self._seldom, say)
         if "overheads" in self._wanted:
-            concurrent = (AT_ONCE,) if options.quick else CONCURRENT
+            concurrent = CONCURRENT[:1] if options.quick else CONCURRENT
             self.report.overheads = await run_overheads(stack, concurrent, self._seldom, say)
         if "instead" in self._wanted:
             await self._instead(stack, workloads, folder, say)

@@ -69,8 +69,7 @@ def _about(run: Run) -> str:
 
 def _rows(run: Run) -> str:
     head = [
-        "workload",
-        "mode",
+        "workload, mode",
         "completion",
         "decode",
         "tools",
@@ -92,16 +91,15 @@ def _rows(run: Run) -> str:
             _share(row["attained_between"]),
         ]
         interval = f"{spread['p50']:.2f} ({spread['ci95'][0]:.2f}–{spread['ci95'][1]:.2f})"
-        rows.append([row["workload"], row["mode"], interval, *times, *shares])
+        rows.append([f"{row['workload']}, {row['mode']}", interval, *times, *shares])
     return table(head, rows)
 
 
 def _sweep(run: Run) -> str:
-    head = ["t / g", "units", "g", "t", "serial", "partial", "saved", "formula", "of ideal"]
+    head = ["t / g, units", "g", "t", "serial", "partial", "saved", "formula", "of ideal"]
     rows = [
         [
-            f"{point['ratio']:g}",
-            str(point["units"]),
+            f"{point['ratio']:g}, {point['units']}",
             *(_seconds(point[f"{name}_seconds"]) for name in ("decode", "tool", "serial", "partial")),
             *(_share(point[name]) for name in ("saved", "formula", "attained")),
         ]

@@ -51,7 +51,7 @@ def shown(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
 def test_every_part_of_a_run_is_on_the_page(shown: str):
     assert "stale" not in shown
     figures = ("1.40 (1.40–1.40)", "1.00", "0.80", "0.00", "1.40", "22.2 % (22 to 22)", "–", "100.0 % (100 to 100)")
-    row = " | ".join(("| codegen", "partial", *figures))
+    row = " | ".join(("| codegen, partial", *figures))
     assert shown.count(row) == 2  # on cores of their own, and on shared ones
     assert "| codegen | 9.00 | 8.00 | 1.00 | 2.00 | 1.40 | 1.00 |" in shown
     assert "| 8 | 1.50 | 9.00 | 2000 | 50 | 2.5 % | 300 |" in shown
