@@ -53,8 +53,8 @@ def apart(cores: frozenset[int]) -> Placement:
 
 
 def shared(cores: frozenset[int]) -> Placement:
-    """All cores for all."""
-    return Placement(cores, cores, len(cores))
+    """All cores for all; of threads as many as the decoder takes by itself, which leaves a core for the tools."""
+    return Placement(cores, cores, max(1, len(cores) - 1))
 
 
 def _taskset() -> str:
