@@ -2,7 +2,7 @@
 
 import os
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
@@ -95,7 +95,11 @@ def start_peer(name: str, model: Model, environments: Path, setup: Setup) -> Sta
     if weights is None:
         raise NotMadeError(f"{name} reads GGUF, and none is known of {model.name}: name it with --gguf FILE")
     environment = dict(peer.environment)
-    bound = _vllm_threads(environments / name, setup.threads) if name == "vllm" else _open_mp(setup.threads)
+    bound = (
+        vllm_threads(environments / name, sorted(os.sched_getaffinity(0))[: setup.threads])
+        if name == "vllm"
+        else _open_mp(setup.threads)
+    )
     return _start(str(python), peer.module, environment | bound, weights, setup)
 
 
@@ -115,8 +119,8 @@ def _open_mp(threads: int) -> dict[str, str]:
     return {"OMP_NUM_THREADS": str(threads)}
 
 
-def _vllm_threads(environment: Path, threads: int) -> dict[str, str]:
+def vllm_threads(environment: Path, cores: Iterable[int]) -> dict[str, str]:
     """vLLM has a thread for each core that it is tied to, and wants the OpenMP that it brings to be loaded first."""
-    cores = {"VLLM_CPU_OMP_THREADS_BIND": ",".join(map(str, sorted(os.sched_getaffinity(0))[:threads]))}
+    bound = {"VLLM_CPU_OMP_THREADS_BIND": ",".join(map(str, cores))}
     library = environment / "lib" / "libiomp5.so"
-    return cores | ({"LD_PRELOAD": str(library)} if library.exists() else {})
+    return bound | ({"LD_PRELOAD": str(library)} if library.exists() else {})

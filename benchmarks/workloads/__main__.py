@@ -75,8 +75,8 @@ class Measurement:
             again = -(-options.trials // mixed.COUNT)
             await rounds.run_at_once(stack, mixed.NAME, mixed.drawn(workloads), modes, again, samples, say)
         if "loads" in self._wanted:
+            drawn = mixed.drawn(workloads)
             for count in LOADS:
-                drawn = mixed.drawn(workloads)
                 await rounds.run_at_once(stack, str(count), drawn, LOADED, self._seldom, loads, say, at_once=count)
         self.report.rows = rows_of(samples)
         at_once = [replace(row, workload=str(mixed.COUNT)) for row in self.report.rows if row.workload == mixed.NAME]

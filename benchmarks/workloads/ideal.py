@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from benchmarks.workloads.observed import Observed
-from gateway.ledger import CallFinished, CallStarted, Event, Timeline, TurnFinished, UnitFinished
+from gateway.ledger import CallFinished, Event, Timeline, TurnFinished, UnitFinished
 
 LEAST_SAVABLE = 0.001  # seconds; below it there is no share to speak of
 
@@ -62,5 +62,3 @@ def _work_by_turn(events: list[Event]) -> Iterator[list[Event]]:
             case TurnFinished():
                 yield found
                 found = []
-            case CallStarted():
-                pass

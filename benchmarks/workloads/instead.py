@@ -23,7 +23,7 @@ from typing import Any
 import httpx
 from tokenizers import Tokenizer
 
-from benchmarks.decoding.decoders import ENVIRONMENTS, NOT_INHERITED, PEERS, find_model, made
+from benchmarks.decoding.decoders import ENVIRONMENTS, NOT_INHERITED, PEERS, find_model, made, vllm_threads
 from benchmarks.workloads.placement import Placement
 from benchmarks.workloads.rounds import Report
 from benchmarks.workloads.stack import Stack
@@ -222,13 +222,11 @@ def _command(directory: str, address: str, placement: Placement) -> list[str]:
 
 def _environment(placement: Placement) -> Mapping[str, str]:
     inherited = {key: value for key, value in os.environ.items() if key not in NOT_INHERITED}
-    library = ENVIRONMENTS / "vllm" / "lib" / "libiomp5.so"
     return (
         inherited
         | dict(PEERS["vllm"].environment)
-        | {"VLLM_CPU_OMP_THREADS_BIND": ",".join(map(str, sorted(placement.decoder)))}
+        | vllm_threads(ENVIRONMENTS / "vllm", sorted(placement.decoder))
         | {"VLLM_NO_USAGE_STATS": "1", "HF_HUB_OFFLINE": "1"}
-        | ({"LD_PRELOAD": str(library)} if library.exists() else {})
     )
 
 

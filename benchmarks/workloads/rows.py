@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.workloads.ideal import Ideal, ideal_of
+from benchmarks.workloads.ideal import LEAST_SAVABLE, Ideal, ideal_of
 from benchmarks.workloads.observed import Observed
 from benchmarks.workloads.rounds import Samples
 
@@ -116,7 +116,7 @@ def _between(every: list[Observed], serial: list[Observed]) -> float | None:
         return None
     slowest, best = (_median(serial, figure) for figure in (lambda each: each.completion, lambda each: each.ideal))
     savable = slowest - best
-    return (slowest - _median(every, lambda each: each.completion)) / savable if savable >= 0.001 else None
+    return (slowest - _median(every, lambda each: each.completion)) / savable if savable >= LEAST_SAVABLE else None
 
 
 def _savings(rounds: list[list[Observed]], others: list[list[Observed]]) -> list[float]:

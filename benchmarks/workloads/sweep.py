@@ -8,7 +8,7 @@ every n-th part of the text; t is a multiple of the time g that the text takes t
 """
 
 import statistics
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -93,8 +93,10 @@ async def _point(stack: Stack, ratio: float, units: int, decode: float, rounds: 
             seen[mode].append(await complete(stack, workload, mode))
     ideals = [ideal for ideal in map(ideal_of, seen["partial"], seen["serial"]) if ideal is not None]
     shares = [ideal.attained for ideal in ideals if ideal.attained is not None]
-    decoded, worked = _median(_decodes(seen["serial"])), _median(each.tool for each in seen["serial"])
-    serial, partial = (_median(each.completion for each in seen[mode]) for mode in MODES)
+    decoded, worked = (
+        statistics.median(figure) for figure in zip(*((each.decode, each.tool) for each in seen["serial"]), strict=True)
+    )
+    serial, partial = (statistics.median(each.completion for each in seen[mode]) for mode in MODES)
     return Point(
         ratio=ratio,
         units=units,
@@ -104,14 +106,6 @@ async def _point(stack: Stack, ratio: float, units: int, decode: float, rounds: 
         partial_seconds=partial,
         saved=1 - partial / serial,
         formula=saving(decoded, worked, units),
-        attained=_median(shares) if shares else None,
-        savable_seconds=_median(ideal.serial - ideal.ideal for ideal in ideals),
+        attained=statistics.median(shares) if shares else None,
+        savable_seconds=statistics.median(ideal.serial - ideal.ideal for ideal in ideals),
     )
-
-
-def _decodes(observed: list[Observed]) -> Iterator[float]:
-    yield from (each.decode for each in observed)
-
-
-def _median(values: Iterator[float] | list[float]) -> float:
-    return statistics.median(values)
