@@ -96,7 +96,8 @@ class Completion:
             started = await self._open_tools(stack)
             prompt, turn = await asyncio.to_thread(self._first, started)  # long texts take long to tokenise
             try:
-                self._sequence = self._decoder.engine.begin(prompt, self._request.sampling, turn)
+                on_text = self._tools.text if self._tools else None
+                self._sequence = self._decoder.engine.begin(prompt, self._request.sampling, turn, on_text)
                 stack.callback(self._decoder.engine.release, self._sequence)
                 await self._turns(self._sequence, started)
             except GrammarRefusedError as error:
@@ -244,7 +245,7 @@ class Completion:
                     delta = decoder_pb2.TextDelta(text=output.text, token_ids=output.tokens)
                     self._say(sequence.said_at, text_delta=delta)
                     if self._tools and output.text:
-                        await self._tools.text(output.text)
+                        await self._tools.flush()
                 case TurnEnded():
                     usage.completion_tokens = output.completion_tokens
                     self._add(usage)

@@ -40,6 +40,7 @@ class ToolStream:
         self._feed: Feed | None = None  # by which text goes; else by this stream
         self._number = feeds.next_number()
         self._fed_length = 0  # of the running turn
+        self._unsent: list[str] = []
         self._on_event = on_event
         self._finished: asyncio.Queue[int | ServiceError] = asyncio.Queue()
         self._failure: ServiceError | None = None
@@ -81,15 +82,21 @@ class ToolStream:
             self._feed.join(self._number, self._lose)
         return first.started
 
-    async def text(self, text: str) -> None:
-        """Passes on text of the running turn."""
+    def text(self, text: str) -> None:
+        """Passes on text of the running turn: at once by the feed, else with `flush`."""
         if self._feed is None:
+            self._unsent.append(text)
+        else:
+            self._fed_length += len(text)
+            self._feed.say(self._number, text)
+
+    async def flush(self) -> None:
+        """Sends what no feed has taken. Raises ServiceError, also where the stream has failed before."""
+        if self._unsent:
+            text, self._unsent = "".join(self._unsent), []
             await self._send(tool_pb2.ExecuteRequest(text_delta=tool_pb2.TextDelta(text=text)))
-            return
-        if self._failure is not None:
+        elif self._failure is not None:
             raise self._failure
-        self._fed_length += len(text)
-        self._feed.say(self._number, text)
 
     async def decide(self, call_id: str, approved: bool, reason: str) -> None:
         """Passes on a person's word on a call."""
@@ -98,6 +105,7 @@ class ToolStream:
 
     async def end_turn(self, reason: str) -> int:
         """Ends the turn; waits until all of its calls have finished and says how many there were."""
+        await self.flush()
         length, self._fed_length = self._fed_length, 0
         end = tool_pb2.TurnEnd(reason=END_REASONS[reason], text_length=length)
         await self._send(tool_pb2.ExecuteRequest(turn_end=end))

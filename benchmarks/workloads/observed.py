@@ -22,10 +22,12 @@ class Observed:
     """Events as the ledger takes them, and what the calls gave.
 
     `outcomes`: of each call, in the order of opening, its name, result or error, and digests of its artifacts.
+    `parents`: calls that ran inner ones.
     """
 
     events: list[Event] = field(default_factory=list)
     outcomes: dict[str, list[str]] = field(default_factory=dict)
+    parents: set[str] = field(default_factory=set)
     labels: list[tuple[str, str]] = field(default_factory=list)  # of the units, in the order of `events`
     text: str = ""
     errors: list[str] = field(default_factory=list)
@@ -65,7 +67,10 @@ class Observed:
                 self.text += response.text_delta.text
                 self.events.append(TextDecoded(at, len(response.text_delta.text)))
             case "call_opened":
-                self.outcomes[response.call_opened.call_id] = [response.call_opened.name]
+                opened = response.call_opened
+                self.outcomes[opened.call_id] = [opened.name]
+                if opened.parent_id:
+                    self.parents.add(opened.parent_id)
             case "call_started":
                 started = response.call_started
                 self.events.append(CallStarted(at, started.call_id, tuple(started.after)))

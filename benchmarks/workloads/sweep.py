@@ -1,7 +1,8 @@
 """Tool time against decoding time: a tool that only waits, in pieces.
 
-The model writes 32 lines. With n units every 32/n-th line is a wait of t/n seconds, so a unit of work is there for
-every n-th part of the text; t is a multiple of the time g that the text takes to decode. Then (arXiv 2406.00059, 3.4)
+The model writes 32 lines, as long with any number of units: with n, every 32/n-th is a wait of t/n seconds and the
+others do nothing, so a unit of work is there for every n-th part of the text; t is a multiple of the time g that the
+text takes to decode. Then (arXiv 2406.00059, 3.4)
 
     saved / serial = min(g, t) / (g + t)                   where work is there from the first token on, and
                      min(g, t) (1 - 1/n) / (g + t)         with n units: what is decoded first, or done last, is alone
@@ -16,6 +17,7 @@ from benchmarks.workloads.ideal import ideal_of
 from benchmarks.workloads.observed import Observed
 from benchmarks.workloads.rounds import Report, complete, turned
 from benchmarks.workloads.stack import Stack
+from benchmarks.workloads.tools import PASS, WAIT
 from benchmarks.workloads.workload import Workload, called
 
 LINES = 32
@@ -62,7 +64,7 @@ def saving(decode: float, tool: float, units: int) -> float:
 def waiting(seconds: float, units: int) -> Workload:
     """A completion whose tool waits so long, in so many units."""
     every = LINES // units
-    lines = [f"{seconds / units:.3f}" if (line + 1) % every == 0 else "0" for line in range(LINES)]
+    lines = [WAIT if (line + 1) % every == 0 else PASS for line in range(LINES)]
     return Workload(
         name="sweep",
         title="Sweep",
@@ -71,7 +73,7 @@ def waiting(seconds: float, units: int) -> Workload:
         tools=("wait",),
         system="You wait.",
         question="Wait.",
-        replay=(called("wait", units="".join(f"{line}\n" for line in lines)),),
+        replay=(called("wait", seconds=round(seconds / units, 4), steps="".join(f"{line}\n" for line in lines)),),
         expects=(f"{units} units",),
         real="the decoding; the tool only waits",
     )

@@ -11,13 +11,14 @@ import time
 from collections.abc import AsyncIterator
 from typing import Any
 
-from tool_service.interface import Effect, Stream, tool
+from tool_service.interface import Arg, Effect, Stream, tool
 from tool_service.statements import StatementSplitter
 from tool_service.tools.plan.plan import Lines
 from tool_service.tools.sql.settings import SqlSettings
 from tool_service.tools.sql.tool import open_database, partial_sql
 
 STAMPS_TOLD = 16
+WAIT, PASS = "wait", "pass"  # a token each
 WAREHOUSE = "BENCHMARKS_WAREHOUSE"
 
 _ABOUT = """Run a script of SQL statements in the warehouse.
@@ -40,18 +41,34 @@ async def ratio(one: str, other: str) -> float:
 
 
 @tool(timeout=120)
-async def wait(units: Stream[str]) -> str:
-    """Wait, a number of seconds for each line.
+async def wait(seconds: Arg[float], steps: Stream[str]) -> str:
+    """Wait, as often as one of the steps says so.
 
     Args:
-        units: Seconds, a line each.
+        seconds: How long, each time.
+        steps: A line each: "wait" or "pass".
     """
+    duration = await seconds
     count = 0
-    async for line in units.units(Lines()):
-        if line.strip() and (seconds := float(line)):
-            await asyncio.sleep(seconds)
-            count += 1
+    async for _ in steps.units(_Waits()):
+        await asyncio.sleep(duration)
+        count += 1
     return f"{count} units"
+
+
+class _Waits:
+    """Cuts lines, and gives those that say so; the others are no work."""
+
+    def __init__(self) -> None:
+        self._lines = Lines()
+
+    def feed(self, text: str) -> list[str]:
+        """Takes more text."""
+        return [line for line in self._lines.feed(text) if line.strip() == WAIT]
+
+    def close(self) -> list[str]:
+        """The last line, where nothing ended it."""
+        return [line for line in self._lines.close() if line.strip() == WAIT]
 
 
 class _Stamps:

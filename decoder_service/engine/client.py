@@ -15,6 +15,7 @@ from decoder_service.engine.connection import frame, read
 from decoder_service.engine.messages import (
     Begin,
     Command,
+    Decoded,
     EndTurn,
     Expect,
     Failed,
@@ -49,16 +50,23 @@ class EngineOverloadedError(Exception):
 
 class SequenceHandle:
     """One sequence as the event loop sees it. `said_at`: when the engine said what `turn` gave last, in seconds of
-    `time.monotonic`."""
+    `time.monotonic`.
 
-    def __init__(self, id_: int, send: Callable[[Command], None]) -> None:
+    `on_text` is given text the moment it comes, before whoever reads `turn` has had a chance to run: with many
+    sequences that is milliseconds later, and tools are not to wait for what is told to callers.
+    """
+
+    def __init__(self, id_: int, send: Callable[[Command], None], on_text: Callable[[str], None] | None) -> None:
         self.id = id_
         self.said_at = 0.0
         self._send = send
+        self._on_text = on_text
         self.outbox: asyncio.Queue[tuple[float, Output]] = asyncio.Queue()
 
     def hear(self, at: float, output: Output) -> None:
         """Takes what the engine says of it. For the client."""
+        if self._on_text and isinstance(output, Decoded) and output.text:
+            self._on_text(output.text)
         self.outbox.put_nowait((at, output))
 
     async def turn(self) -> AsyncIterator[Output]:
@@ -104,7 +112,9 @@ class EngineClient:
         self.failed = asyncio.Event()
         self._reading: asyncio.Task[None] | None = asyncio.create_task(self._read())
 
-    def begin(self, prompt: list[int], sampling: Sampling, turn: TurnSpec) -> SequenceHandle:
+    def begin(
+        self, prompt: list[int], sampling: Sampling, turn: TurnSpec, on_text: Callable[[str], None] | None = None
+    ) -> SequenceHandle:
         """Adds a sequence and starts its first turn. Whoever begins it releases it.
 
         Raises EngineOverloadedError, and SequenceFailedError once the engine has failed.
@@ -113,7 +123,7 @@ class EngineClient:
             raise SequenceFailedError(ENGINE_STOPPED)
         if len(self._handles) >= self._max_sequences:
             raise EngineOverloadedError
-        handle = SequenceHandle(next(self._ids), self._send)
+        handle = SequenceHandle(next(self._ids), self._send, on_text)
         self._handles[handle.id] = handle
         self._send(Begin(handle.id, tuple(prompt), sampling, turn))
         return handle

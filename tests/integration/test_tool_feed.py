@@ -73,7 +73,8 @@ class House:
         """The result of the one call of a turn."""
         async with self.completion() as (stream, events):
             for character in text:
-                await stream.text(character)
+                stream.text(character)
+                await stream.flush()
             assert await stream.end_turn("stop") == 1
         return next(event.call_finished.result for event in events if event.HasField("call_finished"))
 
@@ -110,7 +111,8 @@ async def test_what_many_say_in_the_same_moment_goes_in_few_messages(house: Hous
         streams = [(await stack.enter_async_context(house.completion()))[0] for _ in range(16)]
         for character in CALL:
             for stream in streams:
-                await stream.text(character)
+                stream.text(character)
+                await stream.flush()
             await asyncio.sleep(0.001)
         assert await asyncio.gather(*(stream.end_turn("stop") for stream in streams)) == [1] * 16
     assert house.servicer.by_feed == 16 * len(CALL)
@@ -120,7 +122,8 @@ async def test_what_many_say_in_the_same_moment_goes_in_few_messages(house: Hous
 async def test_a_lost_feed_ends_the_completions_that_it_fed_and_the_next_one_goes_well(house: House) -> None:
     await house.fed()
     async with house.completion() as (stream, _):
-        await stream.text(CALL[:10])
+        stream.text(CALL[:10])
+        await stream.flush()
         house.feeds.to(house.servicer._feeds.instance)._call.cancel()  # type: ignore[union-attr]
         with pytest.raises(ServiceError) as raised:
             async with asyncio.timeout(20):
@@ -134,13 +137,15 @@ async def test_a_lost_feed_ends_the_completions_that_it_fed_and_the_next_one_goe
 async def test_a_lost_feed_leaves_alone_whose_turn_is_whole_and_the_next_turn_goes_by_the_stream(house: House) -> None:
     await house.fed()
     async with house.completion() as (stream, events):
-        await stream.text(CALL)
+        stream.text(CALL)
+        await stream.flush()
         assert await stream.end_turn("stop") == 1
         house.feeds.to(house.servicer._feeds.instance)._call.cancel()  # type: ignore[union-attr]
         async with asyncio.timeout(20):
             while stream._feed is not None:  # noqa: ASYNC110 - the feed tells it
                 await asyncio.sleep(0.005)
-        await stream.text(CALL)
+        stream.text(CALL)
+        await stream.flush()
         assert await stream.end_turn("stop") == 1
     assert [event.call_finished.result for event in events if event.HasField("call_finished")] == ["42", "42"]
     assert (house.servicer.by_feed, house.servicer.by_stream) == (len(CALL), len(CALL))
@@ -174,7 +179,8 @@ async def test_a_drain_ends_the_feed_when_the_last_completion_has_ended(house: H
     async with house.completion() as (stream, _):
         drained = asyncio.create_task(house.servicer.drain())
         for character in CALL:
-            await stream.text(character)
+            stream.text(character)
+            await stream.flush()
         assert await stream.end_turn("stop") == 1
         assert not drained.done() and not feed.is_lost
     async with asyncio.timeout(20):

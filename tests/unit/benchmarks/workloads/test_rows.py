@@ -10,7 +10,7 @@ HALVES = [(5, 0.4), (10, 0.4)]
 def measured() -> Samples:
     samples = Samples()
     for factor in (1.0, 2.0, 1.0):  # a slow round falls on all modes
-        samples.add("w", "serial", [completion(1.8 * factor, HALVES)])
+        samples.add("w", "serial", [completion(1.8 * factor, HALVES, started=1.0)])
         samples.add("w", "on_seal", [completion(1.6 * factor, HALVES)])
         samples.add("w", "partial", [completion(1.4 * factor, HALVES)])
     return samples
