@@ -14,6 +14,8 @@ from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 from functools import partial
 
+import structlog
+
 from decoder_service import wire
 from decoder_service.ahead import Ahead, Result
 from decoder_service.engine.client import (
@@ -36,6 +38,8 @@ from protos.conveyor.decoder.v1 import decoder_pb2
 from protos.conveyor.tool.v1 import tool_pb2, tool_pb2_grpc
 from protos.rpc.errors import Reason, ServiceError, reject
 from protos.schemas.reading import UnenforceableError
+
+log = structlog.get_logger()
 
 RETRY_SECONDS = 1.0
 SOONEST_SECONDS = 0.05  # before open calls are thought of again
@@ -65,6 +69,7 @@ class Completion:
         self._decoder = decoder
         self._request = request
         self._began = time.monotonic()
+        log.debug("began", monotonic=self._began)  # puts the events' times beside other clocks of this machine
         self._outbox: asyncio.Queue[decoder_pb2.GenerateResponse | None] = asyncio.Queue()
         self._usage = decoder_pb2.Usage()
         self._results: dict[str, Result] = {}

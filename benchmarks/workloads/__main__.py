@@ -19,7 +19,7 @@ import httpx
 from rich.console import Console
 
 from benchmarks import record
-from benchmarks.workloads import page, placement, rounds
+from benchmarks.workloads import page, placement, rounds, waking
 from benchmarks.workloads.instead import NoServerError, open_server, run_loops
 from benchmarks.workloads.overheads import CONCURRENT, run_overheads
 from benchmarks.workloads.placement import Placement
@@ -49,7 +49,8 @@ class Measurement:
     """One run of the parts that are wanted."""
 
     def __init__(self, options: argparse.Namespace, place: Placement, console: Console) -> None:
-        self.report = Report(str(place))
+        everything = {*SUITE, *PARTS} <= {*options.only} and {*MODES} <= {*options.modes}
+        self.report = Report(str(place), options.trials, everything)
         self._options = options
         self._place = place
         self._console = console
@@ -88,6 +89,8 @@ class Measurement:
         if "overheads" in self._wanted:
             concurrent = CONCURRENT[:1] if options.quick else CONCURRENT
             self.report.overheads = await run_overheads(stack, concurrent, self._seldom, say)
+            say("overheads: what waking up costs")
+            self.report.waking = await asyncio.to_thread(waking.measure)
         if "instead" in self._wanted:
             await self._instead(stack, workloads, folder, say)
 
@@ -163,17 +166,12 @@ def main(arguments: list[str] | None = None) -> int:
             console.print("interrupted; nothing is recorded")
             return 130
     report = measurement.report
+    report.seconds = round(time.monotonic() - began, 1)
     report.show(console)
-    seconds = round(time.monotonic() - began, 1)
-    content = {
-        "wall_seconds": seconds,
-        "model": options.model,
-        "trials": options.trials,
-        "search_seconds": options.search_seconds,
-    }
+    content = {"model": options.model, "search_seconds": options.search_seconds}
     name = "workloads-shared" if options.shared else "workloads"
     path = record.write(name, machine, content | report.as_json(), options.json)
-    console.print(f"{seconds / 60:.1f} minutes; recorded in {path}", highlight=False, soft_wrap=True)
+    console.print(f"{report.seconds / 60:.1f} minutes; recorded in {path}", highlight=False, soft_wrap=True)
     if options.page:
         page.show([path])
     return int(not all(bound.holds for bound in report.bounds))

@@ -1,9 +1,7 @@
 """What streaming to the tools costs: from a token's decoding to the tool's hands, and processor time for each token.
 
-**Time.** The tool `stopwatch` says when it was given each piece, on the machine's monotonic clock (T). The decoder says
-when it had decoded it (d) and when it heard from the tool (h), on its own clock, which began at an unknown moment B of
-the machine's. As B + h >= T for each piece, B is at least the largest T - h, and T - d - B at most what is shown here:
-the true time is shorter by the fastest way back.
+**Time.** The tool `stopwatch` says when it was given each piece, on the machine's monotonic clock. The decoder says
+when its engine had decoded it, since the completion began; its log says when that was on the machine's clock.
 
 **Processor time.** The same text is decoded with a tool that takes it piece by piece, and without tools. What the tool
 service takes, and what the decoder's own process takes more with tools than without, is transport and parsing; what the
@@ -11,9 +9,11 @@ engine's process takes is decoding.
 """
 
 import asyncio
+import json
 import statistics
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -21,10 +21,12 @@ import numpy as np
 from benchmarks.soaking.watch import PROC, descendants
 from benchmarks.workloads.rounds import Report, WrongResultError
 from benchmarks.workloads.stack import COMPLETION_SECONDS, Stack
+from benchmarks.workloads.suite.codegen import CODEGEN
 from benchmarks.workloads.workload import called
 from gateway.cli.message_json import seconds
 from protos.conveyor.gateway.v1 import gateway_pb2 as pb
 from protos.conveyor.gateway.v1 import gateway_pb2_grpc
+from protos.rpc.context import REQUEST_ID, new_request_id
 
 CONCURRENT = (1, 8, 32)
 TEXT = " ".join(["river bridge letter boat copper window under market quiet tea"] * 8)
@@ -58,15 +60,18 @@ class Overhead:
 async def run_overheads(stack: Stack, concurrent: Sequence[int], rounds: int, report: Report) -> list[Overhead]:
     """Measures. Raises like `run_rounds`."""
     await stack.settle({})
+    await stack.complete(CODEGEN.request("partial"))  # when it has ended, the fork server has all that it imports
     found = []
     for count in concurrent:
         report(f"overheads: {count} at once")
         await _at_once(stack, _request("stopwatch"), count)
+        timed = [await _at_once(stack, _request("stopwatch"), count) for _ in range(rounds)]
+        began = beginnings(stack.logs / "decoder.log")
         delays = [
             delay
-            for _ in range(rounds)
-            for responses in await _at_once(stack, _request("stopwatch"), count)
-            for delay in delays_of(responses)
+            for completions in timed
+            for request_id, responses in completions.items()
+            for delay in delays_of(responses, began[request_id])
         ]
         found.append(await _overhead(stack, count, delays, rounds))
     return found
@@ -89,12 +94,18 @@ async def _overhead(stack: Stack, count: int, delays: list[float], rounds: int) 
     )
 
 
-def delays_of(responses: list[pb.CompleteResponse]) -> Iterator[float]:
+def beginnings(log: Path) -> dict[str, float]:
+    """When each completion began, by its id: seconds of the machine's monotonic clock."""
+    lines = [json.loads(line) for line in log.read_text("utf-8").splitlines() if '"monotonic"' in line]
+    return {line["request_id"]: line["monotonic"] for line in lines}
+
+
+def delays_of(responses: list[pb.CompleteResponse], began: float) -> Iterator[float]:
     """Seconds from decoding to the tool's hands, of each piece; see above."""
     prefix = REPLAYS["stopwatch"].index(TEXT)
     decoded: dict[int, float] = {}  # when the text was so long
     length = 0
-    told: list[tuple[float, int, float]] = []  # the tool's clock, how long the argument was, when the decoder heard it
+    told: list[tuple[float, int]] = []  # when the tool had so much of its argument
     for response in responses:
         match response.WhichOneof("event"):
             case "text_delta":
@@ -103,9 +114,8 @@ def delays_of(responses: list[pb.CompleteResponse]) -> Iterator[float]:
             case "call_output":
                 for line in response.call_output.text.splitlines():
                     nanoseconds, count = map(int, line.split())
-                    told.append((nanoseconds / 1e9, count, seconds(response.at)))
-    began = max(at - heard for at, _, heard in told)
-    for at, count, _ in told:
+                    told.append((nanoseconds / 1e9, count))
+    for at, count in told:
         if count < len(TEXT):  # the last piece may have come with what follows it
             yield at - began - decoded[prefix + count]
 
@@ -120,26 +130,29 @@ def _request(tool: str) -> pb.CompleteRequest:
     )
 
 
-async def _at_once(stack: Stack, request: pb.CompleteRequest, count: int) -> list[list[pb.CompleteResponse]]:
+async def _at_once(stack: Stack, request: pb.CompleteRequest, count: int) -> dict[str, list[pb.CompleteResponse]]:
+    """So many completions, by their ids."""
     stub = gateway_pb2_grpc.GatewayServiceStub(stack.channel)
+    ids = [new_request_id() for _ in range(count)]
 
-    async def one() -> list[pb.CompleteResponse]:
-        responses = [response async for response in stub.Complete(request, timeout=COMPLETION_SECONDS)]
+    async def one(request_id: str) -> list[pb.CompleteResponse]:
+        call = stub.Complete(request, timeout=COMPLETION_SECONDS, metadata=((REQUEST_ID, request_id),))
+        responses = [response async for response in call]
         failed = [each.call_finished.error.message for each in responses if each.call_finished.HasField("error")]
         if failed or not responses[-1].HasField("finished"):
             raise WrongResultError(f"overheads: {failed or 'the completion did not end'}")
         return responses
 
-    return await asyncio.gather(*(one() for _ in range(count)))
+    return dict(zip(ids, await asyncio.gather(*map(one, ids)), strict=True))
 
 
 async def _processor_time(stack: Stack, request: pb.CompleteRequest, count: int) -> dict[str, float]:
     """Seconds of each process for a token."""
     processes = _processes(stack)
     before = {name: _used(pid) for name, pid in processes.items()}
-    responses = await _at_once(stack, request, count)
+    completions = await _at_once(stack, request, count)
     used = {name: _used(pid) - before[name] for name, pid in processes.items()}
-    tokens = sum(each[-1].finished.usage.completion_tokens for each in responses)
+    tokens = sum(each[-1].finished.usage.completion_tokens for each in completions.values())
     return {name: seconds_used / tokens for name, seconds_used in used.items()}
 
 

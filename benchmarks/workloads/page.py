@@ -2,8 +2,9 @@
 
 import json
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 from benchmarks import documents
 from benchmarks.documents import Run, put, table
@@ -122,7 +123,16 @@ def _overheads(run: Run) -> str:
         ]
         for each in run["overheads"]
     ]
-    return table(head, rows)
+    return "\n\n".join((table(head, rows), *_waking(run["waking"])))
+
+
+def _waking(found: dict[str, Any] | None) -> Iterator[str]:
+    if found is not None:
+        after = ", ".join(f"{value:.0f} µs after {sleep}" for sleep, value in found["after"].items())
+        yield documents.wrapped(
+            f"A little work that takes {found['awake']:.0f} µs in a process that has just done it takes, where the "
+            f"process has slept: {after}."
+        )
 
 
 def _instead(run: Run) -> str:

@@ -8,40 +8,51 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from benchmarks.workloads.bounds import Bound, bounds_of
+from benchmarks.workloads.bounds import Bound, bounds_of, of_the_run
 from benchmarks.workloads.instead import Loop
 from benchmarks.workloads.overheads import Overhead
 from benchmarks.workloads.rows import Row
 from benchmarks.workloads.sweep import Point
+from benchmarks.workloads.waking import Waking
 
 
 @dataclass
 class Report:
     """Everything of one run. `loads`: of `mixed`, rows named by the number of completions at once. `without`: what was
-    left out, and why."""
+    left out, and why. A run that is `whole` owes every bound; of another, those count that it measured."""
 
     placement: str
+    trials: int
+    whole: bool = False
+    seconds: float = 0.0
     rows: list[Row] = field(default_factory=list)
     loads: list[Row] = field(default_factory=list)
     points: list[Point] = field(default_factory=list)
     overheads: list[Overhead] = field(default_factory=list)
+    waking: Waking | None = None
     loops: list[Loop] = field(default_factory=list)
     timelines: dict[str, Any] = field(default_factory=dict)
     without: list[str] = field(default_factory=list)
 
     @property
     def bounds(self) -> list[Bound]:
-        """Those of what was measured."""
-        return bounds_of(self.rows, self.points, self.overheads)
+        """What must hold of it."""
+        every = bounds_of(self.rows, self.points, self.overheads)
+        if self.whole:
+            return every + of_the_run(self.trials, self.seconds)
+        return [bound for bound in every if bound.value is not None]
 
     def as_json(self) -> dict[str, Any]:
         """All of it as data."""
         return {
+            "wall_seconds": self.seconds,
+            "trials": self.trials,
             "placement": self.placement,
             "rows": [row.as_json() for row in self.rows],
             "loads": [row.as_json() for row in self.loads],
             "sweep": [point.as_json() for point in self.points],
             "overheads": [each.as_json() for each in self.overheads],
+            "waking": self.waking.as_json() if self.waking else None,
             "instead": [loop.as_json() for loop in self.loops],
             "timelines": self.timelines,
             "bounds": [bound.as_json() for bound in self.bounds],
@@ -59,6 +70,12 @@ class Report:
             console.print(_points(self.points), "")
         if self.overheads:
             console.print(_overheads(self.overheads), "")
+        if self.waking:
+            after = ", ".join(f"{value:.0f} after {sleep}" for sleep, value in self.waking.after.items())
+            told = (
+                f"The same little work takes {self.waking.awake:.0f} µs in a process that is awake; of sleep: {after}."
+            )
+            console.print(told, "", highlight=False, soft_wrap=True)
         if self.loops:
             console.print(_loops(self.loops, self.rows), "")
         if self.bounds:

@@ -91,6 +91,7 @@ def _flags(model: str, world: World, placement: Placement, folder: Path) -> Flag
         ("gateway", "http-address"): http,
         ("decoder", "address"): decoder,
         ("decoder", "metrics-address"): "",
+        ("decoder", "log-level"): "debug",  # it says when each completion began (`overheads.py`)
         ("decoder", "model"): model,
         ("decoder", "threads"): str(placement.threads),
         ("decoder", "kv-cache-gib"): str(CACHE_GIB),

@@ -1,6 +1,6 @@
 from dataclasses import replace
 
-from benchmarks.workloads.bounds import Bound, bounds_of
+from benchmarks.workloads.bounds import Bound, bounds_of, of_the_run
 from benchmarks.workloads.overheads import Overhead
 from benchmarks.workloads.rows import Row, Spread
 from benchmarks.workloads.sweep import Point
@@ -27,7 +27,7 @@ OVERHEAD = Overhead(8, 1000, 1.5, 9.0, 2000.0, 50.0, 300.0)
 
 
 def missed(*rows: Row, points: tuple[Point, ...] = (), overheads: tuple[Overhead, ...] = ()) -> list[str]:
-    return [bound.what for bound in bounds_of(rows, points, overheads) if not bound.holds]
+    return [bound.what for bound in bounds_of(rows, points, overheads) if bound.value is not None and not bound.holds]
 
 
 def test_each_bound_can_be_missed():
@@ -49,7 +49,21 @@ def test_each_bound_can_be_missed():
 
 
 def test_other_modes_are_not_bounded():
-    assert bounds_of([replace(ROW, mode="on_seal")], [], []) == []
+    bounds = bounds_of([replace(ROW, mode="on_seal")], [], [])
+    assert {bound.value for bound in bounds} == {None}
+
+
+def test_what_was_not_measured_does_not_hold_and_says_so():
+    bounds = bounds_of([ROW], [], [])
+    measured = [bound.what for bound in bounds if bound.value is not None]
+    assert measured == ["search: of the ideal saving", "best of the paper's overlap workloads: saved against serial"]
+    assert {(bound.holds, bound.shown) for bound in bounds if bound.value is None} == {(False, "not measured")}
+
+
+def test_a_whole_run_of_few_trials_has_its_time():
+    assert [bound.holds for bound in of_the_run(5, 14 * 60)] == [True]
+    assert [bound.holds for bound in of_the_run(5, 16 * 60)] == [False]
+    assert of_the_run(30, 3600) == []
 
 
 def test_a_bound_says_what_was_found_and_what_was_wanted():

@@ -13,6 +13,7 @@ from benchmarks.workloads.rounds import Samples
 from benchmarks.workloads.rows import rows_of
 from benchmarks.workloads.suite import SUITE
 from benchmarks.workloads.timeline import timelines_of
+from benchmarks.workloads.waking import Waking
 from tests.unit.benchmarks.workloads.completions import completion
 from tests.unit.benchmarks.workloads.test_bounds import OVERHEAD, POINT
 
@@ -28,14 +29,17 @@ def recorded(path: Path, name: str) -> Path:
             loads.add("4", mode, [completion(seconds, HALVES)])
     report = Report(
         "decoder on cores 0, the others on 1",
-        rows_of(samples),
-        rows_of(loads),
-        [POINT],
-        [OVERHEAD],
-        [Loop("codegen", 2, 9.0, 8.0, 1.0)],
-        timelines_of(samples),
+        trials=2,
+        seconds=130.0,
+        rows=rows_of(samples),
+        loads=rows_of(loads),
+        points=[POINT],
+        overheads=[OVERHEAD],
+        waking=Waking(7.0, {"1 s": 12_000.0}),
+        loops=[Loop("codegen", 2, 9.0, 8.0, 1.0)],
+        timelines=timelines_of(samples),
     )
-    content = {"wall_seconds": 130.0, "model": "m", "trials": 2, "search_seconds": 0.6} | report.as_json()
+    content = {"model": "m", "search_seconds": 0.6} | report.as_json()
     return record.write(name, record.machine(), content, path)
 
 
@@ -55,6 +59,7 @@ def test_every_part_of_a_run_is_on_the_page(shown: str):
     assert shown.count(row) == 2  # on cores of their own, and on shared ones
     assert "| codegen | 9.00 | 8.00 | 1.00 | 2.00 | 1.40 | 1.00 |" in shown
     assert "| 8 | 1.50 | 9.00 | 2000 | 50 | 2.5 % | 300 |" in shown
+    assert "takes 7 µs" in shown and "12000 µs after 1 s" in shown
     assert "| codegen: of the ideal saving | 100.0 % | ≥ 95.0 % |  |" in shown
     assert all(each.title in shown for each in SUITE.values())
 
