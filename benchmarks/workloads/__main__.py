@@ -39,8 +39,8 @@ PARTS = (mixed.NAME, "loads", "sweep", "overheads", "instead")
 WIDTH = 140  # of tables, where there is no terminal to fit
 LOADED = ("serial", "partial")
 LOADS = (4, 12)  # completions at once, of those that `mixed` has all at once
-COARSE = (4, 32)  # units of the sweep, where there are few trials
-FEW = ("codegen", "search", "agent")  # with a server and a loop, where there are few trials
+# Where there are few trials: of `LOADS`, units of the sweep, workloads with a server and a loop.
+FEW_LOADS, FEW_UNITS, FEW_COMPARED = LOADS[-1:], (8,), ("codegen", "search")
 QUICK = ("codegen", "search", "validation", "calculator", "overheads")
 ENOUGH = 10  # trials for the whole of the sweep, and for a round of what takes long
 
@@ -77,14 +77,14 @@ class Measurement:
             await rounds.run_at_once(stack, mixed.NAME, mixed.drawn(workloads), modes, again, samples, say)
         if "loads" in self._wanted:
             drawn = mixed.drawn(workloads)
-            for count in LOADS:
+            for count in FEW_LOADS if self._has_few_trials else LOADS:
                 await rounds.run_at_once(stack, str(count), drawn, LOADED, self._seldom, loads, say, at_once=count)
         self.report.rows = rows_of(samples)
         at_once = [replace(row, workload=str(mixed.COUNT)) for row in self.report.rows if row.workload == mixed.NAME]
         self.report.loads = [*rows_of(loads), *(row for row in at_once if row.mode in LOADED)]
         self.report.timelines = timelines_of(samples)
         if "sweep" in self._wanted:
-            units = UNITS if options.trials >= ENOUGH else COARSE
+            units = FEW_UNITS if self._has_few_trials else UNITS
             self.report.points = await run_sweep(stack, RATIOS, units, self._seldom, say)
         if "overheads" in self._wanted:
             concurrent = CONCURRENT[:1] if options.quick else CONCURRENT
@@ -107,8 +107,11 @@ class Measurement:
         """With a server and a loop: those that are measured, or all; with few trials, some of them."""
         plain = [workload for workload in workloads if not workload.settings]
         wanted = [workload for workload in plain if workload.name in self._wanted] or plain
-        few = self._options.trials < ENOUGH
-        return [workload for workload in wanted if not few or workload.name in FEW] or wanted
+        return [each for each in wanted if not self._has_few_trials or each.name in FEW_COMPARED] or wanted
+
+    @property
+    def _has_few_trials(self) -> bool:
+        return bool(self._options.trials < ENOUGH)
 
     @property
     def _seldom(self) -> int:

@@ -3,8 +3,8 @@
 **Time.** The tool `stopwatch` says when it was given each piece, on the machine's monotonic clock. The decoder says
 when its engine had decoded it, since the completion began; its log says when that was on the machine's clock.
 
-**Processor time.** The same text is decoded with a tool that takes it piece by piece, and without tools. What the tool
-service takes, and what the decoder's own process takes more with tools than without, is transport and parsing; what the
+**Processor time.** The same text is decoded with a tool that takes it piece by piece, and without tools. What tool
+service, gateway and the decoder's own process take more with tools than without is transport and parsing; what the
 engine's process takes is decoding.
 """
 
@@ -89,8 +89,8 @@ async def _overhead(stack: Stack, count: int, delays: list[float], rounds: int) 
         to_tool_p50=statistics.median(delays) * 1e3,
         to_tool_p99=float(np.percentile(delays, 99)) * 1e3,
         decoding_cpu=streaming["engine"] * 1e6,
-        transport_cpu=(streaming["tools"] - plain["tools"] + streaming["decoder"] - plain["decoder"]) * 1e6,
-        gateway_cpu=streaming["gateway"] * 1e6,
+        transport_cpu=sum(streaming[name] - plain[name] for name in ("tools", "decoder", "gateway")) * 1e6,
+        gateway_cpu=plain["gateway"] * 1e6,
     )
 
 

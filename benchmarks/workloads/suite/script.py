@@ -24,5 +24,6 @@ SCRIPT = Workload(
     question="Make a table of visits, count them by page, drop the early ones, and show what is left.",
     replay=(called("warehouse", script=_SCRIPT), "The tables are made and counted."),
     expects=("310001", "[committed]"),
-    real="a PostgreSQL server, whose tables are gone before each completion; one transaction, committed at the end",
+    real="a PostgreSQL server, without fsync, whose tables are gone before each completion; one transaction, committed "
+    "at the end",
 )

@@ -23,5 +23,6 @@ VALIDATION = Workload(
     ),
     expects=("REJECTED",),
     fails=True,
-    real="the tool refuses the place as soon as it is written, and the decoder stops the turn",
+    real="the tool refuses the place, the first 25 of the call's 93 tokens, and the decoder stops the turn: "
+    "how much is saved is how much would have followed",
 )
