@@ -23,6 +23,7 @@ class Commands:
         self._grown = asyncio.Event()
         self._ending: asyncio.Task[None] | None = None  # its calls may wait for a decision, so others are carried out
         self._is_complete = False  # the turn's text, until the turn has finished
+        self._is_feed_lost = False
         self._context = contextvars.copy_context()  # a feed has another: of no completion
 
     def text(self, text: str) -> None:
@@ -40,16 +41,20 @@ class Commands:
             self._fail(error)
 
     def lose_feed(self) -> None:
-        """No more text will come by the feed: a turn that waits for some will not end."""
+        """No more text will come by the feed: a turn that waits for some will not end, nor one whose end is still on
+        its way and finds some missing."""
+        self._is_feed_lost = True
         if self._ending is not None and not self._ending.done() and not self._is_complete:
             self._ending.cancel()
-            self._fail(ServiceError(Reason.TOOL_SERVICE_UNAVAILABLE, "the feed ended before the turn's text"))
+            self._fail(_feed_lost())
 
     def end_turn(self, reason: EndReason, length: int) -> None:
         """The turn ends when its text is so long; with 0, now. Raises ServiceError."""
         self._require_open()
         if self._ending is not None and not self._ending.done():
             reject(Reason.PROTOCOL_VIOLATION, "the turn is ended already")
+        if self._is_feed_lost and self._length < length:
+            raise _feed_lost()
         self._is_complete = not length
         self._ending = asyncio.create_task(self._end(reason, length))
         self._ending.add_done_callback(self._tell)
@@ -87,3 +92,7 @@ class Commands:
     def _tell(self, ended: "asyncio.Task[None]") -> None:
         if not ended.cancelled() and isinstance(error := ended.exception(), Exception):
             self._fail(error)
+
+
+def _feed_lost() -> ServiceError:
+    return ServiceError(Reason.TOOL_SERVICE_UNAVAILABLE, "the feed ended before the turn's text")

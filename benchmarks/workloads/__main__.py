@@ -1,4 +1,6 @@
-"""`python -m benchmarks.workloads`: measures, prints tables, records; the exit code is 1 where a bound is not held.
+"""`python -m benchmarks.workloads`: measures, prints tables, records.
+
+The exit code is 1 where a bound is not held, 2 where nothing is recorded.
 
 What is measured, and how, is told in `benchmarks.workloads`.
 """
@@ -89,8 +91,9 @@ class Measurement:
         if "overheads" in self._wanted:
             concurrent = CONCURRENT[:1] if options.quick else CONCURRENT
             self.report.overheads = await run_overheads(stack, concurrent, self._seldom, say)
-            say("overheads: what waking up costs")
-            self.report.waking = await asyncio.to_thread(waking.measure)
+            if not options.quick:
+                say("overheads: what waking up costs")
+                self.report.waking = await asyncio.to_thread(waking.measure)
         if "instead" in self._wanted:
             await self._instead(stack, workloads, folder, say)
 
@@ -100,7 +103,7 @@ class Measurement:
             async with open_server(self._options.model, self._place, folder / "vllm.log") as server:
                 chosen = self._compared(workloads)
                 self.report.loops = await run_loops(stack, server, chosen, self._seldom, say)
-        except NoServerError as error:
+        except (NoServerError, httpx.HTTPError) as error:
             self.report.without.append(f"no server and loop: {error}")
 
     def _compared(self, workloads: Sequence[Workload]) -> list[Workload]:
@@ -122,6 +125,7 @@ class Measurement:
         if world.warehouse:
             return list(SUITE.values())
         self.report.without.append(f"no {mixed.ALONE}: {world.without}")
+        self.report.left_out = mixed.ALONE
         return [workload for workload in SUITE.values() if workload.name != mixed.ALONE]
 
     @contextmanager
@@ -161,10 +165,10 @@ def main(arguments: list[str] | None = None) -> int:
     with tempfile.TemporaryDirectory(prefix="conveyor-workloads-") as folder:
         try:
             asyncio.run(measurement(Path(folder)))
-        except (Failure, WrongResultError, grpc.aio.AioRpcError, httpx.HTTPError) as error:
+        except (Failure, WrongResultError, grpc.aio.AioRpcError, TimeoutError) as error:
             told = "\n".join((str(error), *getattr(error, "details", ())))
             console.print(told, style="red", markup=False, highlight=False, soft_wrap=True)
-            return 1
+            return 2
         except KeyboardInterrupt:
             console.print("interrupted; nothing is recorded")
             return 130
@@ -172,7 +176,7 @@ def main(arguments: list[str] | None = None) -> int:
     report.seconds = round(time.monotonic() - began, 1)
     report.show(console)
     content = {"model": options.model, "search_seconds": options.search_seconds}
-    name = "workloads-shared" if options.shared else "workloads"
+    name = "workloads-shared" if options.shared else "workloads" if report.whole else "workloads-some"
     path = record.write(name, machine, content | report.as_json(), options.json)
     console.print(f"{report.seconds / 60:.1f} minutes; recorded in {path}", highlight=False, soft_wrap=True)
     if options.page:

@@ -24,7 +24,7 @@ FEW, MINUTES = 5, 15.0  # trials, and what they may take
 
 @dataclass(frozen=True, slots=True)
 class Bound:
-    """`value` must be between `least` and `most`, as far as they are given; None, not measured, does not hold."""
+    """`value` must be between `least` and `most`, as far as they are given; None, no figure, does not hold."""
 
     what: str
     value: float | None
@@ -49,7 +49,7 @@ class Bound:
     @property
     def shown(self) -> str:
         """The value, as it is to be read."""
-        return "not measured" if self.value is None else self._shown(self.value)
+        return "no figure" if self.value is None else self._shown(self.value)
 
     def as_json(self) -> dict[str, Any]:
         """The bound as data."""

@@ -7,17 +7,17 @@ they took in `serial`, where nothing ran beside them. From these the ledger (gat
     serial    every unit after its turn, one after the other
     attained  (serial - completion) / (serial - ideal)
 
-A unit took the time from the end of the one before it, or the start of its call, to its own end: all of its text was
-there, so it waited for nothing but the machine. That is more than its work where a process has to wake up: after a
-sleep of a second, what takes 10 us in a process that runs can take 10 ms on a virtual machine. A call that runs inner
-calls waits for these, so what counts of it is its work.
+A unit took its work and its part of the call's waiting, both on the tool service's clock: in `serial` all text is
+there, so a call waits for nothing but the machine, which wakes a process that has slept (`waking.py`). A call that runs
+inner calls waits for these, so what counts of it is its work.
 """
 
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 from benchmarks.workloads.observed import Observed
-from gateway.ledger import CallFinished, CallStarted, Event, Timeline, TurnFinished, UnitFinished
+from gateway.ledger import CallFinished, Event, Timeline, TurnFinished, UnitFinished
 
 LEAST_SAVABLE = 0.001  # seconds; below it there is no share to speak of
 
@@ -71,17 +71,13 @@ def _work_by_turn(serial: Observed) -> Iterator[list[Event]]:
 
 def _as_they_took(serial: Observed) -> Iterator[Event]:
     """The events, units and calls with the time that they took."""
-    began: dict[str, float] = {}
-    ended: dict[str, float] = {}
+    counts = Counter(event.call_id for event in serial.events if isinstance(event, UnitFinished))
     for event in serial.events:
         match event:
-            case CallStarted():
-                began[event.call_id] = ended[event.call_id] = event.at
-            case UnitFinished() if event.call_id in ended and event.call_id not in serial.parents:
-                yield replace(event, busy=event.at - ended[event.call_id])
-                ended[event.call_id] = event.at
-                continue
-            case CallFinished() if event.call_id in began and event.call_id not in serial.parents:
-                yield replace(event, busy=event.at - began[event.call_id])
-                continue
-        yield event
+            case UnitFinished():
+                waited = serial.waiting.get(event.call_id, 0.0) / counts[event.call_id]
+                yield replace(event, busy=event.busy + waited)
+            case CallFinished():
+                yield replace(event, busy=event.busy + serial.waiting.get(event.call_id, 0.0))
+            case _:
+                yield event

@@ -22,12 +22,13 @@ class Observed:
     """Events as the ledger takes them, and what the calls gave.
 
     `outcomes`: of each call, in the order of opening, its name, result or error, and digests of its artifacts.
-    `parents`: calls that ran inner ones.
+    `waiting`: seconds, on the tool service's clock, that each call waited, but for calls that ran inner ones.
     """
 
     events: list[Event] = field(default_factory=list)
     outcomes: dict[str, list[str]] = field(default_factory=dict)
-    parents: set[str] = field(default_factory=set)
+    waiting: dict[str, float] = field(default_factory=dict)
+    _parents: set[str] = field(default_factory=set)
     labels: list[tuple[str, str]] = field(default_factory=list)  # of the units, in the order of `events`
     text: str = ""
     errors: list[str] = field(default_factory=list)
@@ -70,7 +71,7 @@ class Observed:
                 opened = response.call_opened
                 self.outcomes[opened.call_id] = [opened.name]
                 if opened.parent_id:
-                    self.parents.add(opened.parent_id)
+                    self._parents.add(opened.parent_id)
             case "call_started":
                 started = response.call_started
                 self.events.append(CallStarted(at, started.call_id, tuple(started.after)))
@@ -85,6 +86,8 @@ class Observed:
                 call = response.call_finished
                 self.outcomes[call.call_id].append(call.result or f"{call.error.code} {call.error.message}")
                 self.events.append(CallFinished(at, call.call_id, seconds(call.busy)))
+                if call.call_id not in self._parents:
+                    self.waiting[call.call_id] = seconds(call.waiting)
                 if call.HasField("error"):
                     self.errors.append(f"{call.call_id}: {call.error.code} {call.error.message}")
             case "turn_vetoed":

@@ -11,6 +11,7 @@ engine's process takes is decoding.
 import asyncio
 import json
 import statistics
+import time
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -18,7 +19,7 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.soaking.watch import PROC, descendants
+from benchmarks.soaking.watch import descendants
 from benchmarks.workloads.rounds import Report, WrongResultError
 from benchmarks.workloads.stack import COMPLETION_SECONDS, Stack
 from benchmarks.workloads.suite.codegen import CODEGEN
@@ -29,6 +30,7 @@ from protos.conveyor.gateway.v1 import gateway_pb2_grpc
 from protos.rpc.context import REQUEST_ID, new_request_id
 
 CONCURRENT = (1, 8, 32)
+_SCHEDULED = 2  # CPUCLOCK_SCHED of Linux: the clock of a process that runs on processors (man 3 clock_getcpuclockid)
 TEXT = " ".join(["river bridge letter boat copper window under market quiet tea"] * 8)
 PROGRAM = "\n".join(f"value_{line} = [number * {line} for number in range(10)]" for line in range(8))
 REPLAYS = {"stopwatch": called("stopwatch", text=TEXT), "sink": called("sink", code=PROGRAM)}
@@ -78,6 +80,8 @@ async def run_overheads(stack: Stack, concurrent: Sequence[int], rounds: int, re
 
 
 async def _overhead(stack: Stack, count: int, delays: list[float], rounds: int) -> Overhead:
+    for tool in ("sink", ""):
+        await _at_once(stack, _request(tool), count)  # the prompt's keys and values are there from now on
     with_tools, without = [], []
     for _ in range(rounds):
         with_tools.append(await _processor_time(stack, _request("sink"), count))
@@ -163,9 +167,8 @@ def _processes(stack: Stack) -> dict[str, int]:
 
 
 def _used(process_id: int) -> float:
-    """Processor seconds of all threads of a process, without its children."""
-    tasks = (PROC / str(process_id) / "task").iterdir()
-    return sum(int((task / "schedstat").read_text().split()[0]) for task in tasks) / 1e9
+    """Processor seconds of all threads of a process, those that have ended too, without its children."""
+    return time.clock_gettime((~process_id << 3) | _SCHEDULED)
 
 
 def _median(samples: list[dict[str, float]]) -> dict[str, float]:

@@ -1,4 +1,4 @@
-"""What waking up costs on this machine: what `overheads.py` finds cannot be less.
+"""What waking up costs on this machine: much of what `overheads.py` finds.
 
 A little work, a few microseconds of it where a process has just done it, is timed again after the process has slept.
 Caches are cold then everywhere; on a virtual machine whose host watches or moves memory, it can take a hundred times as

@@ -66,7 +66,11 @@ class SequenceHandle:
     def hear(self, at: float, output: Output) -> None:
         """Takes what the engine says of it. For the client."""
         if self._on_text and isinstance(output, Decoded) and output.text:
-            self._on_text(output.text)
+            try:
+                self._on_text(output.text)
+            except Exception:
+                log.exception("text could not be passed on", sequence=self.id)
+                output = Failed(self.id, "its text could not be passed on")
         self.outbox.put_nowait((at, output))
 
     async def turn(self) -> AsyncIterator[Output]:

@@ -134,6 +134,49 @@ async def test_a_lost_feed_ends_the_completions_that_it_fed_and_the_next_one_goe
     assert await house.say(CALL) == "42"
 
 
+@pytest.mark.parametrize("ended_by", ["service", "decoder"])
+async def test_a_feed_that_is_lost_just_before_a_turns_end_does_not_keep_it_waiting(
+    house: House, ended_by: str
+) -> None:
+    await house.fed()
+    feed = house.feeds.to(house.servicer._feeds.instance)
+    assert feed is not None
+    async with house.completion() as (stream, _):
+        stream.text(CALL[:10])
+        if ended_by == "service":
+            told = asyncio.Event()
+            lose = house.servicer._feeds.lose
+            house.servicer._feeds.lose = lambda name: (lose(name), told.set())  # type: ignore[method-assign, assignment]
+            house.servicer._drained.set()
+            await told.wait()
+        else:
+            feed._call.cancel()
+            await asyncio.sleep(0)
+        stream.text(CALL[10:])
+        with pytest.raises(ServiceError) as raised:
+            async with asyncio.timeout(20):
+                await stream.end_turn("stop")
+    assert raised.value.reason is Reason.TOOL_SERVICE_UNAVAILABLE
+
+
+async def test_by_a_feed_text_comes_without_a_flush_and_by_the_stream_at_the_turns_end_at_the_latest(
+    house: House,
+) -> None:
+    async with house.completion() as (stream, events):
+        for character in CALL:
+            stream.text(character)
+        assert await stream.end_turn("stop") == 1
+    assert (house.servicer.by_stream, house.servicer.by_feed) == (len(CALL), 0)
+    await house.fed()
+    async with house.completion() as (stream, events):
+        stream.text(CALL)
+        async with asyncio.timeout(20):
+            while house.servicer.by_feed < len(CALL):  # noqa: ASYNC110 - the servicer counts what comes
+                await asyncio.sleep(0.005)
+        assert await stream.end_turn("stop") == 1
+    assert [event.call_finished.result for event in events if event.HasField("call_finished")] == ["42"]
+
+
 async def test_a_lost_feed_leaves_alone_whose_turn_is_whole_and_the_next_turn_goes_by_the_stream(house: House) -> None:
     await house.fed()
     async with house.completion() as (stream, events):

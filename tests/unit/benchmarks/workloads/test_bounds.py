@@ -57,7 +57,7 @@ def test_what_was_not_measured_does_not_hold_and_says_so():
     bounds = bounds_of([ROW], [], [])
     measured = [bound.what for bound in bounds if bound.value is not None]
     assert measured == ["search: of the ideal saving", "best of the paper's overlap workloads: saved against serial"]
-    assert {(bound.holds, bound.shown) for bound in bounds if bound.value is None} == {(False, "not measured")}
+    assert {(bound.holds, bound.shown) for bound in bounds if bound.value is None} == {(False, "no figure")}
 
 
 def test_a_whole_run_of_few_trials_has_its_time():

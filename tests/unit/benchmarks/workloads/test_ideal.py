@@ -1,9 +1,9 @@
-from dataclasses import replace
-
 import pytest
+from google.protobuf.duration_pb2 import Duration
 
 from benchmarks.workloads.ideal import ideal_of
-from gateway.ledger import UnitFinished
+from benchmarks.workloads.observed import Observed
+from protos.conveyor.gateway.v1 import gateway_pb2 as pb
 from tests.unit.benchmarks.workloads.completions import completion
 
 HALVES = [(5, 0.4), (10, 0.4)]
@@ -35,20 +35,18 @@ def test_a_veto_makes_it_another_completion():
     assert ideal_of(completion(0.3, [(1, 0.1)], vetoed=True), completion(1.1, [(1, 0.1)])) is None
 
 
-def test_what_a_process_needs_to_wake_up_belongs_to_the_unit_that_follows():
-    serial = completion(1.9, [(5, 0.4), (10, 0.5)], started=1.0)
-    for place, event in enumerate(serial.events):
-        if isinstance(event, UnitFinished):
-            serial.events[place] = replace(event, busy=event.busy - 0.1)
+def test_what_a_call_waited_in_serial_belongs_to_its_units():
+    serial = completion(1.9, [(5, 0.3), (10, 0.4)], started=1.0)
+    serial.waiting["call_1"] = 0.2
     ideal = ideal_of(completion(1.5, [(5, 0.4), (10, 0.5)]), serial)
     assert ideal is not None and (ideal.serial, ideal.ideal) == pytest.approx((1.9, 1.5))
 
 
-def test_a_call_that_ran_inner_calls_counts_with_its_work():
-    serial = completion(1.9, [(5, 0.1), (10, 0.1)], started=1.0)
-    serial.parents.add("call_1")
-    for place, event in enumerate(serial.events):
-        if isinstance(event, UnitFinished):
-            serial.events[place] = replace(event, at=event.at + 0.3)
-    ideal = ideal_of(completion(1.15, [(5, 0.1), (10, 0.1)]), serial)
-    assert ideal is not None and ideal.serial == pytest.approx(1.2)
+def test_a_call_that_ran_inner_calls_waited_for_these():
+    observed = Observed()
+    for name, parent in (("call_1", ""), ("call_1.1", "call_1")):
+        observed.add(pb.CompleteResponse(call_opened=pb.CallOpened(call_id=name, name="plan", parent_id=parent)))
+    for name in ("call_1.1", "call_1"):
+        finished = pb.CallFinished(call_id=name, result="", waiting=Duration(seconds=2))
+        observed.add(pb.CompleteResponse(call_finished=finished))
+    assert observed.waiting == {"call_1.1": 2.0}
