@@ -80,8 +80,10 @@ def load(run: Run, path: Path) -> None:
     with plot(path, height=3.2) as (_, axes):
         counts = sorted(found)
         axes.plot(counts, [found[count] for count in counts], "o-", color=COLOURS["partial"])
-        axes.set(xlabel="completions at once", ylabel="saved against serial", ylim=(0, None))
+        most = 0.1 * (1 + max(found.values()) // 0.1)
+        axes.set(xlabel="completions at once", ylabel="saved against serial", ylim=(min(0, *found.values()), most))
         axes.set_xticks(counts)
+        axes.yaxis.set_major_locator(ticker.MultipleLocator(0.05))
         axes.yaxis.set_major_formatter(ticker.PercentFormatter(1, 0))
         axes.grid(alpha=0.25)
 

@@ -63,10 +63,11 @@ async def run_overheads(stack: Stack, concurrent: Sequence[int], rounds: int, re
     """Measures. Raises like `run_rounds`."""
     await stack.settle({})
     await stack.complete(CODEGEN.request("partial"))  # when it has ended, the fork server has all that it imports
+    for tool in ("stopwatch", "sink", ""):
+        await _at_once(stack, _request(tool), 1)  # the prompt's keys and values are there from now on
     found = []
     for count in concurrent:
         report(f"overheads: {count} at once")
-        await _at_once(stack, _request("stopwatch"), count)
         timed = [await _at_once(stack, _request("stopwatch"), count) for _ in range(rounds)]
         began = beginnings(stack.logs / "decoder.log")
         delays = [
@@ -80,8 +81,6 @@ async def run_overheads(stack: Stack, concurrent: Sequence[int], rounds: int, re
 
 
 async def _overhead(stack: Stack, count: int, delays: list[float], rounds: int) -> Overhead:
-    for tool in ("sink", ""):
-        await _at_once(stack, _request(tool), count)  # the prompt's keys and values are there from now on
     with_tools, without = [], []
     for _ in range(rounds):
         with_tools.append(await _processor_time(stack, _request("sink"), count))

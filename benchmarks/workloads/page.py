@@ -1,4 +1,5 @@
-"""Shows a recorded run in docs/evaluation.md: `python -m benchmarks.workloads.page RUN.json [SHARED.json]`."""
+"""Shows a recorded run in docs/evaluation.md, and in short in README.md:
+`python -m benchmarks.workloads.page RUN.json [SHARED.json]`."""
 
 import json
 import sys
@@ -14,6 +15,8 @@ from benchmarks.workloads.suite import SUITE, mixed
 
 DOCS = Path(__file__).resolve().parents[2] / "docs"
 PAGE = DOCS / "evaluation.md"
+README = DOCS.parent / "README.md"
+IN_SHORT = ("codegen-cold", "search", "planning", "validation", "script", "agent")
 PICTURES: dict[str, tuple[Callable[[Run, Path], None], str]] = {
     "rows": (figures.bars, "Seconds to the end of the completion for each workload and mode, with the ideal marked"),
     "timelines": (figures.timeline, "One CodeGen completion in serial and in partial"),
@@ -51,6 +54,16 @@ def workloads() -> str:
     rows.append([mixed.TITLE, "ours", "the others, drawn alike, at once"])
     lines = ["| workload | from | what is real |", "| --- | --- | --- |", *(f"| {' | '.join(row)} |" for row in rows)]
     return "\n".join(lines)
+
+
+def in_short(run: Run) -> str:
+    """Some of it, for those who pass by."""
+    found = {(row["workload"], row["mode"]): row for row in run["rows"]}
+    rows = []
+    for name in IN_SHORT:
+        seconds = [_seconds(found[name, mode]["completion_seconds"]["p50"]) for mode in ("serial", "partial")]
+        rows.append([SUITE[name].title, *seconds, f"{found[name, 'partial']['saved_vs_serial'] * 100:.0f} %"])
+    return table(["completion", "tools after the turn, s", "while it is decoded, s", "saved"], rows)
 
 
 def shared(run: Run) -> str:
@@ -198,6 +211,8 @@ def show(paths: list[Path]) -> None:
         else:
             for mark, text in sections(run).items():
                 page = put(page, mark, text)
+            if all(any(row["workload"] == name for row in run["rows"]) for name in IN_SHORT):
+                README.write_text(put(README.read_text("utf-8"), "saved", in_short(run)), "utf-8")
     PAGE.write_text(page, "utf-8")
 
 

@@ -8,6 +8,7 @@ text takes to decode. Then (arXiv 2406.00059, 3.4)
                      min(g, t) (1 - 1/n) / (g + t)         with n units: what is decoded first, or done last, is alone
 """
 
+import itertools
 import statistics
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
@@ -53,7 +54,8 @@ async def run_sweep(
     """Measures each point. Raises like `run_rounds`."""
     await stack.settle({})
     decode = await _calibrated(stack, report)
-    return [await _point(stack, ratio, count, decode, rounds, report) for count in units for ratio in ratios]
+    places = enumerate(itertools.product(units, ratios))
+    return [await _point(stack, ratio, count, decode, (place, rounds), report) for place, (count, ratio) in places]
 
 
 def saving(decode: float, tool: float, units: int) -> float:
@@ -86,11 +88,15 @@ async def _calibrated(stack: Stack, report: Report) -> float:
     return statistics.median(each.decode for each in observed[1:])
 
 
-async def _point(stack: Stack, ratio: float, units: int, decode: float, rounds: int, report: Report) -> Point:
+async def _point(
+    stack: Stack, ratio: float, units: int, decode: float, turns: tuple[int, int], report: Report
+) -> Point:
+    """`turns`: which mode is first, and how many rounds: where there is one, as many points begin with each."""
+    first, rounds = turns
     workload = waiting(ratio * decode, units)
     seen: dict[str, list[Observed]] = {mode: [] for mode in MODES}
     for number in range(rounds):
-        for mode in turned(MODES, number):
+        for mode in turned(MODES, first + number):
             report(f"sweep: {ratio:g} times as long in {units} units, {mode}, round {number + 1} of {rounds}")
             seen[mode].append(await complete(stack, workload, mode))
     ideals = [ideal for ideal in map(ideal_of, seen["partial"], seen["serial"]) if ideal is not None]

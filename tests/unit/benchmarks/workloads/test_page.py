@@ -82,3 +82,13 @@ def test_the_pages_marks_are_those_of_the_parts():
     text = page.PAGE.read_text("utf-8")
     for mark in MARKS:
         put(text, mark, "x")
+    put(page.README.read_text("utf-8"), "saved", "x")
+
+
+def test_the_front_page_has_some_of_it():
+    rows = [
+        {"workload": name, "mode": mode, "completion_seconds": {"p50": seconds}, "saved_vs_serial": 0.25}
+        for name in page.IN_SHORT
+        for mode, seconds in (("serial", 4.0), ("partial", 3.0))
+    ]
+    assert "| CodeGen, cold interpreter | 4.00 | 3.00 | 25 % |" in page.in_short({"rows": rows})
