@@ -11,7 +11,7 @@ import contextlib
 import time
 from collections.abc import AsyncGenerator
 from contextlib import AsyncExitStack
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 
 import structlog
@@ -30,13 +30,14 @@ from decoder_service.request import Request
 from decoder_service.text.answer import answer_grammar
 from decoder_service.text.grammar_text import GrammarText
 from decoder_service.text.stops import TurnStop
-from decoder_service.text.template import ChatTemplate, ToolText, function_object
+from decoder_service.text.template import ChatTemplate, Message, ToolText, function_object
 from decoder_service.tool_client import ToolStream
 from decoder_service.tool_durations import OpenCalls, ToolDurations
 from decoder_service.tool_feed import ToolFeeds
 from protos.conveyor.decoder.v1 import decoder_pb2
 from protos.conveyor.tool.v1 import tool_pb2, tool_pb2_grpc
 from protos.rpc.errors import Reason, ServiceError, reject
+from protos.rpc.translation import copy
 from protos.schemas.reading import UnenforceableError
 
 log = structlog.get_logger()
@@ -72,7 +73,9 @@ class Completion:
         log.debug("began", monotonic=self._began)  # puts the events' times beside other clocks of this machine
         self._outbox: asyncio.Queue[decoder_pb2.GenerateResponse | None] = asyncio.Queue()
         self._usage = decoder_pb2.Usage()
+        self._messages: list[Message] = []  # the conversation as the model reads it
         self._results: dict[str, Result] = {}
+        self._has_handed_over = False
         self._sequence: SequenceHandle | None = None
         self._tools: ToolStream | None = None
         one_by_one = request.tools is not None and request.tools.mode == tool_pb2.MODE_SERIAL
@@ -128,6 +131,9 @@ class Completion:
                 mode=tool_pb2.Mode.Name(tools.mode),
                 required_tool=tools.required,
                 stream_arguments=tools.stream_arguments,
+                stream_content=tools.stream_content,
+                functions=[copy(function, tool_pb2.Function) for function in tools.functions],
+                said=[wire.said_calls(said.calls) for said in self._request.said],
             )
         )
 
@@ -136,13 +142,22 @@ class Completion:
         functions = (
             [function_object(t.name, t.description, t.parameters_json_schema) for t in started.tools] if listed else []
         )
-        prompt = self._decoder.template.prompt(
-            self._request.messages, "" if listed else started.instructions, functions
-        )
+        self._messages = self._with_calls(started)
+        prompt = self._decoder.template.prompt(self._messages, "" if listed else started.instructions, functions)
         if len(prompt) >= self._decoder.context:
             most = self._decoder.context - 1  # room for one token of an answer
             reject(Reason.PROMPT_TOO_LONG, f"the prompt has {len(prompt)} tokens; the model takes at most {most}")
         return prompt
+
+    def _with_calls(self, started: tool_pb2.Started) -> list[Message]:
+        """The conversation with the calls of earlier turns in it: as the format writes them, or as JSON where there are
+        no tools and so no format."""
+        messages = list(self._request.messages)
+        written = started.said or [wire.plain_calls(said.calls) for said in self._request.said]
+        for said, text in zip(self._request.said, written, strict=True):
+            message = messages[said.place]
+            messages[said.place] = replace(message, content="\n".join(filter(None, (message.content, text))))
+        return messages
 
     def _first(self, started: tool_pb2.Started) -> tuple[list[int], TurnSpec]:
         return self._prompt(started), self._turn(0, self._request.max_tokens, started, self._grammar(started))
@@ -182,6 +197,8 @@ class Completion:
             self._say(turn_finished=decoder_pb2.TurnFinished(turn=number, call_count=calls))
             if not calls or ended.reason == "length":
                 return self._finish(wire.FINISH_REASONS[ended.reason])
+            if self._has_handed_over:
+                return self._finish(decoder_pb2.FINISH_REASON_CALLS)
             if number + 1 == self._request.max_turns:
                 return self._finish(decoder_pb2.FINISH_REASON_TURNS)
             fresh, turn = await asyncio.to_thread(self._next, number + 1, left, started, last_tokens, room)
@@ -193,7 +210,7 @@ class Completion:
 
     def _ahead(self, after: tuple[int, ...], room: int, left: int) -> Ahead:
         most = room - min(left, ANSWER_TOKENS)
-        return Ahead(self._decoder.template, self._request.messages, after, most)
+        return Ahead(self._decoder.template, self._messages, after, most)
 
     async def _finish_calls(self, tools: ToolStream, sequence: SequenceHandle, reason: str, ahead: Ahead | None) -> int:
         """Waits for the turn's calls and says how many there were. Meanwhile the engine is told when to expect them and
@@ -228,7 +245,7 @@ class Completion:
     ) -> tuple[list[int], TurnSpec]:
         """The tokens of the results and the turn that reads them. Results too long for the context are cut to fit."""
         results = [ToolText(result.name, result.text or "") for result in self._results.values()]
-        render = partial(self._decoder.template.continuation, self._request.messages, after=after)
+        render = partial(self._decoder.template.continuation, self._messages, after=after)
         fresh = render(results=results)
         most = room - min(left, ANSWER_TOKENS)
         if len(fresh) > most:
@@ -272,6 +289,7 @@ class Completion:
                 self._results[event.call_output.call_id].output.append(event.call_output.text)
             case "call_finished" if event.call_finished.call_id in self._results:  # of inner calls their parent tells
                 finished = event.call_finished
+                self._has_handed_over |= finished.HasField("handed_over")
                 self._results[finished.call_id].text = wire.result_text(finished)
                 self._calls.finished(finished.call_id, time.monotonic())
             case "turn_vetoed" if self._sequence:

@@ -8,7 +8,7 @@ from decoder_service.text.template import Message
 from protos.conveyor.decoder.v1 import decoder_pb2
 from protos.rpc.errors import Reason, reject
 
-ROLES = ("system", "user", "assistant")
+ROLES = ("system", "user", "assistant", "tool")
 DEFAULT_MAX_TOKENS = 512
 DEFAULT_MAX_TURNS = 4
 MAX_TOKENS = 100_000
@@ -19,21 +19,33 @@ MAX_STOP_CHARS = 256
 
 @dataclass(frozen=True, slots=True)
 class Tools:
-    """Tools of a completion. `required`: a tool's name, "*" for any, or empty. `stream_arguments`: the caller wants to
-    see arguments while they are written."""
+    """Tools of a completion, and functions of the client. `required`: a tool's name, "*" for any, or empty.
+    `stream_arguments`: the caller wants to see arguments while they are written; `stream_content`: what stands beside
+    the calls."""
 
     format: str
     names: tuple[str, ...]
     mode: int
     required: str
     stream_arguments: bool
+    functions: tuple[decoder_pb2.Function, ...]
+    stream_content: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Said:
+    """Calls that the assistant wrote in the message at this place."""
+
+    place: int
+    calls: tuple[decoder_pb2.SaidCall, ...]
 
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """One completion."""
+    """One completion. `said`: the calls of earlier turns, which `messages` are without."""
 
     messages: tuple[Message, ...]
+    said: tuple[Said, ...]
     tools: Tools | None
     sampling: Sampling
     max_tokens: int
@@ -50,6 +62,7 @@ def parse(message: decoder_pb2.Start) -> Request:
         reject(Reason.INVALID_TOOL_USE, "response_json_schema and tool_use cannot be combined; leave one out")
     return Request(
         messages=_messages(message),
+        said=tuple(Said(at, tuple(said.calls)) for at, said in enumerate(message.messages) if said.calls),
         tools=tools,
         sampling=_sampling(message.sampling),
         max_tokens=_limit("max_tokens", message.limits.max_tokens, DEFAULT_MAX_TOKENS, MAX_TOKENS),
@@ -61,24 +74,36 @@ def parse(message: decoder_pb2.Start) -> Request:
 
 
 def _messages(message: decoder_pb2.Start) -> tuple[Message, ...]:
-    if not message.messages or not message.messages[-1].content.strip():
+    if not message.messages:
         reject(Reason.EMPTY_PROMPT, "the conversation has no text to answer; give at least one message with text")
+    last = message.messages[-1]
+    if last.role not in ("user", "tool"):
+        reject(Reason.INVALID_MESSAGE, f"the last message is the {last.role}'s; it must be the user's or a tool's")
+    if last.role == "user" and not last.content.strip():
+        reject(Reason.EMPTY_PROMPT, "the conversation has no text to answer; give at least one message with text")
+    named: dict[str, str] = {}  # calls that the next messages may answer
+    found = []
     for at, said in enumerate(message.messages):
+        field = f"messages[{at}]"
         if said.role not in ROLES:
-            reject(Reason.INVALID_MESSAGE, f"messages[{at}].role = {said.role!r}; it must be one of {', '.join(ROLES)}")
+            reject(Reason.INVALID_MESSAGE, f"{field}.role = {said.role!r}; it must be one of {', '.join(ROLES)}")
         if said.role == "system" and at:
-            reject(Reason.INVALID_MESSAGE, f"messages[{at}].role = 'system'; a system message comes first")
-    if message.messages[-1].role != "user":
-        reject(Reason.INVALID_MESSAGE, f"the last message is the {message.messages[-1].role}'s; it must be the user's")
-    return tuple(Message(said.role, said.content) for said in message.messages)
+            reject(Reason.INVALID_MESSAGE, f"{field}.role = 'system'; a system message comes first")
+        if said.role == "tool" and said.call_id not in named:
+            reject(Reason.INVALID_MESSAGE, f"{field}.call_id = {said.call_id!r}; no call before it is named so")
+        if said.role != "tool":
+            named = {call.call_id: call.name for call in said.calls}
+        found.append(Message(said.role, said.content, named.get(said.call_id, "") if said.role == "tool" else ""))
+    return tuple(found)
 
 
 def _tools(use: decoder_pb2.ToolUse) -> Tools | None:
     if use.choice == "none":
         return None
-    if not use.tools:
+    names = (*use.tools, *(function.name for function in use.functions))
+    if not names:
         reject(Reason.INVALID_TOOL_USE, "tool_use.tools is empty; name at least one tool or leave tool_use out")
-    if use.choice not in ("", "auto", "required", *use.tools):
+    if use.choice not in ("", "auto", "required", *names):
         reject(
             Reason.INVALID_TOOL_USE,
             f"tool_use.choice = {use.choice!r}; it must be auto, none, required or one of the tools",
@@ -86,7 +111,8 @@ def _tools(use: decoder_pb2.ToolUse) -> Tools | None:
     if use.mode not in decoder_pb2.Mode.values():
         reject(Reason.INVALID_TOOL_USE, f"tool_use.mode = {use.mode} is unknown")
     required = {"": "", "auto": "", "required": "*"}.get(use.choice, use.choice)
-    return Tools(use.format, tuple(use.tools), use.mode, required, use.stream_arguments)
+    functions = tuple(use.functions)
+    return Tools(use.format, tuple(use.tools), use.mode, required, use.stream_arguments, functions, use.stream_content)
 
 
 def _sampling(sampling: decoder_pb2.Sampling) -> Sampling:

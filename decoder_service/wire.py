@@ -1,5 +1,8 @@
 """Events of the tool service as events of the decoder."""
 
+import json
+from collections.abc import Iterable
+
 from google.protobuf.message import Message
 
 from protos.conveyor.decoder.v1 import decoder_pb2
@@ -19,6 +22,18 @@ def from_tool_event(response: tool_pb2.ExecuteResponse) -> dict[str, Message]:
     if not event:
         raise ValueError(f"unexpected event {response.WhichOneof('event')!r} of the tool service")
     return event
+
+
+def said_calls(calls: Iterable[decoder_pb2.SaidCall]) -> tool_pb2.SaidCalls:
+    """Calls of an earlier turn, for the tool service to write."""
+    return tool_pb2.SaidCalls(
+        calls=[tool_pb2.SaidCall(name=call.name, arguments_json=call.arguments_json) for call in calls]
+    )
+
+
+def plain_calls(calls: Iterable[decoder_pb2.SaidCall]) -> str:
+    """The same in no format."""
+    return "\n".join(f'{{"name": {json.dumps(call.name)}, "arguments": {call.arguments_json}}}' for call in calls)
 
 
 def result_text(finished: tool_pb2.CallFinished) -> str:

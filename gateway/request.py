@@ -6,10 +6,11 @@ field, its value, cut to a readable length, and what is wanted instead.
 """
 
 import enum
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from gateway.schema import check_schema
+from gateway.schema import check_arguments, check_schema
 from protos.conveyor.gateway.v1 import gateway_pb2
 from protos.rpc.errors import Reason, reject
 
@@ -19,7 +20,10 @@ MAX_TOKENS = 100_000
 MAX_TURNS = 32
 MAX_STOPS = 8
 MAX_STOP_CHARS = 256
+MAX_TOOLS = 128  # and functions, of one completion
+FUNCTION_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_.-]{0,63}")  # as of tools
 FREE_CHOICES = ("auto", "none", "required")
+_NO_PARAMETERS = '{"type": "object", "properties": {}}'
 _SHOWN_CHARS = 80
 _LISTED_NAMES = 20
 
@@ -30,6 +34,7 @@ class Role(enum.StrEnum):
     SYSTEM = "system"
     USER = "user"
     ASSISTANT = "assistant"
+    TOOL = "tool"
 
 
 class Mode(enum.IntEnum):
@@ -42,18 +47,41 @@ class Mode(enum.IntEnum):
 
 
 @dataclass(frozen=True, slots=True)
+class SaidCall:
+    """A call of an earlier turn; `arguments_json` is an object."""
+
+    call_id: str
+    name: str
+    arguments_json: str
+
+
+@dataclass(frozen=True, slots=True)
 class Message:
-    """What a person or a program said; `content` is not empty."""
+    """What a person, a program or a tool said; `content` is not empty but where an assistant's has `calls` or it is a
+    tool's. `call_id`: the call that a tool's answers."""
 
     role: Role
     content: str
+    calls: tuple[SaidCall, ...] = ()
+    call_id: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Function:
+    """A function that the client runs; `parameters_json_schema` is a JSON object."""
+
+    name: str
+    description: str
+    parameters_json_schema: str
 
 
 @dataclass(frozen=True, slots=True)
 class ToolUse:
-    """Tools that may be called: `tools` has a name and none twice; `choice` is a `FREE_CHOICES` or a tool.
+    """Tools that may be called, and functions of the client: together at least one, no name twice; `choice` is a
+    `FREE_CHOICES` or one of the names.
 
-    `stream_arguments`: the client wants to see arguments while they are written.
+    `stream_arguments`: the client wants to see arguments while they are written; `stream_content`: what stands beside
+    the calls.
     """
 
     format: str
@@ -61,6 +89,8 @@ class ToolUse:
     mode: Mode
     choice: str
     stream_arguments: bool
+    functions: tuple[Function, ...] = ()
+    stream_content: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,7 +137,7 @@ def parse(request: gateway_pb2.CompleteRequest, max_prompt_chars: int) -> Comple
         response_json_schema=request.response_json_schema,
     )
     if completion.response_json_schema:
-        check_schema(completion.response_json_schema)
+        check_schema(completion.response_json_schema, "response_json_schema")
     _check_together(completion)
     return completion
 
@@ -128,13 +158,15 @@ def listed(names: Sequence[str]) -> str:
 def _messages(messages: Sequence[gateway_pb2.Message], max_chars: int) -> tuple[Message, ...]:
     if not messages:
         reject(Reason.EMPTY_PROMPT, "messages is empty; send at least one, the last one from the user.")
-    chars = sum(len(message.content) for message in messages)
+    chars = sum(len(m.content) + sum(len(call.arguments_json) for call in m.calls) for m in messages)
     if chars > max_chars:
         reject(Reason.PROMPT_TOO_LONG, f"messages have {chars} characters; at most {max_chars} are taken.")
     parsed = tuple(_message(place, message) for place, message in enumerate(messages))
-    if parsed[-1].role is not Role.USER:
-        reject(Reason.INVALID_MESSAGE, f"the last message's role is '{parsed[-1].role}'; it must be 'user'.")
-    if not parsed[-1].content.strip():
+    _check_answers(parsed)
+    if parsed[-1].role not in (Role.USER, Role.TOOL):
+        wanted = "it must be 'user', or 'tool' with what a call came to"
+        reject(Reason.INVALID_MESSAGE, f"the last message's role is '{parsed[-1].role}'; {wanted}.")
+    if parsed[-1].role is Role.USER and not parsed[-1].content.strip():
         reject(Reason.EMPTY_PROMPT, f"messages[{len(parsed) - 1}].content is blank; say what the model is to answer.")
     return parsed
 
@@ -143,11 +175,44 @@ def _message(place: int, message: gateway_pb2.Message) -> Message:
     field = f"messages[{place}]"
     if message.role not in list(Role):
         reject(Reason.INVALID_MESSAGE, f"{field}.role is {shown(message.role)}; there are {', '.join(Role)}.")
-    if message.role == Role.SYSTEM and place > 0:
+    role = Role(message.role)
+    if role is Role.SYSTEM and place > 0:
         reject(Reason.INVALID_MESSAGE, f"{field}.role is 'system'; only the first message may be.")
-    if not message.content and message.role != Role.USER:
+    if message.calls and role is not Role.ASSISTANT:
+        reject(Reason.INVALID_MESSAGE, f"{field} has calls, and its role is '{role}'; only the assistant's may.")
+    if message.call_id and role is not Role.TOOL:
+        reject(Reason.INVALID_MESSAGE, f"{field}.call_id is set, and its role is '{role}'; only a tool's may.")
+    if not message.content and not message.calls and role in (Role.SYSTEM, Role.ASSISTANT):
         reject(Reason.INVALID_MESSAGE, f"{field}.content is empty; leave the message out or fill it.")
-    return Message(Role(message.role), message.content)
+    return Message(role, message.content, _calls(field, message.calls), message.call_id)
+
+
+def _calls(field: str, calls: Sequence[gateway_pb2.SaidCall]) -> tuple[SaidCall, ...]:
+    if len({call.call_id for call in calls}) < len(calls):
+        reject(Reason.INVALID_MESSAGE, f"{field}.calls has one call_id twice; each names its own call.")
+    for place, call in enumerate(calls):
+        if not call.call_id or not call.name:
+            reject(Reason.INVALID_MESSAGE, f"{field}.calls[{place}] has no call_id or no name; give both.")
+        check_arguments(f"{field}.calls[{place}].arguments_json", call.arguments_json)
+    return tuple(SaidCall(call.call_id, call.name, call.arguments_json) for call in calls)
+
+
+def _check_answers(messages: Sequence[Message]) -> None:
+    """Each call is answered, once, by the messages that follow its own at once."""
+    open_: dict[str, int] = {}  # calls, and where they were made
+    for place, message in enumerate(messages):
+        if message.role is Role.TOOL:
+            if message.call_id not in open_:
+                told = f"messages[{place}].call_id is {shown(message.call_id)}"
+                reject(Reason.INVALID_MESSAGE, f"{told}; no call before it that waits for an answer has it.")
+            del open_[message.call_id]
+            continue
+        if open_:
+            break
+        open_ = {call.call_id: place for call in message.calls}
+    for call_id, place in open_.items():
+        told = f"messages[{place}] calls {shown(call_id)}, and no 'tool' message after it answers it"
+        reject(Reason.INVALID_MESSAGE, f"{told}; send one for each call.")
 
 
 def _sampling(sampling: gateway_pb2.Sampling) -> Sampling:
@@ -196,18 +261,35 @@ def _replay(entries: Sequence[str], max_turns: int, max_chars: int) -> tuple[str
 
 
 def _tool_use(use: gateway_pb2.ToolUse) -> ToolUse:
-    if not use.tools:
+    names = (*use.tools, *(function.name for function in use.functions))
+    if not names:
         reject(Reason.INVALID_TOOL_USE, "tool_use.tools is empty; name a tool or leave tool_use out.")
-    if len(set(use.tools)) < len(use.tools):
-        twice = next(name for place, name in enumerate(use.tools) if name in use.tools[:place])
+    if len(names) > MAX_TOOLS:
+        reject(
+            Reason.INVALID_TOOL_USE, f"tool_use names {len(names)} tools and functions; at most {MAX_TOOLS} are taken."
+        )
+    if len(set(names)) < len(names):
+        twice = next(name for place, name in enumerate(names) if name in names[:place])
         reject(Reason.INVALID_TOOL_USE, f"tool_use.tools names {shown(twice)} twice; name each tool once.")
     if use.mode and int(use.mode) not in list(Mode):
         reject(Reason.INVALID_TOOL_USE, f"tool_use.mode is {use.mode}; there are {', '.join(Mode.__members__)}.")
     choice = use.choice or "auto"
-    if choice not in FREE_CHOICES and choice not in use.tools:
-        allowed = (*FREE_CHOICES, *use.tools)
+    if choice not in FREE_CHOICES and choice not in names:
+        allowed = (*FREE_CHOICES, *names)
         reject(Reason.INVALID_TOOL_USE, f"tool_use.choice is {shown(choice)}; it must be one of {listed(allowed)}.")
-    return ToolUse(use.format, tuple(use.tools), Mode(use.mode or Mode.PARTIAL), choice, use.stream_arguments)
+    mode = Mode(use.mode or Mode.PARTIAL)
+    functions = tuple(_function(place, function) for place, function in enumerate(use.functions))
+    return ToolUse(use.format, tuple(use.tools), mode, choice, use.stream_arguments, functions, use.stream_content)
+
+
+def _function(place: int, function: gateway_pb2.Function) -> Function:
+    field = f"tool_use.functions[{place}]"
+    if not FUNCTION_NAME.fullmatch(function.name):
+        wanted = "1 to 64 letters, digits, '_', '-' and '.', the first of them a letter or '_'"
+        reject(Reason.INVALID_TOOL_USE, f"{field}.name is {shown(function.name)}; it must be {wanted}.")
+    schema = function.parameters_json_schema or _NO_PARAMETERS
+    check_schema(schema, f"{field}.parameters_json_schema")
+    return Function(function.name, function.description, schema)
 
 
 def _check_together(completion: Completion) -> None:

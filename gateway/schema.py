@@ -1,4 +1,4 @@
-"""Checks the JSON schema that an answer is to follow: its shape, not its meaning, which the decoder's grammar knows.
+"""Checks JSON of clients. Of a schema its shape, not its meaning, which the decoder and the tool service know.
 
 Keywords that hold schemas are those of JSON Schema 2020-12 and draft 7 (https://json-schema.org/draft/2020-12/schema).
 """
@@ -18,16 +18,35 @@ _HOLDS_LIST = frozenset(("allOf", "anyOf", "items", "oneOf", "prefixItems"))
 _HOLDS_NAMED = frozenset(("$defs", "definitions", "dependentSchemas", "patternProperties", "properties"))
 
 
-def check_schema(text: str) -> None:
-    """Raises `ServiceError` INVALID_SCHEMA unless `text` is a JSON object that can be a schema."""
-    if (size := len(text.encode())) > MAX_BYTES:
-        _refuse(f"has {size} bytes; at most {MAX_BYTES} are taken")
+class _Problem(Exception):
+    """What is wrong, to follow the field's name."""
+
+
+def check_schema(text: str, field: str) -> None:
+    """Raises `ServiceError` INVALID_SCHEMA unless `text`, of `field`, is a JSON object that can be a schema."""
+    try:
+        if (size := len(text.encode())) > MAX_BYTES:
+            _refuse(f"has {size} bytes; at most {MAX_BYTES} are taken")
+        _check_types(_object(text, '{"type": "object"}'))
+    except _Problem as problem:
+        reject(Reason.INVALID_SCHEMA, f"{field} {problem}.")
+
+
+def check_arguments(field: str, text: str) -> None:
+    """Raises `ServiceError` INVALID_MESSAGE unless `text`, of `field`, is a JSON object."""
+    try:
+        _object(text, "{}")
+    except _Problem as problem:
+        reject(Reason.INVALID_MESSAGE, f"{field} {problem}.")
+
+
+def _object(text: str, example: str) -> dict[str, Any]:
     if (depth := _nesting(text)) > MAX_NESTING:
         _refuse(f"is nested {depth} deep; at most {MAX_NESTING} levels are taken")
-    schema = _parse(text)
-    if not isinstance(schema, dict):
-        _refuse(f'is a JSON {_json_type(schema)}; write an object such as {{"type": "object"}}')
-    _check_types(schema)
+    value = _parse(text)
+    if not isinstance(value, dict):
+        _refuse(f"is a JSON {_json_type(value)}; write an object such as {example}")
+    return value
 
 
 def _parse(text: str) -> object:
@@ -105,4 +124,4 @@ def _json_type(value: object) -> str:
 
 
 def _refuse(problem: str) -> NoReturn:
-    reject(Reason.INVALID_SCHEMA, f"response_json_schema {problem}.")
+    raise _Problem(problem)

@@ -58,10 +58,11 @@ class Listing:
                 )
         form = self.formats[use.format]
         only, alone = form.only_tool, not form.calls_others
-        if only and (only not in use.tools or (alone and len(use.tools) > 1)):
+        names = (*use.tools, *(function.name for function in use.functions))
+        if only and (only not in use.tools or use.functions or (alone and len(use.tools) > 1)):
             reject(
                 Reason.INVALID_TOOL_USE,
-                f"tool_use.tools is {listed(use.tools)}; the format {shown(use.format)} can call {shown(only)} only.",
+                f"tool_use.tools is {listed(names)}; the format {shown(use.format)} can call {shown(only)} only.",
             )
 
 

@@ -8,7 +8,7 @@ from typing import cast
 from google.protobuf.duration_pb2 import Duration
 
 from gateway import ledger
-from gateway.request import Completion
+from gateway.request import Completion, Message
 from protos.conveyor.decoder.v1 import decoder_pb2
 from protos.conveyor.gateway.v1 import gateway_pb2
 from protos.rpc.translation import copy
@@ -20,7 +20,7 @@ def to_start(completion: Completion) -> decoder_pb2.Start:
     """What the decoder is to do for `completion`."""
     use, sampling, limits = completion.tool_use, completion.sampling, completion.limits
     return decoder_pb2.Start(
-        messages=[decoder_pb2.Message(role=said.role, content=said.content) for said in completion.messages],
+        messages=list(map(_message, completion.messages)),
         tool_use=None
         if use is None
         else decoder_pb2.ToolUse(
@@ -29,6 +29,15 @@ def to_start(completion: Completion) -> decoder_pb2.Start:
             mode=decoder_pb2.Mode.Name(use.mode),
             choice=use.choice,
             stream_arguments=use.stream_arguments,
+            stream_content=use.stream_content,
+            functions=[
+                decoder_pb2.Function(
+                    name=function.name,
+                    description=function.description,
+                    parameters_json_schema=function.parameters_json_schema,
+                )
+                for function in use.functions
+            ],
         ),
         sampling=decoder_pb2.Sampling(
             temperature=sampling.temperature, top_p=sampling.top_p, top_k=sampling.top_k, seed=sampling.seed
@@ -37,6 +46,14 @@ def to_start(completion: Completion) -> decoder_pb2.Start:
         replay=completion.replay,
         response_json_schema=completion.response_json_schema,
     )
+
+
+def _message(said: Message) -> decoder_pb2.Message:
+    calls = [
+        decoder_pb2.SaidCall(call_id=call.call_id, name=call.name, arguments_json=call.arguments_json)
+        for call in said.calls
+    ]
+    return decoder_pb2.Message(role=said.role, content=said.content, calls=calls, call_id=said.call_id)
 
 
 def to_timeline(response: decoder_pb2.GenerateResponse, kind: str) -> ledger.Event | None:

@@ -98,7 +98,7 @@ class ToolServicer(tool_pb2_grpc.ToolServiceServicer):
         events: asyncio.Queue[Event | Exception | None] = asyncio.Queue()
         opened = self._open(first.start, events.put_nowait)
         commands = Commands(opened.runner, events.put_nowait)
-        metrics = ToolMetrics()
+        metrics = ToolMetrics({function.name for function in first.start.functions})
         async with contextlib.AsyncExitStack() as stack:
             stack.push_async_callback(opened.runner.aclose)
             self._feed_to(commands, first.start, stack)

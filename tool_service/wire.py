@@ -1,18 +1,21 @@
 """Between the contract's messages and the service's own types."""
 
 import json
+from typing import Any
 
 from google.protobuf.duration_pb2 import Duration
 
 from protos.conveyor.tool.v1 import tool_pb2
 from protos.rpc import context
-from protos.rpc.errors import Reason, reject
+from protos.rpc.errors import Reason, ServiceError, reject
 from tool_service.execution import events
 from tool_service.execution.host import Opened, Start
 from tool_service.execution.runner import Limits, Mode
 from tool_service.execution.shared import MAX_CALLS_PER_TURN
 from tool_service.formats.format import EndReason, Format
+from tool_service.interface.client_function import ClientFunction, client_function
 from tool_service.interface.effect import Effect
+from tool_service.interface.schema import InvalidToolError
 from tool_service.interface.tool import Tool
 from tool_service.settings import ToolSettings
 
@@ -38,8 +41,9 @@ _EFFECTS = {
 
 def parse_start(start: tool_pb2.Start, settings: ToolSettings) -> Start:
     """Checks a `Start`. Raises ServiceError."""
-    if not start.tools or len(set(start.tools)) != len(start.tools):
-        reject(Reason.INVALID_TOOL_USE, f"start.tools = {list(start.tools)}; name at least one tool, and none twice")
+    names = [*start.tools, *(function.name for function in start.functions)]
+    if not names or len(set(names)) != len(names):
+        reject(Reason.INVALID_TOOL_USE, f"start.tools and start.functions = {names}; name at least one, and none twice")
     if start.mode not in _MODES:
         reject(Reason.INVALID_TOOL_USE, f"start.mode = {start.mode} is unknown")
     return Start(
@@ -50,6 +54,9 @@ def parse_start(start: tool_pb2.Start, settings: ToolSettings) -> Start:
         start.required_tool,
         context.current().request_id,
         start.stream_arguments,
+        tuple(map(_function, start.functions)),
+        tuple(tuple(_said(call) for call in said.calls) for said in start.said),
+        start.stream_content,
     )
 
 
@@ -58,6 +65,26 @@ def parse_end(end: tool_pb2.TurnEnd) -> EndReason:
     if end.reason not in _END_REASONS:
         reject(Reason.PROTOCOL_VIOLATION, f"turn_end.reason = {end.reason} is unknown")
     return _END_REASONS[end.reason]
+
+
+def _function(function: tool_pb2.Function) -> ClientFunction:
+    try:
+        schema = json.loads(function.parameters_json_schema or "{}")
+        if not isinstance(schema, dict):
+            raise InvalidToolError("its parameters are no JSON object")
+        return client_function(function.name, function.description, schema)
+    except (ValueError, RecursionError, InvalidToolError) as error:
+        raise ServiceError(Reason.INVALID_SCHEMA, f"function {function.name[:100]!r}: {error}") from error
+
+
+def _said(call: tool_pb2.SaidCall) -> tuple[str, dict[str, Any]]:
+    try:
+        arguments = json.loads(call.arguments_json)
+    except (ValueError, RecursionError):
+        arguments = None
+    if not isinstance(arguments, dict):
+        reject(Reason.INVALID_MESSAGE, f"arguments of the call of {call.name[:100]!r} are no JSON object")
+    return call.name, arguments
 
 
 def _limits(limits: tool_pb2.Limits, settings: ToolSettings) -> Limits:
@@ -86,6 +113,7 @@ def started(opened: Opened, instance: str) -> tool_pb2.ExecuteResponse:
             grammar=opened.grammar,
             stops=[tool_pb2.TurnStop(after=stop.after, text=stop.text) for stop in opened.format.stops],
             instance=instance,
+            said=opened.said,
         )
     )
 
@@ -118,6 +146,9 @@ def event_message(event: events.Event) -> tool_pb2.ExecuteResponse:
     match event:
         case events.CallOpened():
             return tool_pb2.ExecuteResponse(call_opened=_opened(event))
+        case events.ContentDelta():
+            content = tool_pb2.ContentDelta(text=event.text, reasoning=event.reasoning)
+            return tool_pb2.ExecuteResponse(content_delta=content)
         case events.ArgumentsDelta():
             return tool_pb2.ExecuteResponse(arguments_delta=_delta(event))
         case events.CallStarted():
@@ -181,6 +212,7 @@ def _finished(event: events.CallFinished) -> tool_pb2.CallFinished:
         arguments_json=event.arguments_json,
         error=None if failure is None else tool_pb2.ToolError(code=failure.code, message=failure.message),
         result=outcome if isinstance(outcome, str) else None,
+        handed_over=tool_pb2.HandedOver() if isinstance(outcome, events.HandedOver) else None,
         timing=tool_pb2.Timing(
             busy=_duration(event.busy), waiting=_duration(event.waiting), queued=_duration(event.queued)
         ),

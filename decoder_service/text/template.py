@@ -10,9 +10,11 @@ Text of users and tools is never read as control tokens: where it spells one, a 
 """
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
+from itertools import groupby
 from typing import Any
 
 from jinja2 import TemplateError
@@ -31,10 +33,11 @@ _PLAIN_TEMPLATE = (
 
 @dataclass(frozen=True, slots=True)
 class Message:
-    """A message of a conversation; `role` is "system", "user" or "assistant"."""
+    """A message of a conversation; `role` is "system", "user", "assistant" or "tool". `name`: the tool's."""
 
     role: str
     content: str
+    name: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,10 +74,7 @@ class ChatTemplate:
 
         `instructions` join the system message; `tools` are OpenAI function objects for templates that list tools.
         """
-        rendered = self._render(
-            [self._message(message.role, message.content) for message in _instructed(messages, instructions)], tools
-        )
-        return self._encode(rendered)
+        return self._encode(self._conversation(_instructed(messages, instructions), tools))
 
     def continuation(self, messages: Sequence[Message], results: Sequence[ToolText], after: Sequence[int]) -> list[int]:
         """Tokens between an assistant's turn that ended with the tokens `after` and its answer to `results`."""
@@ -118,19 +118,27 @@ class ChatTemplate:
         return self._encode(self.inert(text))
 
     def _after_turn(self, messages: Sequence[Message], results: Sequence[ToolText]) -> str:
-        said = [self._message(message.role, message.content) for message in messages]
-        said.append({"role": "assistant", "content": _PLACEHOLDER})
-        try:
-            rendered = self._render(said + self._results(results, self._has_tool_role), ())
-        except TemplateError:
-            rendered = self._render(said + self._results(results, False), ())
-        return rendered.rpartition(_PLACEHOLDER)[2]
+        turn = Message("assistant", _PLACEHOLDER)
+        answers = [Message("tool", result.text, result.name) for result in results]
+        return self._conversation([*messages, turn, *answers], ()).rpartition(_PLACEHOLDER)[2]
 
-    def _results(self, results: Sequence[ToolText], tool_role: bool) -> list[dict[str, str]]:
-        if tool_role:
-            return [{**self._message("tool", result.text), "name": result.name} for result in results]
-        text = "\n\n".join(f"Result of {result.name}:\n{result.text}" for result in results)
-        return [self._message("user", text)]
+    def _conversation(self, messages: Sequence[Message], tools: Sequence[Mapping[str, Any]]) -> str:
+        if self._has_tool_role:
+            with suppress(TemplateError):
+                return self._render(list(self._said(messages, True)), tools)
+        return self._render(list(self._said(messages, False)), tools)
+
+    def _said(self, messages: Sequence[Message], tool_role: bool) -> Iterator[dict[str, str]]:
+        """The messages as templates take them: what tools answered to one turn as one message of the user's where there
+        is no role for them."""
+        for from_tools, group in groupby(messages, lambda message: message.role == "tool"):
+            if from_tools and not tool_role:
+                text = "\n\n".join(f"Result of {answer.name}:\n{answer.content}" for answer in group)
+                yield self._message("user", text)
+            elif from_tools:
+                yield from ({**self._message("tool", answer.content), "name": answer.name} for answer in group)
+            else:
+                yield from (self._message(said.role, said.content) for said in group)
 
     def _render(self, messages: list[dict[str, str]], tools: Sequence[Mapping[str, Any]]) -> str:
         rendered: Any = render_jinja_template(  # what it gives is not what its annotation says

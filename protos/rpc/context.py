@@ -7,6 +7,7 @@ binds `current()` from what came in, and every outgoing call takes `outgoing()` 
 import re
 import secrets
 import time
+from collections.abc import Mapping
 from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import Any
@@ -57,12 +58,16 @@ def new_request_id() -> str:
 
 
 def incoming(servicer_context: grpc.aio.ServicerContext[Any, Any]) -> RequestContext:
-    """Reads the context of a call that came in. A malformed id or trace is replaced or dropped: it would reach our
-    logs."""
+    """Reads the context of a call that came in."""
     metadata = {key: str(value) for key, value in servicer_context.invocation_metadata() or ()}
-    request_id = metadata.get(REQUEST_ID, "")
-    trace = metadata.get(TRACEPARENT, "")
-    remaining = servicer_context.time_remaining()
+    return from_headers(metadata, servicer_context.time_remaining())
+
+
+def from_headers(headers: Mapping[str, str], remaining: float | None = None) -> RequestContext:
+    """Reads the context from headers, and the seconds that are left. A malformed id or trace is replaced or dropped: it
+    would reach our logs."""
+    request_id = headers.get(REQUEST_ID, "")
+    trace = headers.get(TRACEPARENT, "")
     return RequestContext(
         request_id if _SANE_ID.fullmatch(request_id) else new_request_id(),
         trace if _SANE_TRACE.fullmatch(trace) else None,

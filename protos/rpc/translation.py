@@ -16,7 +16,7 @@ Target = TypeVar("Target", bound=Message)
 
 ALIKE = (
     *("call_opened", "arguments_delta", "call_started", "call_output"),
-    *("call_artifact", "approval_awaited", "turn_vetoed"),
+    *("call_artifact", "approval_awaited", "turn_vetoed", "content_delta"),
 )
 
 
@@ -53,13 +53,14 @@ def _unit(event: tool_pb2.UnitFinished, contract: Any) -> Message:
 
 
 def _finished(event: tool_pb2.CallFinished, contract: Any) -> Message:
-    failed = event.HasField("error")
+    failed, handed_over = event.HasField("error"), event.HasField("handed_over")
     finished: Message = contract.CallFinished(
         call_id=event.call_id,
         arguments_json=event.arguments_json,
         busy=event.timing.busy,
         waiting=event.timing.waiting,
         error=copy(event.error, contract.ToolError) if failed else None,
-        result=None if failed else event.result,
+        handed_over=contract.HandedOver() if handed_over else None,
+        result=None if failed or handed_over else event.result,
     )
     return finished

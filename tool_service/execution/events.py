@@ -17,6 +17,14 @@ class CallOpened:
 
 
 @dataclass(frozen=True, slots=True)
+class ContentDelta:
+    """More of what the turn says beside its calls, where that is wanted."""
+
+    text: str
+    reasoning: bool
+
+
+@dataclass(frozen=True, slots=True)
 class ArgumentsDelta:
     """More of one argument of a call, where that is wanted: more of a string, or the whole of another value."""
 
@@ -77,11 +85,19 @@ class Failure:
 
 
 @dataclass(frozen=True, slots=True)
+class HandedOver:
+    """The call is the client's to run."""
+
+
+Outcome = str | Failure | HandedOver
+
+
+@dataclass(frozen=True, slots=True)
 class CallFinished:
     """A call has ended. `arguments_json` is empty unless it was sealed; times in seconds."""
 
     call_id: str
-    outcome: str | Failure
+    outcome: Outcome
     arguments_json: str
     busy: float
     waiting: float
@@ -105,6 +121,7 @@ class TurnFinished:
 
 Event = (
     CallOpened
+    | ContentDelta
     | ArgumentsDelta
     | CallStarted
     | UnitFinished

@@ -4,6 +4,7 @@ import asyncio
 import secrets
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
+from typing import Any
 
 import structlog
 
@@ -15,6 +16,7 @@ from tool_service.execution.workers import WorkerPool, runs_in_worker
 from tool_service.formats import FORMATS
 from tool_service.formats.constrained import call_grammar
 from tool_service.formats.format import Format, ToolSchema
+from tool_service.interface.client_function import ClientFunction
 from tool_service.interface.tool import Tool
 from tool_service.interface.toolbox import Toolbox
 
@@ -39,7 +41,8 @@ class FormatMismatchError(Exception):
 class Start:
     """A completion to open. `required_tool`: a tool's name, "*" for any, or empty. `completion_id`: the same in every
     try of one request, and no other's; empty for one that is tried once. `stream_arguments`: say arguments while they
-    are written.
+    are written. `functions` are the client's; `said`: the calls of earlier turns, by name and arguments;
+    `stream_content`: say what stands beside the calls.
     """
 
     format: str
@@ -49,17 +52,21 @@ class Start:
     required_tool: str = ""
     completion_id: str = ""
     stream_arguments: bool = False
+    functions: tuple[ClientFunction, ...] = ()
+    said: tuple[tuple[tuple[str, dict[str, Any]], ...], ...] = ()
+    stream_content: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class Opened:
-    """An open completion, and what a speaker for a model needs to know of it."""
+    """An open completion, and what a speaker for a model needs to know of it. `said`: earlier calls in the format."""
 
     runner: Runner
     format: Format
     tools: tuple[Tool, ...]
     instructions: str
     grammar: str
+    said: tuple[str, ...]
 
 
 @dataclass(slots=True)
@@ -111,7 +118,7 @@ class ToolHost:
         if start.format not in FORMATS:
             raise UnknownFormatError(f"unknown format {start.format!r}; there are: {', '.join(sorted(FORMATS))}")
         format_ = FORMATS[start.format]
-        named = {name: self._tool(name) for name in start.tools}
+        named = {name: self._tool(name) for name in start.tools} | by_name(start.functions)
         tools, inner = self._roles(format_, named)
         schemas = [schema_of(tool) for tool in tools.values()]
         shared = Shared(
@@ -119,7 +126,8 @@ class ToolHost:
             mode=start.mode,
             limits=start.limits,
             stream_arguments=start.stream_arguments,
-            slots=self.slots,
+            stream_content=start.stream_content,
+            slots=self.slots | {function.name: asyncio.Semaphore() for function in start.functions},
             journal=self.journal,
             workers=self.workers,
             approval_seconds=self.approval_seconds,
@@ -133,6 +141,7 @@ class ToolHost:
                 schemas if not format_.lists_inner else list(map(schema_of, inner.values()))
             ),
             grammar=self._grammar(format_, schemas, start.required_tool),
+            said=tuple("\n".join(format_.write(name, arguments) for name, arguments in calls) for calls in start.said),
         )
 
     def _roles(self, format_: Format, named: dict[str, Tool]) -> tuple[dict[str, Tool], dict[str, Tool]]:
@@ -141,13 +150,14 @@ class ToolHost:
         The latter are the completion's tools without a toolbox; where there are none, all such tools that do no harm
         and ask nobody.
         """
-        plain = {name: tool for name, tool in named.items() if not _takes_toolbox(tool)}
+        functions = {name for name, tool in named.items() if isinstance(tool, ClientFunction)}
+        plain = {name: tool for name, tool in named.items() if name not in functions and not _takes_toolbox(tool)}
         free = {name: tool for name, tool in self.tools.items() if tool.effect.harmless and not tool.asks}
         inner = plain or {name: tool for name, tool in free.items() if not _takes_toolbox(tool)}
         only = format_.only_tool
         if not only:
             return named, inner
-        if only not in named or (len(named) > 1 and not self.calls_others(format_)):
+        if only not in named or functions or (len(named) > 1 and not self.calls_others(format_)):
             raise FormatMismatchError(
                 f"format {format_.name!r} writes calls of the tool {only!r} alone; give just that one"
             )

@@ -114,7 +114,7 @@ class _InnerCall:
         outcome = self._running.outcome
         if isinstance(outcome, str):
             return outcome
-        raise InnerCallError(outcome.message if outcome else "it did not end")
+        raise InnerCallError(outcome.message if isinstance(outcome, Failure) else "it did not end")
 
     def fail(self, reason: str) -> None:
         self._running.give_up(Failure("INCOMPLETE", reason))

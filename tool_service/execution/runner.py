@@ -10,6 +10,7 @@ from tool_service.execution.events import (
     ArgumentsDelta,
     CallFinished,
     CallOpened,
+    ContentDelta,
     Event,
     Failure,
     TurnFinished,
@@ -94,7 +95,8 @@ class Runner:
         for event in events:
             match event:
                 case parsed.Text() | parsed.Reasoning():
-                    pass
+                    if self._shared.stream_content:
+                        self._out(ContentDelta(event.text, isinstance(event, parsed.Reasoning)))
                 case parsed.CallOpened():
                     self._open(event)
                 case _ if event.call in self._calls and not self._calls[event.call].over:

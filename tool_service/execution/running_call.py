@@ -21,7 +21,15 @@ import structlog
 
 from tool_service.execution.arguments import Arguments
 from tool_service.execution.clearance import Clearance
-from tool_service.execution.events import CallFinished, CallStarted, Failure, TurnVetoed, UnitFinished
+from tool_service.execution.events import (
+    CallFinished,
+    CallStarted,
+    Failure,
+    HandedOver,
+    Outcome,
+    TurnVetoed,
+    UnitFinished,
+)
 from tool_service.execution.invocation import InnerCaller, Invocation
 from tool_service.execution.journal import JournalError
 from tool_service.execution.output import Output
@@ -31,6 +39,7 @@ from tool_service.execution.shared import Shared
 from tool_service.execution.workers import NoPlaceError, ToolRaised, WorkerDied
 from tool_service.formats.events import JsonValue
 from tool_service.interface.call import Call
+from tool_service.interface.client_function import ClientFunction
 from tool_service.interface.meter import Meter, Unit
 from tool_service.interface.reject import Reject, ToolError
 from tool_service.interface.schema import InvalidArgumentError
@@ -81,7 +90,7 @@ class RunningCall:
         )
         self._clearance = Clearance(call_id, key, tool, shared)
         self._clearing: asyncio.Task[None] | None = None
-        self._verdict: str | Failure | None = None  # the outcome, whatever the tool may still do
+        self._verdict: Outcome | None = None  # the outcome, whatever the tool may still do
         self._task: asyncio.Task[None] | None = None
         self._launched = False
         self._complete: int | None = None  # where in the text
@@ -97,7 +106,7 @@ class RunningCall:
         return self._finished.is_set()
 
     @property
-    def outcome(self) -> str | Failure | None:
+    def outcome(self) -> Outcome | None:
         """How it ended; None before that."""
         return self._verdict if self.over else None
 
@@ -221,7 +230,7 @@ class RunningCall:
             await self._note(outcome)
         self._finish(self._verdict)
 
-    async def _outcome(self) -> str | Failure:
+    async def _outcome(self) -> Outcome:
         """What comes of the tool. Raises CancelledError where the whole completion is over."""
         try:
             result = await self._work()
@@ -243,7 +252,9 @@ class RunningCall:
             log.info("tool raised", tool=self.tool.name, error=type(error).__name__)
             return Failure("RAISED", described(error))
 
-    async def _work(self) -> str:
+    async def _work(self) -> str | HandedOver:
+        if isinstance(self.tool, ClientFunction):
+            return HandedOver()
         if not self.tool.starts_early or not await self._clearance.may_prepare():
             await self.call.until_sealed()
         async with self._invocation.placed(self._timeout):
@@ -256,13 +267,15 @@ class RunningCall:
             with contextlib.suppress(JournalError):  # it then counts as one that may have acted
                 await self._clearance.withdraw()
 
-    async def _note(self, outcome: str | Failure) -> None:
+    async def _note(self, outcome: Outcome) -> None:
+        if isinstance(outcome, HandedOver):
+            return
         try:
             await self._clearance.note(outcome)
         except JournalError as error:
             log.error("an outcome could not be noted", call=self.call.key, cause=str(error))
 
-    def _finish(self, outcome: str | Failure) -> None:
+    def _finish(self, outcome: Outcome) -> None:
         if self._finished.is_set():
             return
         if isinstance(outcome, Failure):

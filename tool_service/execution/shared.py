@@ -36,13 +36,15 @@ class Limits:
 class Shared:
     """The completion behind its calls. `slots` are each tool's places, shared with other completions.
 
-    `stream_arguments`: somebody wants to see arguments while they are written.
+    `stream_arguments`: somebody wants to see arguments while they are written; `stream_content`: what stands beside the
+    calls.
     """
 
     completion_id: str
     mode: Mode
     limits: Limits
     stream_arguments: bool
+    stream_content: bool
     slots: Mapping[str, asyncio.Semaphore]
     journal: EffectJournal
     workers: WorkerPool

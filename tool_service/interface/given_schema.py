@@ -3,7 +3,7 @@
 import contextlib
 import re
 from collections.abc import AsyncGenerator, Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, TypeAlias
 
 from pydantic import TypeAdapter
@@ -101,6 +101,11 @@ class _OpenParameters(dict[str, Parameter]):
 
     def __missing__(self, name: str) -> Parameter:
         return _parameter(name, False, self._others)
+
+
+def unchecked(signature: Signature) -> Signature:
+    """The signature, told to the model as it is, which takes any arguments."""
+    return replace(signature, parameters=_OpenParameters({}, None))
 
 
 def _read_schema(description: str, schema: dict[str, Any]) -> Signature:

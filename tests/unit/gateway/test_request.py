@@ -1,6 +1,6 @@
 import pytest
 
-from gateway.request import Limits, Message, Mode, Role, Sampling, ToolUse, listed, parse, shown
+from gateway.request import Function, Limits, Message, Mode, Role, SaidCall, Sampling, ToolUse, listed, parse, shown
 from protos.conveyor.gateway.v1 import gateway_pb2 as pb
 from protos.rpc.errors import Reason, ServiceError
 
@@ -55,16 +55,57 @@ def test_a_named_choice_may_be_any_of_the_tools():
     assert parse(request(tool_use=pb.ToolUse(tools=["a"], choice="a")), MAX_CHARS).tool_use.choice == "a"
 
 
+def called(*call_ids, arguments="{}"):
+    calls = [pb.SaidCall(call_id=call_id, name="f", arguments_json=arguments) for call_id in call_ids]
+    return pb.Message(role="assistant", calls=calls)
+
+
+def answer(call_id):
+    return pb.Message(role="tool", call_id=call_id, content="done")
+
+
+def offering(*names, schema="{}"):
+    return pb.ToolUse(functions=[pb.Function(name=name, parameters_json_schema=schema) for name in names])
+
+
+CALLED = called("a")
+
+
+def test_a_conversation_may_have_calls_with_their_answers_in_any_order():
+    messages = [USER, called("a", "b"), answer("b"), answer("a")]
+    asked, said, *answers = parse(request(messages=messages), MAX_CHARS).messages
+    assert (asked.role, said.content) == (Role.USER, "")
+    assert said.calls == (SaidCall("a", "f", "{}"), SaidCall("b", "f", "{}"))
+    assert [each.call_id for each in answers] == ["b", "a"]
+
+
+def test_functions_of_the_client_stand_beside_tools_or_alone():
+    use = parse(
+        request(tool_use=pb.ToolUse(tools=["a"], functions=[pb.Function(name="f")], choice="f")), MAX_CHARS
+    ).tool_use
+    assert use.functions == (Function("f", "", '{"type": "object", "properties": {}}'),)
+    assert parse(request(tool_use=offering("f")), MAX_CHARS).tool_use.tools == ()
+
+
 NAN = float("nan")
 WRONG = [
     ({"messages": []}, Reason.EMPTY_PROMPT, "messages is empty"),
     ({"messages": [message("user", " \n")]}, Reason.EMPTY_PROMPT, "messages[0].content is blank"),
     ({"messages": [message("user", "")]}, Reason.EMPTY_PROMPT, "messages[0].content"),
     ({"messages": [message("user", "x" * 1001)]}, Reason.PROMPT_TOO_LONG, "1001 characters; at most 1000"),
-    ({"messages": [message("tool"), USER]}, Reason.INVALID_MESSAGE, "messages[0].role is 'tool'"),
-    ({"messages": [message("User")]}, Reason.INVALID_MESSAGE, "'User'; there are system, user, assistant"),
+    ({"messages": [message("tool"), USER]}, Reason.INVALID_MESSAGE, "messages[0].call_id is ''; no call before it"),
+    ({"messages": [message("User")]}, Reason.INVALID_MESSAGE, "'User'; there are system, user, assistant, tool"),
+    ({"messages": [CALLED, USER]}, Reason.INVALID_MESSAGE, "messages[0] calls 'a', and no 'tool' message"),
+    ({"messages": [CALLED, answer("a"), answer("a")]}, Reason.INVALID_MESSAGE, "messages[2].call_id is 'a'; no call"),
+    ({"messages": [USER, CALLED]}, Reason.INVALID_MESSAGE, "messages[1] calls 'a', and no 'tool' message"),
+    ({"messages": [called("a", "a")]}, Reason.INVALID_MESSAGE, "messages[0].calls has one call_id twice"),
+    ({"messages": [called("")]}, Reason.INVALID_MESSAGE, "messages[0].calls[0] has no call_id"),
+    ({"messages": [called("a", arguments="[]")]}, Reason.INVALID_MESSAGE, "arguments_json is a JSON array; write an"),
+    ({"messages": [called("a", arguments="{")]}, Reason.INVALID_MESSAGE, "arguments_json is no valid JSON"),
+    ({"messages": [pb.Message(role="user", content="x", call_id="a")]}, Reason.INVALID_MESSAGE, "only a tool's may"),
+    ({"messages": [pb.Message(role="user", calls=CALLED.calls)]}, Reason.INVALID_MESSAGE, "only the assistant's may"),
     ({"messages": [USER, message("system"), USER]}, Reason.INVALID_MESSAGE, "messages[1].role is 'system'"),
-    ({"messages": [USER, message("assistant")]}, Reason.INVALID_MESSAGE, "'assistant'; it must be 'user'"),
+    ({"messages": [USER, message("assistant")]}, Reason.INVALID_MESSAGE, "'assistant'; it must be 'user', or 'tool'"),
     ({"messages": [message("system", ""), USER]}, Reason.INVALID_MESSAGE, "messages[0].content is empty"),
     ({"sampling": pb.Sampling(temperature=-0.1)}, Reason.INVALID_SAMPLING, "sampling.temperature is -0.1"),
     ({"sampling": pb.Sampling(temperature=2.1)}, Reason.INVALID_SAMPLING, "from 0 to 2"),
@@ -88,6 +129,14 @@ WRONG = [
     ({"tool_use": pb.ToolUse(tools=["a", "b", "a"])}, Reason.INVALID_TOOL_USE, "names 'a' twice"),
     ({"tool_use": pb.ToolUse(tools=["a"], mode=9)}, Reason.INVALID_TOOL_USE, "tool_use.mode is 9; there are SERIAL"),
     ({"tool_use": pb.ToolUse(tools=["a"], choice="b")}, Reason.INVALID_TOOL_USE, "one of 'auto', 'none', 'required'"),
+    ({"tool_use": offering("a", "a")}, Reason.INVALID_TOOL_USE, "names 'a' twice"),
+    ({"tool_use": offering("a b")}, Reason.INVALID_TOOL_USE, "tool_use.functions[0].name is 'a b'; it must be"),
+    ({"tool_use": offering("a", schema="[]")}, Reason.INVALID_SCHEMA, "functions[0].parameters_json_schema is a JSON"),
+    (
+        {"tool_use": offering(*(f"f{n}" for n in range(129)))},
+        Reason.INVALID_TOOL_USE,
+        "129 tools and functions; at most",
+    ),
     ({"tool_use": TOOLS, "response_json_schema": "{}"}, Reason.INVALID_TOOL_USE, "cannot be combined"),
 ]
 

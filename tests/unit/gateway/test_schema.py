@@ -49,17 +49,17 @@ BAD = [
 
 @pytest.mark.parametrize("schema", GOOD)
 def test_takes_a_schema(schema):
-    check_schema(json.dumps(schema))
+    check_schema(json.dumps(schema), "response_json_schema")
 
 
 def test_takes_the_deepest_nesting():
-    check_schema('{"a": ' * 32 + "1" + "}" * 32)
+    check_schema('{"a": ' * 32 + "1" + "}" * 32, "response_json_schema")
 
 
 @pytest.mark.parametrize(("text", "sentence"), BAD)
 def test_refuses_what_is_no_schema(text, sentence):
     with pytest.raises(ServiceError) as raised:
-        check_schema(text)
+        check_schema(text, "response_json_schema")
     assert raised.value.reason is Reason.INVALID_SCHEMA
     assert sentence in raised.value.message
     assert len(raised.value.message) < 1000

@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 
 from gateway import wire
 from gateway.ledger import CallFinished, Ledger, TextDecoded, TurnDecoded, TurnFinished, UnitFinished
-from gateway.request import Completion, Limits, Message, Mode, Role, Sampling, ToolUse
+from gateway.request import Completion, Function, Limits, Message, Mode, Role, SaidCall, Sampling, ToolUse
 from protos.conveyor.decoder.v1 import decoder_pb2
 from protos.conveyor.gateway.v1 import gateway_pb2
 from protos.conveyor.tool.v1 import tool_pb2
@@ -67,21 +67,35 @@ def test_every_field_of_every_event_is_carried(kind):
 
 def test_a_completion_is_asked_of_the_decoder_in_full():
     completion = Completion(
-        (Message(Role.SYSTEM, "be"), Message(Role.USER, "do")),
-        ToolUse("hermes", ("a", "b"), Mode.ON_SEAL, "required", stream_arguments=True),
+        (
+            Message(Role.SYSTEM, "be"),
+            Message(Role.USER, "do"),
+            Message(Role.ASSISTANT, "", (SaidCall("1", "f", "{}"),)),
+            Message(Role.TOOL, "done", (), "1"),
+        ),
+        ToolUse("hermes", ("a", "b"), Mode.ON_SEAL, "required", True, (Function("f", "does", "{}"),), True),
         Sampling(0.5, 0.25, 3, 0),
         Limits(9, 2, ("stop",)),
         ("said",),
         "{}",
     )
     assert wire.to_start(completion) == decoder_pb2.Start(
-        messages=[decoder_pb2.Message(role="system", content="be"), decoder_pb2.Message(role="user", content="do")],
+        messages=[
+            decoder_pb2.Message(role="system", content="be"),
+            decoder_pb2.Message(role="user", content="do"),
+            decoder_pb2.Message(
+                role="assistant", calls=[decoder_pb2.SaidCall(call_id="1", name="f", arguments_json="{}")]
+            ),
+            decoder_pb2.Message(role="tool", content="done", call_id="1"),
+        ],
         tool_use=decoder_pb2.ToolUse(
             format="hermes",
             tools=["a", "b"],
             mode=decoder_pb2.MODE_ON_SEAL,
             choice="required",
             stream_arguments=True,
+            functions=[decoder_pb2.Function(name="f", description="does", parameters_json_schema="{}")],
+            stream_content=True,
         ),
         sampling=decoder_pb2.Sampling(temperature=0.5, top_p=0.25, top_k=3, seed=0),
         limits=decoder_pb2.Limits(max_tokens=9, max_turns=2, stop=["stop"]),

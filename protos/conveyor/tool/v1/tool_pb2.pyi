@@ -60,7 +60,7 @@ class ExecuteRequest(_message.Message):
     def __init__(self, start: _Optional[_Union[Start, _Mapping]] = ..., text_delta: _Optional[_Union[TextDelta, _Mapping]] = ..., turn_end: _Optional[_Union[TurnEnd, _Mapping]] = ..., decide: _Optional[_Union[Decide, _Mapping]] = ...) -> None: ...
 
 class ExecuteResponse(_message.Message):
-    __slots__ = ("started", "call_opened", "arguments_delta", "call_started", "unit_finished", "call_output", "call_finished", "turn_vetoed", "turn_finished", "call_artifact", "approval_awaited")
+    __slots__ = ("started", "call_opened", "arguments_delta", "call_started", "unit_finished", "call_output", "call_finished", "turn_vetoed", "turn_finished", "call_artifact", "approval_awaited", "content_delta")
     STARTED_FIELD_NUMBER: _ClassVar[int]
     CALL_OPENED_FIELD_NUMBER: _ClassVar[int]
     ARGUMENTS_DELTA_FIELD_NUMBER: _ClassVar[int]
@@ -72,6 +72,7 @@ class ExecuteResponse(_message.Message):
     TURN_FINISHED_FIELD_NUMBER: _ClassVar[int]
     CALL_ARTIFACT_FIELD_NUMBER: _ClassVar[int]
     APPROVAL_AWAITED_FIELD_NUMBER: _ClassVar[int]
+    CONTENT_DELTA_FIELD_NUMBER: _ClassVar[int]
     started: Started
     call_opened: CallOpened
     arguments_delta: ArgumentsDelta
@@ -83,7 +84,8 @@ class ExecuteResponse(_message.Message):
     turn_finished: TurnFinished
     call_artifact: CallArtifact
     approval_awaited: ApprovalAwaited
-    def __init__(self, started: _Optional[_Union[Started, _Mapping]] = ..., call_opened: _Optional[_Union[CallOpened, _Mapping]] = ..., arguments_delta: _Optional[_Union[ArgumentsDelta, _Mapping]] = ..., call_started: _Optional[_Union[CallStarted, _Mapping]] = ..., unit_finished: _Optional[_Union[UnitFinished, _Mapping]] = ..., call_output: _Optional[_Union[CallOutput, _Mapping]] = ..., call_finished: _Optional[_Union[CallFinished, _Mapping]] = ..., turn_vetoed: _Optional[_Union[TurnVetoed, _Mapping]] = ..., turn_finished: _Optional[_Union[TurnFinished, _Mapping]] = ..., call_artifact: _Optional[_Union[CallArtifact, _Mapping]] = ..., approval_awaited: _Optional[_Union[ApprovalAwaited, _Mapping]] = ...) -> None: ...
+    content_delta: ContentDelta
+    def __init__(self, started: _Optional[_Union[Started, _Mapping]] = ..., call_opened: _Optional[_Union[CallOpened, _Mapping]] = ..., arguments_delta: _Optional[_Union[ArgumentsDelta, _Mapping]] = ..., call_started: _Optional[_Union[CallStarted, _Mapping]] = ..., unit_finished: _Optional[_Union[UnitFinished, _Mapping]] = ..., call_output: _Optional[_Union[CallOutput, _Mapping]] = ..., call_finished: _Optional[_Union[CallFinished, _Mapping]] = ..., turn_vetoed: _Optional[_Union[TurnVetoed, _Mapping]] = ..., turn_finished: _Optional[_Union[TurnFinished, _Mapping]] = ..., call_artifact: _Optional[_Union[CallArtifact, _Mapping]] = ..., approval_awaited: _Optional[_Union[ApprovalAwaited, _Mapping]] = ..., content_delta: _Optional[_Union[ContentDelta, _Mapping]] = ...) -> None: ...
 
 class FeedRequest(_message.Message):
     __slots__ = ("feed", "texts")
@@ -108,7 +110,7 @@ class FeedResponse(_message.Message):
     def __init__(self, instance: _Optional[str] = ...) -> None: ...
 
 class Start(_message.Message):
-    __slots__ = ("format", "tools", "mode", "limits", "required_tool", "feed", "fed_as", "stream_arguments")
+    __slots__ = ("format", "tools", "mode", "limits", "required_tool", "feed", "fed_as", "stream_arguments", "functions", "said", "stream_content")
     FORMAT_FIELD_NUMBER: _ClassVar[int]
     TOOLS_FIELD_NUMBER: _ClassVar[int]
     MODE_FIELD_NUMBER: _ClassVar[int]
@@ -117,6 +119,9 @@ class Start(_message.Message):
     FEED_FIELD_NUMBER: _ClassVar[int]
     FED_AS_FIELD_NUMBER: _ClassVar[int]
     STREAM_ARGUMENTS_FIELD_NUMBER: _ClassVar[int]
+    FUNCTIONS_FIELD_NUMBER: _ClassVar[int]
+    SAID_FIELD_NUMBER: _ClassVar[int]
+    STREAM_CONTENT_FIELD_NUMBER: _ClassVar[int]
     format: str
     tools: _containers.RepeatedScalarFieldContainer[str]
     mode: Mode
@@ -125,7 +130,34 @@ class Start(_message.Message):
     feed: str
     fed_as: int
     stream_arguments: bool
-    def __init__(self, format: _Optional[str] = ..., tools: _Optional[_Iterable[str]] = ..., mode: _Optional[_Union[Mode, str]] = ..., limits: _Optional[_Union[Limits, _Mapping]] = ..., required_tool: _Optional[str] = ..., feed: _Optional[str] = ..., fed_as: _Optional[int] = ..., stream_arguments: _Optional[bool] = ...) -> None: ...
+    functions: _containers.RepeatedCompositeFieldContainer[Function]
+    said: _containers.RepeatedCompositeFieldContainer[SaidCalls]
+    stream_content: bool
+    def __init__(self, format: _Optional[str] = ..., tools: _Optional[_Iterable[str]] = ..., mode: _Optional[_Union[Mode, str]] = ..., limits: _Optional[_Union[Limits, _Mapping]] = ..., required_tool: _Optional[str] = ..., feed: _Optional[str] = ..., fed_as: _Optional[int] = ..., stream_arguments: _Optional[bool] = ..., functions: _Optional[_Iterable[_Union[Function, _Mapping]]] = ..., said: _Optional[_Iterable[_Union[SaidCalls, _Mapping]]] = ..., stream_content: _Optional[bool] = ...) -> None: ...
+
+class Function(_message.Message):
+    __slots__ = ("name", "description", "parameters_json_schema")
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    DESCRIPTION_FIELD_NUMBER: _ClassVar[int]
+    PARAMETERS_JSON_SCHEMA_FIELD_NUMBER: _ClassVar[int]
+    name: str
+    description: str
+    parameters_json_schema: str
+    def __init__(self, name: _Optional[str] = ..., description: _Optional[str] = ..., parameters_json_schema: _Optional[str] = ...) -> None: ...
+
+class SaidCalls(_message.Message):
+    __slots__ = ("calls",)
+    CALLS_FIELD_NUMBER: _ClassVar[int]
+    calls: _containers.RepeatedCompositeFieldContainer[SaidCall]
+    def __init__(self, calls: _Optional[_Iterable[_Union[SaidCall, _Mapping]]] = ...) -> None: ...
+
+class SaidCall(_message.Message):
+    __slots__ = ("name", "arguments_json")
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    ARGUMENTS_JSON_FIELD_NUMBER: _ClassVar[int]
+    name: str
+    arguments_json: str
+    def __init__(self, name: _Optional[str] = ..., arguments_json: _Optional[str] = ...) -> None: ...
 
 class Limits(_message.Message):
     __slots__ = ("max_calls_per_turn", "max_result_chars", "call_timeout")
@@ -138,20 +170,22 @@ class Limits(_message.Message):
     def __init__(self, max_calls_per_turn: _Optional[int] = ..., max_result_chars: _Optional[int] = ..., call_timeout: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ...) -> None: ...
 
 class Started(_message.Message):
-    __slots__ = ("tools", "instructions", "template_native", "grammar", "stops", "instance")
+    __slots__ = ("tools", "instructions", "template_native", "grammar", "stops", "instance", "said")
     TOOLS_FIELD_NUMBER: _ClassVar[int]
     INSTRUCTIONS_FIELD_NUMBER: _ClassVar[int]
     TEMPLATE_NATIVE_FIELD_NUMBER: _ClassVar[int]
     GRAMMAR_FIELD_NUMBER: _ClassVar[int]
     STOPS_FIELD_NUMBER: _ClassVar[int]
     INSTANCE_FIELD_NUMBER: _ClassVar[int]
+    SAID_FIELD_NUMBER: _ClassVar[int]
     tools: _containers.RepeatedCompositeFieldContainer[Tool]
     instructions: str
     template_native: bool
     grammar: str
     stops: _containers.RepeatedCompositeFieldContainer[TurnStop]
     instance: str
-    def __init__(self, tools: _Optional[_Iterable[_Union[Tool, _Mapping]]] = ..., instructions: _Optional[str] = ..., template_native: _Optional[bool] = ..., grammar: _Optional[str] = ..., stops: _Optional[_Iterable[_Union[TurnStop, _Mapping]]] = ..., instance: _Optional[str] = ...) -> None: ...
+    said: _containers.RepeatedScalarFieldContainer[str]
+    def __init__(self, tools: _Optional[_Iterable[_Union[Tool, _Mapping]]] = ..., instructions: _Optional[str] = ..., template_native: _Optional[bool] = ..., grammar: _Optional[str] = ..., stops: _Optional[_Iterable[_Union[TurnStop, _Mapping]]] = ..., instance: _Optional[str] = ..., said: _Optional[_Iterable[str]] = ...) -> None: ...
 
 class TurnStop(_message.Message):
     __slots__ = ("after", "text")
@@ -184,6 +218,14 @@ class Decide(_message.Message):
     approved: bool
     reason: str
     def __init__(self, call_id: _Optional[str] = ..., approved: _Optional[bool] = ..., reason: _Optional[str] = ...) -> None: ...
+
+class ContentDelta(_message.Message):
+    __slots__ = ("text", "reasoning")
+    TEXT_FIELD_NUMBER: _ClassVar[int]
+    REASONING_FIELD_NUMBER: _ClassVar[int]
+    text: str
+    reasoning: bool
+    def __init__(self, text: _Optional[str] = ..., reasoning: _Optional[bool] = ...) -> None: ...
 
 class CallOpened(_message.Message):
     __slots__ = ("call_id", "name", "text_offset", "parent_id")
@@ -268,18 +310,24 @@ class ApprovalAwaited(_message.Message):
     def __init__(self, call_id: _Optional[str] = ..., request_id: _Optional[str] = ..., arguments_json: _Optional[str] = ..., timeout: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ...) -> None: ...
 
 class CallFinished(_message.Message):
-    __slots__ = ("call_id", "result", "error", "arguments_json", "timing")
+    __slots__ = ("call_id", "result", "error", "handed_over", "arguments_json", "timing")
     CALL_ID_FIELD_NUMBER: _ClassVar[int]
     RESULT_FIELD_NUMBER: _ClassVar[int]
     ERROR_FIELD_NUMBER: _ClassVar[int]
+    HANDED_OVER_FIELD_NUMBER: _ClassVar[int]
     ARGUMENTS_JSON_FIELD_NUMBER: _ClassVar[int]
     TIMING_FIELD_NUMBER: _ClassVar[int]
     call_id: str
     result: str
     error: ToolError
+    handed_over: HandedOver
     arguments_json: str
     timing: Timing
-    def __init__(self, call_id: _Optional[str] = ..., result: _Optional[str] = ..., error: _Optional[_Union[ToolError, _Mapping]] = ..., arguments_json: _Optional[str] = ..., timing: _Optional[_Union[Timing, _Mapping]] = ...) -> None: ...
+    def __init__(self, call_id: _Optional[str] = ..., result: _Optional[str] = ..., error: _Optional[_Union[ToolError, _Mapping]] = ..., handed_over: _Optional[_Union[HandedOver, _Mapping]] = ..., arguments_json: _Optional[str] = ..., timing: _Optional[_Union[Timing, _Mapping]] = ...) -> None: ...
+
+class HandedOver(_message.Message):
+    __slots__ = ()
+    def __init__(self) -> None: ...
 
 class ToolError(_message.Message):
     __slots__ = ("code", "message")
