@@ -8,6 +8,8 @@ import structlog
 from gateway.completions import Completions
 from gateway.http import HttpServer, create_app
 from gateway.metrics import Metrics
+from gateway.models import ServedModel
+from gateway.openai.routes import OpenAi
 from gateway.readiness import Readiness
 from gateway.servicer import GatewayServicer
 from gateway.settings import GatewaySettings
@@ -43,7 +45,8 @@ class Gateway:
             reflect=settings.reflection,
         )
         self.readiness = Readiness(self._channels, self._tell, needed_once=frozenset(("tools",)))
-        self._http = HttpServer(settings.http_address, create_app(self.readiness, self.metrics))
+        openai = OpenAi(self.completions, ServedModel(decoder).name, settings.max_body_bytes)
+        self._http = HttpServer(settings.http_address, create_app(self.readiness, self.metrics, openai.routes))
         self._background: list[asyncio.Task[None]] = []
 
     @property

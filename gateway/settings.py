@@ -25,5 +25,6 @@ class GatewaySettings(ServiceSettings):
     )
     max_deadline_seconds: float = Field(3600.0, gt=0, description="longest completion whatever a client asks for")
     max_prompt_chars: int = Field(1_000_000, ge=1, description="characters of all messages of a completion")
+    max_body_bytes: int = Field(8 * 2**20, ge=1024, description="of a request over HTTP")
     tools_refresh_seconds: float = Field(5.0, gt=0, description="how often the tool service is asked for its tools")
     max_active: int = Field(256, ge=1, description="completions that may run at once; further ones are refused")

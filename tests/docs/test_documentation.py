@@ -169,6 +169,14 @@ async def test_the_client_prints_text_calls_and_ledger(
     assert re.search(r"^ *hidden +\d+\.\d{3} s$", said, re.MULTILINE)
 
 
+@pytest.mark.timeout(240)
+async def test_the_openai_client_prints_a_ledger(model: LoadedModel, examples: Path) -> None:
+    async with stack.running_stack(model) as running:
+        status, said = await run(sys.executable, "chat.py", cwd=examples, OPENAI_BASE_URL=f"{running.http}/v1")
+    assert status == 0, said
+    assert "'completion_seconds': " in said.splitlines()[-1]
+
+
 def runner_of(examples: Path, file: str, log: Log) -> Runner:
     """A completion in mode partial that may call the tools of one of the files."""
     with contextlib.chdir(examples):

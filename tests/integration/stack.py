@@ -47,11 +47,12 @@ class QuietMetrics:
 
 @dataclass(slots=True)
 class Stack:
-    """The services, and a client of the gateway."""
+    """The services, a client of the gateway, and where it speaks HTTP."""
 
     client: "gateway_pb2_grpc.GatewayServiceAsyncStub"
     decoder: Decoder
     engine: Engine
+    http: str
 
     async def complete(self, request: pb.CompleteRequest) -> "Answer":
         answer = Answer()
@@ -127,7 +128,7 @@ async def running_stack(
         gateway = Gateway(
             GatewaySettings(
                 address="127.0.0.1:0",
-                http_address="",
+                http_address="127.0.0.1:0",
                 decoder_address=f"127.0.0.1:{decoder_port}",
                 tools_address=f"127.0.0.1:{tools_port}",
             )
@@ -138,7 +139,8 @@ async def running_stack(
             while not gateway.readiness.ready:  # noqa: ASYNC110 - it tells its health service, not us
                 await asyncio.sleep(0.005)
         gateway_client = await stack.enter_async_context(grpc.aio.insecure_channel(f"127.0.0.1:{gateway.port}"))
-        yield Stack(gateway_pb2_grpc.GatewayServiceStub(gateway_client), decoder, engine)
+        http = f"http://127.0.0.1:{gateway.http_port}"
+        yield Stack(gateway_pb2_grpc.GatewayServiceStub(gateway_client), decoder, engine, http)
 
 
 @contextlib.asynccontextmanager

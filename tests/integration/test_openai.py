@@ -1,0 +1,198 @@
+"""OpenAI's own client against the gateway: chat completions, streamed and whole, with tools of both sides."""
+
+import asyncio
+import json
+from collections.abc import AsyncIterator
+from typing import Any
+
+import httpx
+import openai
+import pytest
+from openai.types.chat import ChatCompletionChunk
+
+from decoder_service.models.loader import LoadedModel
+from tests.integration.stack import Stack, running_stack
+
+pytestmark = pytest.mark.timeout(240)
+
+MODEL = "gpt-4o-mini"  # any name means the one that is served
+ASKED = {"role": "user", "content": "What is the weather in Kyiv?"}
+WEATHER = {
+    "type": "function",
+    "function": {
+        "name": "weather",
+        "description": "Say what the weather is like.",
+        "parameters": {"type": "object", "properties": {"city": {"type": "string"}}, "required": ["city"]},
+    },
+}
+CALL = '<tool_call>\n{"name": "weather", "arguments": {"city": "Kyiv \\"centre\\"", "days": 2}}\n</tool_call>'
+ARGUMENTS = {"city": 'Kyiv "centre"', "days": 2}
+
+
+@pytest.fixture
+async def stack(any_model: LoadedModel) -> AsyncIterator[Stack]:
+    async with running_stack(any_model) as running:
+        yield running
+
+
+@pytest.fixture
+async def client(stack: Stack) -> AsyncIterator[openai.AsyncOpenAI]:
+    async with openai.AsyncOpenAI(base_url=f"{stack.http}/v1", api_key="any", max_retries=0) as made:
+        yield made
+
+
+def replaying(*turns: str, **fields: Any) -> dict[str, Any]:
+    return {"conveyor": {"replay": turns, "max_turns": len(turns), **fields}}
+
+
+async def test_a_chat_is_answered_whole(client: openai.AsyncOpenAI) -> None:
+    answer = await client.chat.completions.create(
+        model=MODEL, messages=[{"role": "user", "content": "Say hello."}], extra_body=replaying("Hello there!")
+    )
+    [choice] = answer.choices
+    assert (choice.message.content, choice.message.role, choice.finish_reason) == ("Hello there!", "assistant", "stop")
+    assert answer.usage is not None and answer.usage.total_tokens > answer.usage.prompt_tokens
+    assert answer.object == "chat.completion" and answer.id.startswith("chatcmpl-")
+    assert answer.model_extra is not None and answer.model_extra["conveyor"]["ledger"]["completion_seconds"] > 0
+
+
+async def test_a_chat_is_streamed_with_its_usage_last(client: openai.AsyncOpenAI) -> None:
+    stream = await client.chat.completions.create(
+        model=MODEL,
+        messages=[{"role": "user", "content": "Say hello."}],
+        stream=True,
+        stream_options={"include_usage": True},
+        extra_body=replaying("Hello there, my friend!"),
+    )
+    chunks = [chunk async for chunk in stream]
+    assert chunks[0].choices[0].delta.role == "assistant"
+    assert "".join(chunk.choices[0].delta.content or "" for chunk in chunks[:-1]) == "Hello there, my friend!"
+    assert [chunk.choices[0].finish_reason for chunk in chunks[:-1]][-1] == "stop"
+    assert len({chunk.id for chunk in chunks}) == 1
+    assert chunks[-1].choices == [] and chunks[-1].usage is not None and chunks[-1].usage.completion_tokens > 3
+
+
+async def test_a_function_of_the_client_is_called_and_answered(client: openai.AsyncOpenAI) -> None:
+    first = await client.chat.completions.create(
+        model=MODEL,
+        messages=[ASKED],
+        tools=[WEATHER],
+        extra_body=replaying(f"Let me look. {CALL}"),  # type: ignore[list-item]
+    )
+    [choice] = first.choices
+    assert choice.finish_reason == "tool_calls"
+    assert (choice.message.content or "").strip() == "Let me look."
+    [call] = choice.message.tool_calls or ()
+    assert call.type == "function" and call.function.name == "weather"
+    assert json.loads(call.function.arguments) == ARGUMENTS
+    second = await client.chat.completions.create(
+        model=MODEL,
+        messages=[ASKED, choice.message, {"role": "tool", "tool_call_id": call.id, "content": "sunny"}],  # type: ignore[list-item]
+        tools=[WEATHER],  # type: ignore[list-item]
+        extra_body=replaying("It is sunny."),
+    )
+    assert second.choices[0].message.content == "It is sunny."
+    assert second.choices[0].finish_reason == "stop"
+
+
+async def test_calls_are_streamed_with_their_index_and_id_and_argument_by_argument(client: openai.AsyncOpenAI) -> None:
+    stream = await client.chat.completions.create(
+        model=MODEL,
+        messages=[ASKED],  # type: ignore[list-item]
+        tools=[WEATHER],  # type: ignore[list-item]
+        stream=True,
+        extra_body=replaying(f"{CALL}\n{CALL}"),
+    )
+    calls: dict[int, list[Any]] = {}
+    reasons = []
+    async for chunk in stream:
+        for part in chunk.choices[0].delta.tool_calls or ():
+            calls.setdefault(part.index, []).append(part)
+        reasons.append(chunk.choices[0].finish_reason)
+    assert reasons[-1] == "tool_calls"
+    assert list(calls) == [0, 1]
+    for parts in calls.values():
+        assert parts[0].function.name == "weather" and not any(part.id for part in parts[1:])
+        assert json.loads("".join(part.function.arguments or "" for part in parts)) == ARGUMENTS
+        assert len(parts) > 4  # while they were written
+    assert calls[0][0].id != calls[1][0].id
+
+
+async def test_a_tool_of_the_service_runs_there_and_its_result_is_told_beside_the_answer(
+    client: openai.AsyncOpenAI,
+) -> None:
+    call = '<tool_call>\n{"name": "calculator", "arguments": {"expression": "6 * 7"}}\n</tool_call>'
+    answer = await client.chat.completions.create(
+        model=MODEL,
+        messages=[{"role": "user", "content": "What is 6 * 7?"}],
+        tools=[{"type": "conveyor", "name": "calculator"}],  # type: ignore[list-item]
+        extra_body=replaying(call, "It is 42."),
+    )
+    assert (answer.choices[0].message.content or "").strip() == "It is 42."
+    assert answer.choices[0].message.tool_calls is None
+    assert answer.model_extra is not None
+    [told] = answer.model_extra["conveyor"]["calls"]
+    assert (told["name"], told["result"], json.loads(told["arguments"])) == (
+        "calculator",
+        "42",
+        {"expression": "6 * 7"},
+    )
+
+
+async def test_an_answer_follows_a_schema(client: openai.AsyncOpenAI) -> None:
+    schema = {"type": "object", "properties": {"age": {"type": "integer", "maximum": 99}}, "required": ["age"]}
+    answer = await client.chat.completions.create(
+        model=MODEL,
+        messages=[{"role": "user", "content": "How old is a cat?"}],
+        response_format={"type": "json_schema", "json_schema": {"name": "age", "schema": schema}},
+        max_tokens=100,
+        temperature=0,
+    )
+    assert isinstance(json.loads(answer.choices[0].message.content or "")["age"], int)
+
+
+async def test_the_model_is_listed(client: openai.AsyncOpenAI) -> None:
+    assert [model.id async for model in client.models.list()] == [(await client.models.list()).data[0].id]
+
+
+async def test_what_is_wrong_is_said_in_openais_shape(client: openai.AsyncOpenAI) -> None:
+    with pytest.raises(openai.BadRequestError) as raised:
+        await client.chat.completions.create(model=MODEL, messages=[ASKED], n=3)  # type: ignore[list-item]
+    assert raised.value.param == "n"
+    with pytest.raises(openai.BadRequestError) as raised:
+        await client.chat.completions.create(
+            model=MODEL,
+            messages=[ASKED],  # type: ignore[list-item]
+            stream=True,
+            tools=[{"type": "conveyor", "name": "nothing"}],  # type: ignore[list-item]
+        )
+    assert raised.value.code == "unknown_tool" and "calculator" in str(raised.value)
+
+
+async def test_a_body_that_is_too_long_or_no_json_is_refused(stack: Stack) -> None:
+    async with httpx.AsyncClient(base_url=stack.http) as http:
+        long = await http.post("/v1/chat/completions", content=b" " * (9 * 2**20))
+        broken = await http.post("/v1/chat/completions", content=b'{"model": ')
+    assert (long.status_code, long.json()["error"]["code"]) == (413, "too_large")
+    assert broken.status_code == 400 and "JSON" in broken.json()["error"]["message"]
+
+
+async def test_a_client_that_leaves_frees_its_sequence(stack: Stack, client: openai.AsyncOpenAI) -> None:
+    stream = await client.chat.completions.create(
+        model=MODEL,
+        messages=[ASKED],
+        stream=True,
+        max_tokens=2000,
+        extra_body=replaying("on and on " * 900),  # type: ignore[list-item]
+    )
+    first = await anext(aiter(stream))
+    assert isinstance(first, ChatCompletionChunk)
+    assert stack.decoder.engine.counts()["running"] == 1
+    await stream.close()
+    await until_idle(stack)
+
+
+async def until_idle(stack: Stack) -> None:
+    async with asyncio.timeout(20):
+        while any(stack.decoder.engine.counts().values()):  # noqa: ASYNC110 - the engine tells it by its reports
+            await asyncio.sleep(0.005)
