@@ -46,6 +46,7 @@ class ResponsesAnswer:
         self._items: list[_Item] = []
         self._calls: dict[str, _Item] = {}
         self._said: _Item | None = None  # the open item of words, or thoughts
+        self._is_cut = False  # the last turn that was decoded
         self._response: Told = {
             "id": f"resp_{request_id}",
             "object": "response",
@@ -89,6 +90,8 @@ class ResponsesAnswer:
                 self._draw(self._calls[response.call_artifact.call_id], response.call_artifact)
             case "call_finished" if response.call_finished.call_id in self._calls:
                 yield from self._finish_call(response.call_finished)
+            case "turn_decoded":
+                self._is_cut = response.turn_decoded.finish_reason == pb.FINISH_REASON_LENGTH
             case "turn_finished":  # what the tool service reads of a turn may come after its last token
                 yield from self._end_words()
             case "finished":
@@ -139,7 +142,7 @@ class ResponsesAnswer:
             return
         [part] = item.content["content"]
         if item.content["type"] == "message":
-            item.content["status"] = "completed"
+            item.content["status"] = "incomplete" if self._is_cut else "completed"
             yield self._of("response.output_text.done", item, content_index=0, text=part["text"], logprobs=[])
         else:
             yield self._of("response.reasoning_text.done", item, content_index=0, text=part["text"])

@@ -24,6 +24,7 @@ from protos.conveyor.gateway.v1 import gateway_pb2 as pb
 from protos.rpc import context
 from protos.rpc.errors import ServiceError
 
+METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE")
 PING_SECONDS = 15  # while tools run, so that nothing between us and the client thinks that the stream is dead
 STARTED = int(time.time())
 REPEATED = ("instructions", "metadata", "temperature", "top_p", "max_output_tokens", "text", "tools")
@@ -73,7 +74,18 @@ class OpenAi:
             Route("/v1/chat/completions", _telling(self.chat), methods=["POST"]),
             Route("/v1/responses", _telling(self.responses), methods=["POST"]),
             Route("/v1/models", _telling(self.models), methods=["GET"]),
+            Route("/v1/{path:path}", _telling(self.nothing), methods=[*METHODS]),
         ]
+
+    async def nothing(self, request: Request) -> Response:
+        """What there is not."""
+        path = request.url.path
+        allowed = {method for route in self.routes[:-1] if route.path == path for method in route.methods or ()}
+        if allowed:
+            wanted = ", ".join(sorted(allowed - {"HEAD"}))
+            raise HttpFailure(405, "method_not_allowed", f"{path} takes {wanted}, and not {request.method}")
+        known = ", ".join(route.path for route in self.routes[:-1])
+        raise HttpFailure(404, "unknown_url", f"there is no {path[:100]}; there are: {known}")
 
     async def models(self, _request: Request) -> Response:
         """The one model that is served."""

@@ -169,10 +169,17 @@ async def test_what_is_wrong_is_said_in_openais_shape(client: openai.AsyncOpenAI
     assert raised.value.code == "unknown_tool" and "calculator" in str(raised.value)
 
 
-async def test_a_body_that_is_too_long_or_no_json_is_refused(stack: Stack) -> None:
+async def test_what_is_too_long_no_json_or_not_there_is_refused(stack: Stack) -> None:
     async with httpx.AsyncClient(base_url=stack.http) as http:
         long = await http.post("/v1/chat/completions", content=b" " * (9 * 2**20))
         broken = await http.post("/v1/chat/completions", content=b'{"model": ')
+        absent = await http.get("/v1/embeddings")
+        wrong = await http.get("/v1/chat/completions")
+    assert (absent.status_code, absent.json()["error"]["code"]) == (404, "unknown_url")
+    assert (wrong.status_code, wrong.json()["error"]["message"]) == (
+        405,
+        "/v1/chat/completions takes POST, and not GET",
+    )
     assert (long.status_code, long.json()["error"]["code"]) == (413, "too_large")
     assert broken.status_code == 400 and "JSON" in broken.json()["error"]["message"]
 

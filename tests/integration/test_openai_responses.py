@@ -110,6 +110,7 @@ async def test_other_tools_of_the_service_are_items_in_the_shape_of_mcp_calls(cl
 async def test_an_answer_that_is_cut_off_is_incomplete(client: openai.AsyncOpenAI) -> None:
     response = await ask(client, "one two three four five six seven eight", max_output_tokens=3)
     assert (response.status, response.incomplete_details.reason) == ("incomplete", "max_output_tokens")
+    assert response.output[0].status == "incomplete"
 
 
 async def test_an_answer_follows_a_schema(client: openai.AsyncOpenAI) -> None:
