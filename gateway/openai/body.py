@@ -38,6 +38,25 @@ class Vendor(Part):
     replay: list[str] = []
 
 
+class HostedTool(Part):
+    """A tool of the tool service, which runs while the model writes its call."""
+
+    type: Literal["conveyor"]
+    name: str
+
+
+class PlainFormat(Part):
+    """Free text."""
+
+    type: Literal["text"]
+
+
+class ObjectFormat(Part):
+    """Any JSON object."""
+
+    type: Literal["json_object"]
+
+
 def sampling_of(temperature: float | None, top_p: float | None, seed: int | None, vendor: Vendor) -> pb.Sampling:
     """How tokens are chosen, with OpenAI's defaults."""
     heat = 1.0 if temperature is None else temperature

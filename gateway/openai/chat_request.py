@@ -13,8 +13,11 @@ from gateway.openai.body import (
     DEFAULT_MAX_TOKENS,
     MODES,
     SCHEMA_OF_ANY_OBJECT,
+    HostedTool,
     Metadata,
+    ObjectFormat,
     Part,
+    PlainFormat,
     Temperature,
     TopP,
     Vendor,
@@ -107,13 +110,6 @@ class FunctionTool(Part):
     function: DeclaredFunction
 
 
-class HostedTool(Part):
-    """A tool of the tool service, which runs while the model writes its call."""
-
-    type: Literal["conveyor"]
-    name: str
-
-
 ToolParam = Annotated[FunctionTool | HostedTool, Field(discriminator="type")]
 
 
@@ -138,18 +134,6 @@ class HostedChoice(Part):
 
 
 Choice = Literal["none", "auto", "required"] | Annotated[FunctionChoice | HostedChoice, Field(discriminator="type")]
-
-
-class PlainFormat(Part):
-    """Free text."""
-
-    type: Literal["text"]
-
-
-class ObjectFormat(Part):
-    """Any JSON object."""
-
-    type: Literal["json_object"]
 
 
 class NamedSchema(Part):

@@ -13,8 +13,11 @@ from gateway.openai.body import (
     DEFAULT_MAX_TOKENS,
     MODES,
     SCHEMA_OF_ANY_OBJECT,
+    HostedTool,
     Metadata,
+    ObjectFormat,
     Part,
+    PlainFormat,
     Temperature,
     TopP,
     Vendor,
@@ -153,13 +156,6 @@ class FunctionTool(Part):
     strict: bool | None = None
 
 
-class HostedTool(Part):
-    """A tool of the tool service."""
-
-    type: Literal["conveyor"]
-    name: str
-
-
 class CodeInterpreter(Part):
     """The tool `python`."""
 
@@ -194,18 +190,6 @@ class CodeChoice(Part):
 
 
 Choice = Literal["none", "auto", "required"] | Annotated[NamedChoice | CodeChoice, Field(discriminator="type")]
-
-
-class PlainFormat(Part):
-    """Free text."""
-
-    type: Literal["text"]
-
-
-class ObjectFormat(Part):
-    """Any JSON object."""
-
-    type: Literal["json_object"]
 
 
 class SchemaFormat(Part):
