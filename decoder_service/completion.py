@@ -30,7 +30,7 @@ from decoder_service.request import Request
 from decoder_service.text.answer import answer_grammar
 from decoder_service.text.grammar_text import GrammarText
 from decoder_service.text.stops import TurnStop
-from decoder_service.text.template import ChatTemplate, Message, ToolText, function_object
+from decoder_service.text.template import ChatTemplate, Message, ToolText, UnfitConversationError, function_object
 from decoder_service.tool_client import ToolStream
 from decoder_service.tool_durations import OpenCalls, ToolDurations
 from decoder_service.tool_feed import ToolFeeds
@@ -75,7 +75,7 @@ class Completion:
         self._usage = decoder_pb2.Usage()
         self._messages: list[Message] = []  # the conversation as the model reads it
         self._results: dict[str, Result] = {}
-        self._has_handed_over = False
+        self._is_clients_turn = False  # it has called one of its functions
         self._sequence: SequenceHandle | None = None
         self._tools: ToolStream | None = None
         one_by_one = request.tools is not None and request.tools.mode == tool_pb2.MODE_SERIAL
@@ -143,7 +143,10 @@ class Completion:
             [function_object(t.name, t.description, t.parameters_json_schema) for t in started.tools] if listed else []
         )
         self._messages = self._with_calls(started)
-        prompt = self._decoder.template.prompt(self._messages, "" if listed else started.instructions, functions)
+        try:
+            prompt = self._decoder.template.prompt(self._messages, "" if listed else started.instructions, functions)
+        except UnfitConversationError as error:
+            reject(Reason.INVALID_MESSAGE, str(error))
         if len(prompt) >= self._decoder.context:
             most = self._decoder.context - 1  # room for one token of an answer
             reject(Reason.PROMPT_TOO_LONG, f"the prompt has {len(prompt)} tokens; the model takes at most {most}")
@@ -197,7 +200,7 @@ class Completion:
             self._say(turn_finished=decoder_pb2.TurnFinished(turn=number, call_count=calls))
             if not calls or ended.reason == "length":
                 return self._finish(wire.FINISH_REASONS[ended.reason])
-            if self._has_handed_over:
+            if self._is_clients_turn:
                 return self._finish(decoder_pb2.FINISH_REASON_CALLS)
             if number + 1 == self._request.max_turns:
                 return self._finish(decoder_pb2.FINISH_REASON_TURNS)
@@ -281,6 +284,8 @@ class Completion:
         match event.WhichOneof("event"):
             case "call_opened" if not event.call_opened.parent_id:
                 opened = event.call_opened
+                tools = self._request.tools
+                self._is_clients_turn |= tools is not None and any(opened.name == each.name for each in tools.functions)
                 self._results[opened.call_id] = Result(opened.name)  # keeps the order of appearance
                 self._calls.opened(opened.call_id, opened.name)
             case "call_started":
@@ -289,7 +294,6 @@ class Completion:
                 self._results[event.call_output.call_id].output.append(event.call_output.text)
             case "call_finished" if event.call_finished.call_id in self._results:  # of inner calls their parent tells
                 finished = event.call_finished
-                self._has_handed_over |= finished.HasField("handed_over")
                 self._results[finished.call_id].text = wire.result_text(finished)
                 self._calls.finished(finished.call_id, time.monotonic())
             case "turn_vetoed" if self._sequence:

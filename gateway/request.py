@@ -287,6 +287,8 @@ def _function(place: int, function: gateway_pb2.Function) -> Function:
     if not FUNCTION_NAME.fullmatch(function.name):
         wanted = "1 to 64 letters, digits, '_', '-' and '.', the first of them a letter or '_'"
         reject(Reason.INVALID_TOOL_USE, f"{field}.name is {shown(function.name)}; it must be {wanted}.")
+    if function.name in FREE_CHOICES:
+        reject(Reason.INVALID_TOOL_USE, f"{field}.name is {shown(function.name)}, which means something as a choice.")
     schema = function.parameters_json_schema or _NO_PARAMETERS
     check_schema(schema, f"{field}.parameters_json_schema")
     return Function(function.name, function.description, schema)

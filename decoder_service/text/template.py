@@ -56,6 +56,10 @@ class Around:
     written: Callable[[str], str]
 
 
+class UnfitConversationError(Exception):
+    """The template cannot write the conversation; the message says why."""
+
+
 class ChatTemplate:
     """The chat template of one model."""
 
@@ -126,7 +130,10 @@ class ChatTemplate:
         if self._has_tool_role:
             with suppress(TemplateError):
                 return self._render(list(self._said(messages, True)), tools)
-        return self._render(list(self._said(messages, False)), tools)
+        try:
+            return self._render(list(self._said(messages, False)), tools)
+        except TemplateError as error:
+            raise UnfitConversationError(f"the model's chat template refuses the conversation: {error}") from error
 
     def _said(self, messages: Sequence[Message], tool_role: bool) -> Iterator[dict[str, str]]:
         """The messages as templates take them: what tools answered to one turn as one message of the user's where there

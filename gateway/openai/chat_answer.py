@@ -39,6 +39,7 @@ class ChatAnswer:
         self._with_usage = with_usage
         self._calls: dict[str, tuple[int, ArgumentsText]] = {}  # the client's: where in the answer, and its text so far
         self._hosted: dict[str, dict[str, Any]] = {}
+        self._vendor: dict[str, Any] = {}
         self.usage: dict[str, Any] = {}
 
     def begin(self) -> Iterator[dict[str, Any]]:
@@ -69,7 +70,7 @@ class ChatAnswer:
     def end(self) -> Iterator[dict[str, Any] | None]:
         """What follows the last chunk of a completion that ended well; None ends the stream."""
         if self._with_usage:
-            yield {**self._chunk({}), "choices": [], "usage": self.usage}
+            yield {**self._chunk({}), "choices": [], "usage": self.usage, **self._vendor}
         yield None
 
     @staticmethod
@@ -93,9 +94,10 @@ class ChatAnswer:
         return self._arguments(place, text.feed(delta))
 
     def _finished_call(self, finished: pb.CallFinished) -> Iterator[dict[str, Any]]:
-        if finished.call_id in self._calls and finished.HasField("handed_over"):
+        if finished.call_id in self._calls:  # one that is not whole stays as it was written
             place, text = self._calls[finished.call_id]
-            yield self._arguments(place, text.close())
+            if finished.HasField("handed_over"):
+                yield self._arguments(place, text.close())
         elif finished.call_id in self._hosted:
             failed = finished.HasField("error")
             outcome = {"error": finished.error.message} if failed else {"result": finished.result}
@@ -107,7 +109,8 @@ class ChatAnswer:
     def _end(self, finished: pb.Finished) -> dict[str, Any]:
         self.usage = _usage(finished.usage)
         chunk = self._chunk({}, _REASONS[finished.finish_reason])
-        return chunk | {"conveyor": {"ledger": ledger_of(finished.ledger), "calls": list(self._hosted.values())}}
+        self._vendor = {"conveyor": {"ledger": ledger_of(finished.ledger), "calls": list(self._hosted.values())}}
+        return chunk | self._vendor
 
     def _chunk(self, delta: dict[str, Any], reason: str | None = None) -> dict[str, Any]:
         return {

@@ -11,9 +11,11 @@ from pydantic import ConfigDict, Field, StringConstraints
 
 from gateway.openai.body import (
     DEFAULT_MAX_TOKENS,
+    MAX_ITEMS,
     MODES,
     SCHEMA_OF_ANY_OBJECT,
     HostedTool,
+    MaxTokens,
     Metadata,
     ObjectFormat,
     Part,
@@ -21,9 +23,13 @@ from gateway.openai.body import (
     Temperature,
     TopP,
     Vendor,
+    arguments_of,
     function_of,
+    require_choosable,
     sampling_of,
 )
+from gateway.openai.failures import HttpFailure
+from gateway.request import MAX_TOOLS
 from protos.conveyor.gateway.v1 import gateway_pb2 as pb
 
 
@@ -170,16 +176,16 @@ class ChatRequest(Part):
     """The body."""
 
     model: str
-    messages: list[Message] = Field(min_length=1)
-    stream: bool = False
+    messages: list[Message] = Field(min_length=1, max_length=MAX_ITEMS)
+    stream: bool | None = None
     stream_options: StreamOptions | None = None
-    max_tokens: int | None = Field(None, ge=1)
-    max_completion_tokens: int | None = Field(None, ge=1)
+    max_tokens: MaxTokens | None = None
+    max_completion_tokens: MaxTokens | None = None
     temperature: Temperature | None = None
     top_p: TopP | None = None
     seed: int | None = Field(None, ge=-(2**63), lt=2**63)
     stop: Stop | list[Stop] | None = None
-    tools: list[ToolParam] | None = None
+    tools: list[ToolParam] | None = Field(None, max_length=MAX_TOOLS)
     tool_choice: Choice | None = None
     response_format: ResponseFormat | None = None
     conveyor: Vendor = Vendor()
@@ -210,7 +216,10 @@ class ChatRequest(Part):
         return bool(self.tools) and self.tool_choice != "none"
 
     def complete_request(self) -> pb.CompleteRequest:
-        """The same for `Completions`."""
+        """The same for `Completions`. Raises `HttpFailure`."""
+        require_choosable(self.tool_choice, has_tools=bool(self.tools))
+        if self.stream_options and not self.stream:
+            raise HttpFailure(400, "invalid_value", "stream_options: only with stream", param="stream_options")
         return pb.CompleteRequest(
             messages=list(_messages(self.messages)),
             tool_use=self._tool_use() if self.has_tools else None,
@@ -265,11 +274,14 @@ def _messages(messages: Sequence[Message]) -> Iterator[pb.Message]:
             case AssistantMessage():
                 calls = [
                     pb.SaidCall(
-                        call_id=call.id, name=call.function.name, arguments_json=call.function.arguments or "{}"
+                        call_id=call.id,
+                        name=call.function.name,
+                        arguments_json=arguments_of(call.function.arguments),
                     )
                     for call in said.tool_calls or ()
                 ]
-                yield pb.Message(role="assistant", content=_text(said.content), calls=calls)
+                if calls or _text(said.content):  # it may have said nothing
+                    yield pb.Message(role="assistant", content=_text(said.content), calls=calls)
             case ToolMessage():
                 yield pb.Message(role="tool", content=_text(said.content), call_id=said.tool_call_id)
             case _:

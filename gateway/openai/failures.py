@@ -24,6 +24,7 @@ _STATUS: Mapping[Reason, int] = {
 _TYPES = {401: "authentication_error", 404: "not_found_error", 429: "rate_limit_error"}
 
 
+_LOOKED_AT = 100
 _TELLING = {"missing": 0, "extra_forbidden": 1, "union_tag_invalid": 3}
 
 
@@ -69,9 +70,9 @@ def of_validation(error: ValidationError, body: bytes) -> HttpFailure:
     """What is wrong with the first wrong field of a body."""
     try:
         sent = json.loads(body)
-    except ValueError:
+    except (ValueError, RecursionError):
         return HttpFailure(400, "invalid_json", f"the body is no valid JSON: {error.errors()[0]['msg']}")
-    problems = [(_Place.of(problem, sent), problem) for problem in error.errors(include_url=False)]
+    problems = [(_Place.of(problem, sent), problem) for problem in error.errors(include_url=False)[:_LOOKED_AT]]
     # Of the members of a union the one that was meant: the one that got furthest, and says most.
     place, problem = max(problems, key=lambda each: (each[0].depth, _TELLING.get(each[1]["type"], 2)))
     message = "this field is not supported" if problem["type"] == "extra_forbidden" else problem["msg"]

@@ -202,11 +202,12 @@ class ResponsesAnswer:
         failed = finished.HasField("error")
         match item.content["type"]:
             case "function_call":
-                if failed:  # it was cut off
-                    item.content["status"] = "incomplete"
-                    return
-                yield from self._end_arguments(item, "response.function_call_arguments")
-                item.content["status"] = "completed"
+                if failed:  # it is not whole, and stays as it was written
+                    arguments = item.content["arguments"]
+                    yield self._of("response.function_call_arguments.done", item, arguments=arguments)
+                else:
+                    yield from self._end_arguments(item, "response.function_call_arguments")
+                item.content["status"] = "incomplete" if failed else "completed"
             case "code_interpreter_call":
                 if failed:
                     self._print(item, finished.error.message)

@@ -11,9 +11,11 @@ from pydantic import ConfigDict, Field
 
 from gateway.openai.body import (
     DEFAULT_MAX_TOKENS,
+    MAX_ITEMS,
     MODES,
     SCHEMA_OF_ANY_OBJECT,
     HostedTool,
+    MaxTokens,
     Metadata,
     ObjectFormat,
     Part,
@@ -21,9 +23,12 @@ from gateway.openai.body import (
     Temperature,
     TopP,
     Vendor,
+    arguments_of,
     function_of,
+    require_choosable,
     sampling_of,
 )
+from gateway.request import MAX_TOOLS
 from protos.conveyor.gateway.v1 import gateway_pb2 as pb
 
 PYTHON = "python"  # the tool that OpenAI calls a code interpreter
@@ -221,13 +226,13 @@ class ResponsesRequest(Part):
     """The body."""
 
     model: str
-    input: str | list[Item] = Field(min_length=1)
+    input: str | Annotated[list[Item], Field(max_length=MAX_ITEMS)] = Field(min_length=1)
     instructions: str | None = None
     stream: bool | None = None
-    max_output_tokens: int | None = Field(None, ge=1)
+    max_output_tokens: MaxTokens | None = None
     temperature: Temperature | None = None
     top_p: TopP | None = None
-    tools: list[ToolParam] | None = None
+    tools: list[ToolParam] | None = Field(None, max_length=MAX_TOOLS)
     tool_choice: Choice | None = None
     text: TextConfig | None = None
     conveyor: Vendor = Vendor()
@@ -258,7 +263,8 @@ class ResponsesRequest(Part):
         return bool(self.tools) and self.tool_choice != "none"
 
     def complete_request(self) -> pb.CompleteRequest:
-        """The same for `Completions`."""
+        """The same for `Completions`. Raises `HttpFailure`."""
+        require_choosable(self.tool_choice, has_tools=bool(self.tools))
         return pb.CompleteRequest(
             messages=self._messages(),
             tool_use=self._tool_use() if self.has_tools else None,
@@ -325,27 +331,66 @@ def _choice(choice: Choice | None) -> str:
     return choice or "auto"
 
 
+class _Turns:
+    """Items as messages. Words and calls that follow one another are one turn's, for as long as one of its calls is
+    still to be answered, or none has been."""
+
+    def __init__(self) -> None:
+        self._said: list[pb.Message] = []
+        self._turn: pb.Message | None = None
+        self._answers: list[pb.Message] = []
+        self._open: set[str] = set()
+
+    def words(self, role: str, text: str) -> None:
+        """A message."""
+        if role != "assistant":
+            self._end()
+            self._said.append(pb.Message(role=role, content=text))
+        elif text:
+            turn = self._going_on()
+            turn.content = "\n".join(filter(None, (turn.content, text)))
+
+    def call(self, call_id: str, name: str, arguments: str) -> None:
+        """A call, which is to be answered."""
+        self._going_on().calls.add(call_id=call_id, name=name, arguments_json=arguments_of(arguments))
+        self._open.add(call_id)
+
+    def answer(self, call_id: str, text: str) -> None:
+        """What it came to."""
+        self._open.discard(call_id)
+        self._answers.append(pb.Message(role="tool", call_id=call_id, content=text))
+
+    def messages(self) -> list[pb.Message]:
+        """All of them."""
+        self._end()
+        return self._said
+
+    def _going_on(self) -> pb.Message:
+        if self._answers and not self._open:
+            self._end()
+        if self._turn is None:
+            self._turn = pb.Message(role="assistant")
+        return self._turn
+
+    def _end(self) -> None:
+        self._said += [*([self._turn] if self._turn is not None else []), *self._answers]
+        self._turn, self._answers, self._open = None, [], set()
+
+
 def _conversation(items: Sequence[Item]) -> list[pb.Message]:
-    """Items as messages: calls that follow one another are one turn's."""
-    said: list[pb.Message] = []
-
-    def call(call_id: str, name: str, arguments: str) -> None:
-        if not said or said[-1].role != "assistant":
-            said.append(pb.Message(role="assistant"))
-        said[-1].calls.add(call_id=call_id, name=name, arguments_json=arguments or "{}")
-
+    turns = _Turns()
     for item in items:
         match item:
             case MessageItem():
-                said.append(pb.Message(role="system" if item.role == "developer" else item.role, content=item.text))
+                turns.words("system" if item.role == "developer" else item.role, item.text)
             case FunctionCallItem():
-                call(item.call_id, item.name, item.arguments)
+                turns.call(item.call_id, item.name, item.arguments)
             case FunctionOutputItem():
-                said.append(pb.Message(role="tool", call_id=item.call_id, content=item.text))
+                turns.answer(item.call_id, item.text)
             case CodeItem():
-                call(item.id, PYTHON, json.dumps({"code": item.code or ""}))
-                said.append(pb.Message(role="tool", call_id=item.id, content=item.printed))
+                turns.call(item.id, PYTHON, json.dumps({"code": item.code or ""}))
+                turns.answer(item.id, item.printed)
             case HostedItem():
-                call(item.id, item.name, item.arguments)
-                said.append(pb.Message(role="tool", call_id=item.id, content=item.output or item.error or ""))
-    return said
+                turns.call(item.id, item.name, item.arguments)
+                turns.answer(item.id, item.output or item.error or "")
+    return turns.messages()

@@ -1,7 +1,8 @@
 """`/v1/chat/completions`, `/v1/responses` and `/v1/models`."""
 
+import asyncio
 import time
-from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator
+from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine, Iterator
 from contextlib import aclosing
 from typing import Any, Protocol, TypeVar
 
@@ -31,6 +32,7 @@ REPEATED = ("instructions", "metadata", "temperature", "top_p", "max_output_toke
 
 Events = AsyncGenerator[pb.CompleteResponse, None]
 Body = TypeVar("Body", bound=Part)
+Result = TypeVar("Result")
 Handler = Callable[[Request], Awaitable[Response]]
 log = structlog.get_logger()
 
@@ -105,10 +107,9 @@ class OpenAi:
         )
         events = self._completions.run(asked.complete_request())
         if asked.stream:
-            return await _stream(answer, events)
+            return await _unless_gone(request, _stream(answer, events))
         gathered = Gathered()
-        async for message in _said(answer, events):
-            gathered.add(message)
+        await _unless_gone(request, _tell(answer, events, gathered.add))
         return JSONResponse(gathered.answer(answer.usage), headers=_headers())
 
     async def responses(self, request: Request) -> Response:
@@ -120,9 +121,8 @@ class OpenAi:
         )
         events = self._completions.run(asked.complete_request())
         if asked.stream:
-            return await _stream(answer, events)
-        async for _ in _said(answer, events):
-            pass
+            return await _unless_gone(request, _stream(answer, events))
+        await _unless_gone(request, _tell(answer, events, lambda _: None))
         return JSONResponse(answer.response, headers=_headers())
 
     async def _body(self, request: Request) -> bytes:
@@ -157,6 +157,31 @@ async def _said(answer: Answer, events: Events) -> AsyncGenerator[Any, None]:
         async for event in events:
             for message in answer.events(event):
                 yield message
+
+
+async def _tell(answer: Answer, events: Events, told: Callable[[Any], None]) -> None:
+    async with aclosing(_said(answer, events)) as said:
+        async for message in said:
+            told(message)
+
+
+async def _unless_gone(request: Request, work: Coroutine[Any, Any, Result]) -> Result:
+    """What comes of the work, which is given up where the client leaves before."""
+    working, leaving = asyncio.create_task(work), asyncio.create_task(_gone(request))
+    try:
+        await asyncio.wait((working, leaving), return_when=asyncio.FIRST_COMPLETED)
+        if working.done():
+            return await working
+        raise HttpFailure(499, "cancelled", "the client has left")
+    finally:
+        for task in (working, leaving):
+            task.cancel()
+        await asyncio.gather(working, leaving, return_exceptions=True)
+
+
+async def _gone(request: Request) -> None:
+    while (await request.receive())["type"] != "http.disconnect":
+        pass
 
 
 async def _stream(answer: Answer, events: Events) -> Response:

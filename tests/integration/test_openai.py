@@ -203,3 +203,81 @@ async def until_idle(stack: Stack) -> None:
     async with asyncio.timeout(20):
         while any(stack.decoder.engine.counts().values()):  # noqa: ASYNC110 - the engine tells it by its reports
             await asyncio.sleep(0.005)
+
+
+BROKEN = '<tool_call>\n{"name": "weather", "arguments": {"city": "Ky" oops}}\n</tool_call>'
+
+
+async def test_a_call_that_is_not_whole_is_the_clients_too_and_the_conversation_goes_on(
+    client: openai.AsyncOpenAI,
+) -> None:
+    first = await client.chat.completions.create(
+        model=MODEL,
+        messages=[ASKED],  # type: ignore[list-item]
+        tools=[WEATHER],  # type: ignore[list-item]
+        extra_body=replaying(f"{CALL}\n{BROKEN}", "Never said."),
+    )
+    [choice] = first.choices
+    assert choice.finish_reason == "tool_calls"
+    good, bad = choice.message.tool_calls or ()
+    assert good.type == bad.type == "function" and json.loads(good.function.arguments) == ARGUMENTS
+    assert bad.function.arguments.startswith('{"city": "Ky')
+    answers = [{"role": "tool", "tool_call_id": call.id, "content": "?"} for call in (good, bad)]
+    second = await client.chat.completions.create(
+        model=MODEL,
+        messages=[ASKED, choice.message, *answers],  # type: ignore[list-item]
+        tools=[WEATHER],  # type: ignore[list-item]
+        extra_body=replaying("Sorry."),
+    )
+    assert second.choices[0].message.content == "Sorry."
+
+
+async def test_a_client_that_leaves_before_a_whole_answer_frees_its_sequence(stack: Stack) -> None:
+    body = {"model": MODEL, "messages": [ASKED], "max_tokens": 2000, **replaying("on and on " * 900)}
+    async with httpx.AsyncClient(base_url=stack.http, timeout=60) as http:
+        asking = asyncio.create_task(http.post("/v1/chat/completions", json=body))
+        async with asyncio.timeout(20):
+            while not stack.decoder.engine.counts()["running"]:  # noqa: ASYNC110 - the engine tells it by its reports
+                await asyncio.sleep(0.005)
+        asking.cancel()
+        await asyncio.gather(asking, return_exceptions=True)
+        await until_idle(stack)
+
+
+@pytest.mark.parametrize(
+    ("fields", "status", "param"),
+    [
+        ({"max_tokens": 2**40}, 400, "max_tokens"),
+        ({"conveyor": {"max_turns": 2**40}}, 400, "conveyor.max_turns"),
+        ({"tool_choice": "required"}, 400, "tool_choice"),
+        ({"stream_options": {"include_usage": True}}, 400, "stream_options"),
+        ({"messages": [1] * 100_000}, 400, "messages"),
+    ],
+)
+async def test_what_would_mean_nothing_is_refused(
+    stack: Stack, fields: dict[str, Any], status: int, param: str
+) -> None:
+    async with httpx.AsyncClient(base_url=stack.http) as http:
+        answer = await http.post("/v1/chat/completions", json={"model": MODEL, "messages": [ASKED], **fields})
+        deep = await http.post("/v1/chat/completions", content=b'{"model": "m", "messages": ' + b"[" * 100_000)
+    assert (answer.status_code, answer.json()["error"]["param"][: len(param)]) == (status, param)
+    assert deep.status_code == 400
+
+
+@pytest.mark.parametrize("call_format", ["code_block", "plan"])
+async def test_earlier_calls_are_read_in_formats_that_write_none_such(
+    client: openai.AsyncOpenAI, call_format: str
+) -> None:
+    tool = {"code_block": "python", "plan": "plan"}[call_format]
+    call = {"id": "a", "type": "function", "function": {"name": "weather", "arguments": "{}"}}
+    answer = await client.chat.completions.create(
+        model=MODEL,
+        messages=[
+            ASKED,
+            {"role": "assistant", "tool_calls": [call]},
+            {"role": "tool", "tool_call_id": "a", "content": "x"},
+        ],  # type: ignore[list-item]
+        tools=[{"type": "conveyor", "name": tool}],  # type: ignore[list-item]
+        extra_body=replaying("Fine.", format=call_format),
+    )
+    assert answer.choices[0].message.content == "Fine."

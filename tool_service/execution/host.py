@@ -1,8 +1,10 @@
 """The tools of a service, and the completions that use them."""
 
 import asyncio
+import json
 import secrets
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -141,7 +143,7 @@ class ToolHost:
                 schemas if not format_.lists_inner else list(map(schema_of, inner.values()))
             ),
             grammar=self._grammar(format_, schemas, start.required_tool),
-            said=tuple("\n".join(format_.write(name, arguments) for name, arguments in calls) for calls in start.said),
+            said=tuple("\n".join(_written(format_, *call) for call in calls) for calls in start.said),
         )
 
     def _roles(self, format_: Format, named: dict[str, Tool]) -> tuple[dict[str, Tool], dict[str, Tool]]:
@@ -190,6 +192,14 @@ def by_name(tools: Iterable[Tool]) -> dict[str, Tool]:
             raise ValueError(f"two tools are named {tool.name!r}")
         named[tool.name] = tool
     return named
+
+
+def _written(format_: Format, name: str, arguments: dict[str, Any]) -> str:
+    """A call as the format writes it; as plain JSON where it writes no such call."""
+    if not format_.only_tool or format_.only_tool == name:
+        with suppress(KeyError):
+            return format_.write(name, arguments)
+    return json.dumps({"name": name, "arguments": arguments}, ensure_ascii=False)
 
 
 def _takes_toolbox(tool: Tool) -> bool:
