@@ -40,11 +40,11 @@ class Report:
     def bounds(self) -> list[Bound]:
         """What must hold of it."""
         every = bounds_of(self.rows, self.points, self.overheads)
-        measured = [bound for bound in every if bound.value is not None]
         if not self.whole:
-            return measured
-        owed = [each for each in every if not self.left_out or not each.what.startswith(f"{self.left_out}:")]
-        return [bound for bound in every if bound in measured or bound in owed] + of_the_run(self.trials, self.seconds)
+            return [bound for bound in every if bound.value is not None]
+        left_out = f"{self.left_out}:" if self.left_out else None
+        owed = [each for each in every if left_out is None or not each.what.startswith(left_out)]
+        return owed + of_the_run(self.trials, self.seconds)
 
     def as_json(self) -> dict[str, Any]:
         """All of it as data."""

@@ -7,17 +7,12 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from gateway.openai.failures import HttpFailure
-from gateway.request import MAX_TOKENS, MAX_TURNS
+from gateway.request import MAX_TOKENS, MAX_TURNS, Mode
 from protos.conveyor.gateway.v1 import gateway_pb2 as pb
 
 DEFAULT_FORMAT = "hermes"
 DEFAULT_MAX_TOKENS = 4096
-MODES = {
-    "serial": pb.MODE_SERIAL,
-    "parallel": pb.MODE_PARALLEL,
-    "on_seal": pb.MODE_ON_SEAL,
-    "partial": pb.MODE_PARTIAL,
-}
+MODES = {mode.name.lower(): mode.value for mode in Mode}
 SCHEMA_OF_ANY_OBJECT = '{"type": "object"}'
 MAX_ITEMS = 4096  # of lists: each that is wrong costs time to tell
 MaxTokens = Annotated[int, Field(ge=1, le=MAX_TOKENS)]

@@ -68,25 +68,25 @@ class OpenAi:
         self._completions = completions
         self._model = model
         self._max_bytes = max_bytes
+        self._known = [
+            Route("/v1/chat/completions", _telling(self.chat), methods=["POST"]),
+            Route("/v1/responses", _telling(self.responses), methods=["POST"]),
+            Route("/v1/models", _telling(self.models), methods=["GET"]),
+        ]
 
     @property
     def routes(self) -> list[Route]:
         """For the application."""
-        return [
-            Route("/v1/chat/completions", _telling(self.chat), methods=["POST"]),
-            Route("/v1/responses", _telling(self.responses), methods=["POST"]),
-            Route("/v1/models", _telling(self.models), methods=["GET"]),
-            Route("/v1/{path:path}", _telling(self.nothing), methods=[*METHODS]),
-        ]
+        return [*self._known, Route("/v1/{path:path}", _telling(self.nothing), methods=[*METHODS])]
 
     async def nothing(self, request: Request) -> Response:
         """What there is not."""
         path = request.url.path
-        allowed = {method for route in self.routes[:-1] if route.path == path for method in route.methods or ()}
+        allowed = {method for route in self._known if route.path == path for method in route.methods or ()}
         if allowed:
             wanted = ", ".join(sorted(allowed - {"HEAD"}))
             raise HttpFailure(405, "method_not_allowed", f"{path} takes {wanted}, and not {request.method}")
-        known = ", ".join(route.path for route in self.routes[:-1])
+        known = ", ".join(route.path for route in self._known)
         raise HttpFailure(404, "unknown_url", f"there is no {path[:100]}; there are: {known}")
 
     async def models(self, _request: Request) -> Response:
