@@ -5,6 +5,7 @@ import time
 
 import structlog
 
+from gateway import page
 from gateway.completions import Completions
 from gateway.http import HttpServer, create_app
 from gateway.metrics import Metrics
@@ -46,7 +47,8 @@ class Gateway:
         )
         self.readiness = Readiness(self._channels, self._tell, needed_once=frozenset(("tools",)))
         openai = OpenAi(self.completions, ServedModel(decoder).name, settings.max_body_bytes)
-        self._http = HttpServer(settings.http_address, create_app(self.readiness, self.metrics, openai.routes))
+        routes = [*page.routes, *openai.routes]
+        self._http = HttpServer(settings.http_address, create_app(self.readiness, self.metrics, routes))
         self._background: list[asyncio.Task[None]] = []
 
     @property
