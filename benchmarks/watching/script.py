@@ -1,12 +1,14 @@
-"""Completions that are made up: their events as `/v1/completions/{id}` tells them, at any size, the same every time."""
+"""Completions that are made up: a decoder's events at any size, the same every time."""
 
 import random
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from itertools import accumulate
 from typing import Any
 
-from gateway import ledger
+from gateway.wire import duration, seconds
+from protos.conveyor.decoder.v1 import decoder_pb2 as pb
 
-Event = dict[str, Any]
+Event = pb.GenerateResponse
 
 _WORDS = (
     "total",
@@ -27,12 +29,22 @@ _WORDS = (
     " far",
     "\n",
 )
-_LATE_SECONDS = 0.001  # until it is heard at the decoder what a tool has done
+_PROMPT_SECONDS = 0.12
+_HEARD_SECONDS = 0.001  # until the decoder knows what a tool has done
+_TOOLS = ("python", "calculator")
 
 
-@dataclass(slots=True)
+def event(at: float, **kind: Any) -> Event:
+    """One event, `at` seconds."""
+    return pb.GenerateResponse(at=duration(at), **kind)
+
+
+@dataclass(frozen=True, slots=True)
 class Shape:
-    """How large a completion is. The calls are spread over the turns, the units over their text."""
+    """How large a completion is. The calls are spread over the turns' text, and the units over that of their calls.
+
+    In `serial` tools work after their turn. Of `failing` calls one fails; none where it is 0.
+    """
 
     tokens: int = 2000
     calls: int = 40
@@ -40,124 +52,75 @@ class Shape:
     units: int = 6
     token_seconds: float = 0.01
     busy_seconds: float = 0.05
-    prompt_seconds: float = 0.12
-    mode: str = "partial"
-    tools: tuple[str, ...] = ("python", "calculator", "search", "sql")
-    failing: int = 0  # of so many calls, one; none where it is zero
+    serial: bool = False
+    failing: int = 0
+
+    def events(self) -> list[Event]:
+        """Everything that happens, in the order in which it is heard of."""
+        begin, every = 0.0, list[Event]()
+        for number in range(self.turns):
+            turn = _Turn(self, number, begin + _PROMPT_SECONDS)
+            every += turn.events()
+            begin = turn.end
+        usage = pb.Usage(prompt_tokens=120, completion_tokens=self.tokens)
+        every.append(event(begin, finished=pb.Finished(finish_reason=pb.FINISH_REASON_STOP, usage=usage)))
+        return every
 
 
-@dataclass(slots=True)
-class Script:
-    """Gathers a completion's events. Tools do in `serial` and `parallel` after the turn what they do beside it else."""
+class _Turn:
+    def __init__(self, shape: Shape, number: int, start: float) -> None:
+        self._shape, self._number, self._start = shape, number, start
+        self._tokens = shape.tokens // shape.turns
+        self._texts = [_WORDS[place % len(_WORDS)] for place in range(self._tokens)]
+        self._lengths = [0, *accumulate(map(len, self._texts))]
+        self._decoded = self._free = self.end = self._at(self._tokens)
+        self._chance = random.Random(number)
 
-    shape: Shape
-    request_id: str = "made-up"
-    events: list[Event] = field(default_factory=list)
-    _chance: random.Random = field(default_factory=lambda: random.Random(7))
-    _account: ledger.Timeline = field(default_factory=ledger.Timeline)
-    _called: int = 0
+    def _at(self, token: int) -> float:
+        return self._start + token * self._shape.token_seconds
 
-    def run(self) -> list[Event]:
-        """All events, in the order in which a client hears of them."""
-        begin = 0.0
-        for number in range(self.shape.turns):
-            begin = self._turn(number, begin)
-        self._finish(begin)
-        return self.events
-
-    def _turn(self, number: int, begin: float) -> float:
-        """One turn; gives its end."""
-        shape = self.shape
-        per_turn, calls = shape.tokens // shape.turns, shape.calls // shape.turns
-        made: list[tuple[float, str, Event]] = []
-        start = begin + shape.prompt_seconds
-        made.append((start, "turn_started", {"turn": number}))
-        texts = [_WORDS[place % len(_WORDS)] for place in range(per_turn)]
-        lengths = [0]
-        for place, text in enumerate(texts):
-            lengths.append(lengths[-1] + len(text))
-            made.append((start + (place + 1) * shape.token_seconds, "text_delta", {"text": text, "token_ids": [place]}))
-        decoded = start + per_turn * shape.token_seconds
-        free, end = decoded, decoded
-        per_call = per_turn // max(1, calls)
+    def events(self) -> list[Event]:
+        shape, number = self._shape, self._number
+        calls = shape.calls // shape.turns
+        every = [event(self._start, turn_started=pb.TurnStarted(turn=number))]
+        for place, text in enumerate(self._texts):
+            every.append(event(self._at(place + 1), text_delta=pb.TextDelta(text=text, token_ids=[place])))
         for place in range(calls):
-            free = self._call(made, start, decoded, free, place * per_call, per_call, lengths)
-            end = max(end, free, *(at for at, kind, _ in made if kind == "call_finished"))
-        usage = {"prompt_tokens": 120, "cached_tokens": 0, "completion_tokens": per_turn}
-        made.append((decoded, "turn_decoded", {"turn": number, "finish_reason": "stop", "usage": usage}))
-        made.append((end, "turn_finished", {"turn": number, "call_count": calls}))
-        for at, kind, data in sorted(made, key=lambda each: each[0]):
-            self._add(at, kind, data)
-        return end
+            every += self._call(number * calls + place + 1, place * self._tokens // calls, self._tokens // calls)
+        usage = pb.Usage(prompt_tokens=120, completion_tokens=self._tokens)
+        decoded = pb.TurnDecoded(turn=number, finish_reason=pb.FINISH_REASON_STOP, usage=usage)
+        every.append(event(self._decoded, turn_decoded=decoded))
+        every.append(event(self.end, turn_finished=pb.TurnFinished(turn=number, call_count=calls)))
+        return sorted(every, key=lambda each: seconds(each.at))
 
-    def _call(
-        self,
-        made: list[tuple[float, str, Event]],
-        start: float,
-        decoded: float,
-        free: float,
-        first: int,
-        count: int,
-        lengths: list[int],
-    ) -> float:
-        """One call whose text begins at token `first`; serial tools may go on at `free`. Gives when the next may."""
-        shape = self.shape
-        self._called += 1
-        call_id, name = f"call_{self._called}", shape.tools[self._called % len(shape.tools)]
-        opened = start + (first + 1) * shape.token_seconds
-        named = {"call_id": call_id}
-        made.append(
-            (opened, "call_opened", {**named, "name": name, "text_offset": lengths[first + 1], "parent_id": ""})
-        )
-        made.append((opened, "arguments_delta", {**named, "argument": "code", "text": ""}))
-        early = shape.mode == "partial"
-        at = opened if early else max(decoded, free if shape.mode == "serial" else decoded)
-        made.append((at, "call_started", {**named, "after": []}))
-        total = 0.0
+    def _call(self, number: int, first: int, tokens: int) -> list[Event]:
+        """A call whose text begins at token `first`."""
+        shape = self._shape
+        call, name = f"call_{number}", _TOOLS[number % len(_TOOLS)]
+        at = self._at(first + 1)
+        opened = pb.CallOpened(call_id=call, name=name, text_offset=self._lengths[first + 1])
+        every = [event(at, call_opened=opened)]
+        every.append(event(at, arguments_delta=pb.ArgumentsDelta(call_id=call, argument="code", text="")))
+        at = max(at, self._free) if shape.serial else at
+        every.append(event(at, call_started=pb.CallStarted(call_id=call)))
+        worked = 0.0
         for unit in range(shape.units):
-            token = first + (unit + 1) * count // shape.units
-            there = start + token * shape.token_seconds
-            made.append((there, "arguments_delta", {**named, "argument": "code", "text": f"statement_{unit}()\n"}))
+            token = first + (unit + 1) * tokens // shape.units
+            label = f"statement_{unit}()"
+            written = pb.ArgumentsDelta(call_id=call, argument="code", text=f"{label}\n")
+            every.append(event(self._at(token), arguments_delta=written))
             busy = shape.busy_seconds * self._chance.uniform(0.2, 2)
-            at = (max(at, there) if early else at) + busy + _LATE_SECONDS
-            total += busy
-            told = {"label": f"statement_{unit}()", "text_offset": lengths[token], "busy_seconds": busy}
-            made.append((at, "call_output", {**named, "text": f"line {unit} of {call_id}\n"}))
-            made.append((at, "unit_finished", {**named, **told}))
-        fails = shape.failing and self._called % shape.failing == 0
-        outcome = {"error": {"code": "RAISED", "message": "ValueError: no"}} if fails else {"result": f"done {call_id}"}
-        told = {"arguments_json": '{"code": ""}', "busy_seconds": total, "waiting_seconds": 0.0}
-        made.append((at, "call_finished", {**named, **outcome, **told}))
-        return at
+            at, worked = max(at, self._at(token)) + busy + _HEARD_SECONDS, worked + busy
+            every.append(event(at, call_output=pb.CallOutput(call_id=call, text=f"line {unit} of {call}\n")))
+            done = pb.UnitFinished(call_id=call, label=label, text_offset=self._lengths[token], busy=duration(busy))
+            every.append(event(at, unit_finished=done))
+        self._free, self.end = at if shape.serial else self._free, max(self.end, at)
+        return [*every, event(at, call_finished=self._outcome(number, call, worked))]
 
-    def _add(self, at: float, kind: str, data: Event) -> None:
-        self.events.append({"at_seconds": round(at, 6), kind: data})
-        match kind:
-            case "text_delta":
-                self._account.add(ledger.TextDecoded(at, len(data["text"])))
-            case "call_started":
-                self._account.add(ledger.CallStarted(at, data["call_id"], ()))
-            case "unit_finished":
-                unit = ledger.UnitFinished(at, data["call_id"], data["text_offset"], data["busy_seconds"])
-                self._account.add(unit)
-            case "call_finished":
-                self._account.add(ledger.CallFinished(at, data["call_id"], data["busy_seconds"]))
-            case "turn_decoded":
-                self._account.add(ledger.TurnDecoded(at))
-            case "turn_finished":
-                self._account.add(ledger.TurnFinished(at))
-
-    def _finish(self, end: float) -> None:
-        account = self._account.close(end + 0.003)
-        told: Event = {f"{name}_seconds": getattr(account, name) for name in ("completion", "decode", "tool", "hidden")}
-        told |= {f"{name}_seconds": getattr(account, name) for name in ("serial", "ideal")}
-        if account.attained is not None:
-            told["attained"] = account.attained
-        usage = {"prompt_tokens": 120, "cached_tokens": 0, "completion_tokens": self.shape.tokens}
-        finished = {"request_id": self.request_id, "finish_reason": "stop", "usage": usage, "ledger": told}
-        self.events.append({"at_seconds": account.completion, "finished": finished})
-
-
-def kind_of(event: Event) -> str:
-    """Which event it is."""
-    return next(name for name in event if name != "at_seconds")
+    def _outcome(self, number: int, call: str, worked: float) -> pb.CallFinished:
+        finished = pb.CallFinished(call_id=call, busy=duration(worked), arguments_json='{"code": ""}')
+        if self._shape.failing and number % self._shape.failing == 0:
+            finished.error.CopyFrom(pb.ToolError(code="RAISED", message="ValueError: the rows do not add up"))
+        else:
+            finished.result = f"{call} is done"
+        return finished

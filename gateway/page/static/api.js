@@ -54,13 +54,13 @@ export class Api {
     }
   }
 
-  /** Events of a completion after number `after`, to the last. `tell` hears `{waitMs}` when the connection is lost,
-   * and `{}` when it is there again. Ends where `signal` says so. Throws ApiError where there is no use in going on. */
+  /** Events of a completion after number `after`, to the last. `tell` hears for how many milliseconds it waits
+   * when the connection is lost, and null when it is there again. Ends where `signal` says so. Throws ApiError where there is no use in going on. */
   async *events(id, after, signal, tell) {
     for (let failures = 0; !signal.aborted; ) {
       try {
         const response = await this.send(`${pathOf(id)}/events?after=${after}`, { signal });
-        tell({});
+        tell(null);
         for await (const event of readEvents(response.body)) {
           failures = 0;
           const number = Number(event.id);
@@ -74,7 +74,7 @@ export class Api {
         if (error instanceof ApiError && !error.passes) throw error;
       }
       const waitMs = Math.min(LONGEST_WAIT_MS, FIRST_WAIT_MS * 2 ** failures++);
-      tell({ waitMs });
+      tell(waitMs);
       await pause(waitMs, signal);
     }
   }

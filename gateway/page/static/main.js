@@ -68,9 +68,11 @@ async function open(stage, ids) {
   const mine = (doing = {});
   const details = await Promise.all(ids.map((id) => api.json(pathOf(id))));
   if (doing !== mine) return;
-  const runs = details.map(({ id, request, events }) => {
+  const runs = details.map(({ id, request, mode, events, error, cut }) => {
+    if (request.tool_use) request.tool_use.mode = mode;
     const one = stage.run(id, request);
-    one.replay(events);
+    one.replay(events, error);
+    one.isCut = cut;
     return one;
   });
   show(stage, runs, runs.length - 1);
@@ -150,7 +152,7 @@ $("form").addEventListener("submit", (event) => {
   const work = event.submitter === $("compare") ? compare : run;
   attempt(async () => work(composer.request()));
 });
-$("stop").addEventListener("click", () => attempt(stop));
+for (const button of document.querySelectorAll(".stop")) button.addEventListener("click", () => attempt(stop));
 $("json").addEventListener("click", () => attempt(() => download("", ".json")));
 $("perfetto").addEventListener("click", () => attempt(() => download("?format=perfetto", ".perfetto.json")));
 $("again").addEventListener("click", async () => {

@@ -1,9 +1,11 @@
-// What is known of one completion: events go in, and what is drawn comes out. The twin of gateway/cli/live.py.
+// What is known of one completion: events go in, and what is drawn comes out. The twin of gateway/archive/lanes.py.
 //
 // Times are seconds since the request reached the decoder, on its clock. A unit that ended at `at` after `busy` seconds
 // was worked on in [at - busy, at]; what of that fell before its turn's last token is hidden behind decoding.
 
 import { oneLine } from "./inert.js";
+
+const LEAST_REST_SECONDS = 0.0005; // of work that no unit accounts for; less is the clock's
 
 export class Record {
   turns = [];
@@ -13,10 +15,11 @@ export class Record {
   failed = null;
   #heardMs = performance.now();
 
+  /** `mode` is empty where there are no tools. */
   constructor(id, request) {
     this.id = id;
     this.request = request;
-    this.mode = request?.tool_use?.mode || "";
+    this.mode = request.tool_use?.mode ?? "";
   }
 
   get over() {
@@ -102,7 +105,6 @@ class Call {
   awaited = []; // [from, to] in which it waited to be allowed; the last may have no end yet
   awaitedUntil = 0;
   busy = 0;
-  error = null;
 
   constructor(data, label, turn, at, depth) {
     Object.assign(this, { id: data.call_id, name: data.name, label, turn, depth, openedAt: at, offset: data.text_offset });
@@ -121,6 +123,15 @@ class Call {
     const begins = before ? before.offset : this.offset;
     const from = Math.max(0, at - data.busy_seconds);
     this.units.push({ label: data.label, at, from, busy: data.busy_seconds, offset: data.text_offset, begins });
+  }
+
+  /** It has ended after `busy` seconds of work; what is in none of its units ended with it. */
+  end(data, at) {
+    const rest = data.busy_seconds - this.units.reduce((sum, unit) => sum + unit.busy, 0);
+    const offset = this.units[this.units.length - 1]?.offset ?? this.offset;
+    if (rest >= LEAST_REST_SECONDS) this.work({ label: "", text_offset: offset, busy_seconds: rest }, at);
+    this.phase = data.error ? "failed" : data.handed_over ? "handed over" : "finished";
+    Object.assign(this, { endedAt: at, busy: data.busy_seconds });
   }
 
   goOn(at) {
@@ -175,10 +186,7 @@ const CALL = {
     call.awaited.push([at, null]);
     call.awaitedUntil = at + data.timeout_seconds;
   },
-  call_finished(call, data, at) {
-    call.phase = data.error ? "failed" : data.handed_over ? "handed over" : "finished";
-    Object.assign(call, { endedAt: at, busy: data.busy_seconds, error: data.error ?? null });
-  },
+  call_finished: (call, data, at) => call.end(data, at),
 };
 
 function codePoints(text) {

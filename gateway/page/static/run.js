@@ -6,9 +6,10 @@ import { Transcript } from "./transcript.js";
 
 export class Run {
   #queue = [];
+  #heard = 0; // events
   #leaving = new AbortController();
 
-  /** `hear` has `changed()`, `lost(waitMs)` with null where the connection is there again, and `asked(call)`. */
+  /** `hear` has `changed()`, `lost(waitMs)` with null where the connection is there again, and `asked(call)`: it waits. */
   constructor(api, id, request, hear) {
     Object.assign(this, { api, id, hear });
     this.record = new Record(id, request);
@@ -17,22 +18,24 @@ export class Run {
     );
   }
 
-  /** Takes what happened before. */
-  replay(events) {
+  /** Takes what happened before; `error` where it ended so. */
+  replay(events, error) {
     for (const event of events) this.#take(event);
-    this.heard = events.length;
+    this.#heard = events.length;
+    if (error) this.#fail(error);
   }
 
   /** Follows it to its end; resolves then, or when it is closed. */
   async follow() {
     try {
-      for await (const { event, data } of this.api.events(this.id, this.heard ?? 0, this.#leaving.signal, ({ waitMs }) => this.hear.lost(waitMs ?? null))) {
+      for await (const { data } of this.api.events(this.id, this.#heard, this.#leaving.signal, this.hear.lost)) {
         this.#queue.push(JSON.parse(data));
         this.hear.changed();
-        if (event === "finished" || event === "failed") this.drain();
       }
+      this.drain();
     } catch (error) {
-      this.#take({ at_seconds: this.record.at, failed: { code: error.code ?? "", message: error.message } });
+      this.drain();
+      this.#fail(error);
     }
     this.hear.changed();
   }
@@ -42,12 +45,15 @@ export class Run {
     const queue = this.#queue;
     this.#queue = [];
     for (const event of queue) this.#take(event);
-    return queue.length > 0;
   }
 
   close() {
     this.#leaving.abort();
     this.transcript.close();
+  }
+
+  #fail({ code = "", message }) {
+    this.#take({ at_seconds: this.record.at, failed: { code, message } });
   }
 
   #take(event) {

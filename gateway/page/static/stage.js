@@ -112,7 +112,8 @@ export class Stage {
     $("state").textContent = $("state").dataset.state = state;
     $("what").textContent = oneLine(messages.findLast(({ role }) => role === "user")?.content ?? record.id, 200);
     $("how").textContent = use ? [nameOf(record), use.format, use.tools.join(", ")].map((text) => oneLine(text, 80)).join(" · ") : "no tools";
-    $("stop").disabled = this.runs.every((run) => run.record.over);
+    const isOver = this.runs.every((run) => run.record.over);
+    for (const button of document.querySelectorAll(".stop")) button.disabled = isOver;
     document.title = `${state} · Conveyor`;
   }
 
@@ -123,7 +124,7 @@ export class Stage {
     const said = isCompared ? savingWords(...records) : record.finished ? ledgerWords(record) : "";
     put("failure", failed ? failureWords(failed) : "");
     put("words", failed ? "" : said);
-    put("words-more", isCompared ? this.#sameness() : "");
+    put("words-more", isCompared ? this.#sameness() : this.shown.isCut ? "It was too long to keep all of it: text and output are missing." : "");
     $("figures").replaceChildren(...(record.ledger ? figuresOf(record.ledger) : []));
     if (this.#over || !records.every((each) => each.over)) return;
     this.#over = true;
@@ -147,14 +148,18 @@ export class Stage {
 
   // --- what is pointed at ------------------------------------------------------------------------------------------
 
-  /** Marks the card of a call, and the text that made a unit of its work possible. */
-  #highlight(record, call, unit) {
+  /** Marks the card of a call, and the text that made a unit of its work possible; `reveals`: brings them into view. */
+  #highlight(record, call, unit, reveals) {
     globalThis.CSS?.highlights?.delete("pointed");
     document.querySelector(".card.pointed")?.classList.remove("pointed");
     if (!call || this.shown?.record !== record) return;
-    this.shown.transcript.cardOf(call)?.classList.add("pointed");
+    const card = this.shown.transcript.cardOf(call);
     const range = unit && this.shown.transcript.rangeOf(call, unit);
+    card?.classList.add("pointed");
     if (range && globalThis.Highlight) CSS.highlights.set("pointed", new Highlight(range));
+    if (!reveals) return;
+    if (range) this.#panes[0].reveal(range);
+    if (card) this.#panes[1].reveal(card);
   }
 }
 
@@ -170,6 +175,14 @@ class Pane {
 
   toEnd() {
     if (this.follows) this.element.scrollTop = this.element.scrollHeight;
+  }
+
+  /** An element or a range in it. */
+  reveal(part) {
+    const [inner, outer] = [part.getBoundingClientRect(), this.element.getBoundingClientRect()];
+    if (inner.top >= outer.top && inner.bottom <= outer.bottom) return;
+    this.follows = false;
+    this.element.scrollTop += inner.top - outer.top - outer.height / 4;
   }
 
   rewind() {

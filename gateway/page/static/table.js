@@ -26,7 +26,7 @@ function* rowsOf(record, prefix) {
     yield [lane, `${turn.tokens} tokens`, first, turn.decodedAt ?? record.at, "", ""];
     for (const call of turn.calls) {
       yield [prefix + call.label, call.phase, call.startedAt ?? call.openedAt, call.endedAt ?? record.at, call.busy, call.hidden];
-      for (const unit of call.units) yield [prefix + call.label, unit.label, unit.from, unit.at, unit.busy, turn.hides(unit.from, unit.at)];
+      for (const unit of call.units) yield [prefix + call.label, unit.label || "other work", unit.from, unit.at, unit.busy, turn.hides(unit.from, unit.at)];
     }
   }
 }

@@ -27,7 +27,7 @@ export class Timeline {
   #theme = null;
   #drag = null;
 
-  /** In `root`, which has the parts by their classes. `pick(record, call, unit)` hears what is pointed at. */
+  /** In `root`, which has the parts by their classes. `pick(record, call, unit, reveals)` hears what is pointed at. */
   constructor(root, pick) {
     const part = (name) => root.querySelector(`.${name}`);
     Object.assign(this, { root, pick, list: part("lanes"), canvas: part("plot"), axis: part("axis"), tip: part("tip"), needle: part("needle"), said: part("said") });
@@ -305,7 +305,7 @@ export class Timeline {
     canvas.addEventListener("pointerdown", (event) => {
       this.#drag = this.#view && { x: event.offsetX };
       if (this.#drag) canvas.setPointerCapture(event.pointerId);
-      this.#move(event);
+      this.#move(event, true);
     });
     canvas.addEventListener("pointerup", () => (this.#drag = null));
     canvas.addEventListener("pointerleave", () => this.#hideTip());
@@ -323,7 +323,7 @@ export class Timeline {
     event.preventDefault();
   }
 
-  #move({ offsetX: x, offsetY: y }) {
+  #move({ offsetX: x, offsetY: y }, reveals = false) {
     if (this.#drag) {
       this.#pan((this.#drag.x - x) / this.scale);
       this.#drag = { x };
@@ -331,7 +331,7 @@ export class Timeline {
     }
     const row = this.#rows[Math.floor(y / ROW)];
     if (!row) return this.#hideTip();
-    this.#point(row, row.call ? nearest(row.call.units, this.#time(x), NEAR / this.scale) : null, false, x);
+    this.#point(row, row.call ? nearest(row.call.units, this.#time(x), NEAR / this.scale) : null, reveals, x);
   }
 
   #key(event) {
@@ -366,12 +366,12 @@ export class Timeline {
 
   /** Tells of a lane, or of a unit in it; aloud where keys have come to it. */
   #point(row, unit, aloud, x = unit ? this.#x(unit.from) : PAD) {
-    if (this.#picked?.row.key !== row.key || this.#picked.unit !== unit) {
+    if (this.#picked?.row.key !== row.key || this.#picked.unit !== unit || aloud) {
       this.#picked = { row, unit };
       this.#redraw();
-      this.pick(row.record, row.call ?? null, unit);
+      this.pick(row.record, row.call ?? null, unit, aloud);
     }
-    const [title, ...lines] = unit ? [unit.label, unitWords(row.call, unit)] : wordsOf(row);
+    const [title, ...lines] = unit ? [unit.label || "other work", unitWords(row.call, unit)] : wordsOf(row);
     this.tip.replaceChildren(h("b", {}, h("bdi", {}, shortened(title))), ...lines.map((line) => h("span", {}, line)));
     this.tip.hidden = false;
     const y = this.#rows.findIndex((other) => other.key === row.key && other.kind === row.kind) * ROW;
@@ -385,7 +385,7 @@ export class Timeline {
     if (!this.#picked) return;
     this.#picked = null;
     this.#redraw();
-    this.pick(null, null, null);
+    this.pick(null, null, null, false);
   }
 }
 
