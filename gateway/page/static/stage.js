@@ -4,7 +4,7 @@ import { $, h, inert, oneLine } from "./inert.js";
 import { Run } from "./run.js";
 import { tableOf } from "./table.js";
 import { Timeline } from "./timeline.js";
-import { ledgerWords, nameOf, savingWords, seconds } from "./words.js";
+import { ledgerWords, nameOf, progressWords, savingWords, seconds } from "./words.js";
 
 const CLOCK_MS = 100;
 const HIDDEN_MS = 500; // between updates that nobody sees
@@ -100,6 +100,7 @@ export class Stage {
     if (states === this.#states && now - this.#clockMs < CLOCK_MS) return;
     this.#clockMs = now;
     $("clock").textContent = seconds(record.now());
+    if (!record.over) put("words", progressWords(record)); // where the ledger will be: nothing moves when it comes
     if (states === this.#states) return;
     this.#states = states;
     this.#tellHead(record);
@@ -123,9 +124,9 @@ export class Stage {
     const isCompared = records.length > 1 && records.every((each) => each.finished);
     const said = isCompared ? savingWords(...records) : record.finished ? ledgerWords(record) : "";
     put("failure", failed ? failureWords(failed) : "");
-    put("words", failed ? "" : said);
+    if (record.over || failed) put("words", failed ? "" : said);
     put("words-more", isCompared ? this.#sameness() : this.shown.isCut ? "It was too long to keep all of it: text and output are missing." : "");
-    $("figures").replaceChildren(...(record.ledger ? figuresOf(record.ledger) : []));
+    $("figures").replaceChildren(...figuresOf(record.ledger));
     if (this.#over || !records.every((each) => each.over)) return;
     this.#over = true;
     say(failed ? failureWords(failed) : `Finished. ${said}`);
@@ -207,5 +208,5 @@ const failureWords = ({ code, message }) => (code.toLowerCase() === "cancelled" 
 
 function figuresOf(ledger) {
   const figures = { took: "completion", decoding: "decode", tools: "tool", hidden: "hidden", serial: "serial", ideal: "ideal" };
-  return Object.entries(figures).map(([name, field]) => h("div", {}, h("dt", {}, name), h("dd", {}, seconds(ledger[`${field}_seconds`]))));
+  return Object.entries(figures).map(([name, field]) => h("div", {}, h("dt", {}, name), h("dd", {}, ledger ? seconds(ledger[`${field}_seconds`]) : "–")));
 }

@@ -8,6 +8,7 @@ const ROW = 24;
 const MOST_ROWS = 200; // what is beyond is in the table
 const PAD = 10; // pixels before the first second, and twice as many after the last
 const NEAR = 5; // pixels
+const MARKS_MS = 50; // new marks come no sooner than this after the last ones
 const ENDS = [1, 1.5, 2, 3, 4, 5, 6, 8, 10];
 const STEPS = [1, 2, 5, 10];
 const COLOURS = ["ink", "faint", "decode", "decode-soft", "prompt", "hidden", "exposed", "error", "grid", "surface", "muted"];
@@ -22,7 +23,9 @@ export class Timeline {
   #rows = [];
   #labels = new Map(); // by turn, call or record
   #view = null; // [from, to] where a reader has zoomed in
-  #drawn = "";
+  #drawn = ""; // what it was, the last time
+  #drawnMs = 0;
+  #settled = { scale: "", rows: 0 }; // the first lanes, in which nothing will change
   #picked = null; // {row, unit}
   #theme = null;
   #drag = null;
@@ -56,10 +59,13 @@ export class Timeline {
     const drawn = `${from} ${to} ${state} ${this.#rows.length}`;
     const width = (this.width = this.width || this.canvas.parentElement.clientWidth);
     if (!width) return;
-    this.scale = (width - 3 * PAD) / (to - from);
-    this.from = from;
-    if (drawn !== this.#drawn) {
+    const now = performance.now();
+    const isDue = now - this.#drawnMs >= MARKS_MS || this.#records.every((record) => record.over);
+    if (drawn !== this.#drawn && (isDue || !this.#drawn)) {
       this.#drawn = drawn;
+      this.#drawnMs = now;
+      this.scale = (width - 3 * PAD) / (to - from);
+      this.from = from;
       this.#drawAll(width, to);
     }
     this.#moveNeedle(width);
@@ -67,7 +73,7 @@ export class Timeline {
 
   #redraw() {
     this.width = 0;
-    this.#drawn = "";
+    this.#drawn = this.#settled.scale = "";
     if (this.#records.length) this.draw();
   }
 
@@ -153,20 +159,25 @@ export class Timeline {
   #drawAll(width, to) {
     this.#theme ??= themeOf(this.root);
     const height = this.#rows.length * ROW;
-    const axis = prepared(this.axis, width, ROW);
-    const plot = prepared(this.canvas, width, height);
-    this.#drawAxis(axis, plot, width, height, to);
+    const scale = `${this.from} ${to} ${width} ${height}`;
+    const settled = scale === this.#settled.scale ? this.#settled.rows : 0;
+    const axis = prepared(this.axis, width, ROW, 0);
+    const plot = prepared(this.canvas, width, height, settled * ROW);
+    this.#drawAxis(axis, plot, width, settled * ROW, height, to);
     this.#rows.forEach((row, place) => {
       const y = place * ROW;
+      if (place < settled) return;
       if (row.kind === "title") this.#drawTitle(plot, y, width);
       else if (row.kind === "turn") this.#drawTurn(plot, row, y, place);
       else if (row.kind === "call") this.#drawCall(plot, row.call, row.record, y);
       else this.#drawSaved(plot, row.record.ledger, y);
     });
     if (this.#picked) this.#drawPicked(plot, width);
+    const rows = this.#rows.findIndex(({ kind, turn }) => kind === "all" || (turn && turn.finishedAt === null));
+    this.#settled = { scale, rows: rows < 0 ? this.#rows.length : rows };
   }
 
-  #drawAxis(axis, plot, width, height, to) {
+  #drawAxis(axis, plot, width, top, height, to) {
     const step = roundAbove(((to - this.from) * 70) / width, STEPS);
     axis.fillStyle = this.#theme.muted;
     axis.font = `11px ${this.#theme.font}`;
@@ -174,7 +185,7 @@ export class Timeline {
     plot.fillStyle = this.#theme.grid;
     for (let number = Math.ceil(this.from / step); number * step <= to + step / 1e6; number++) {
       const x = Math.round(this.#x(number * step));
-      plot.fillRect(x, 0, 1, height);
+      plot.fillRect(x, top, 1, height - top);
       const text = number ? `${+(number * step).toPrecision(6)} s` : "0";
       axis.fillText(text, Math.min(Math.max(0, x - axis.measureText(text).width / 2), width - axis.measureText(text).width), ROW / 2);
     }
@@ -426,7 +437,8 @@ function nearest(units, at, within) {
   return best;
 }
 
-function prepared(canvas, width, height) {
+/** What is below `top` is empty, and all of a canvas that has another size now. */
+function prepared(canvas, width, height, top) {
   const ratio = Math.min(2, devicePixelRatio || 1);
   const [columns, lines] = [Math.round(width * ratio), Math.round(height * ratio)];
   if (canvas.width !== columns || canvas.height !== lines) {
@@ -435,7 +447,7 @@ function prepared(canvas, width, height) {
   }
   const context = canvas.getContext("2d");
   context.setTransform(ratio, 0, 0, ratio, 0, 0);
-  context.clearRect(0, 0, width, height);
+  context.clearRect(0, top, width, height - top);
   return context;
 }
 

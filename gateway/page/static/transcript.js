@@ -44,7 +44,10 @@ export class Transcript {
 
   /** What of the text made a unit of work possible, as a stretch of the document. */
   rangeOf(call, unit) {
-    return this.#turns[this.record.turns.indexOf(call.turn)]?.range(call.turn, unit.begins, unit.offset, call.name);
+    const isNamed = unit.begins === unit.offset && unit.offset === call.offset; // its name is what began it
+    const begins = isNamed ? unit.offset - [...call.name].length : unit.begins;
+    if (begins === unit.offset) return null;
+    return this.#turns[this.record.turns.indexOf(call.turn)]?.range(call.turn, begins, unit.offset);
   }
 
   /** Where the card of a call is. */
@@ -106,9 +109,8 @@ class TurnText {
     this.element.append(h("p", { class: "veto" }, h("b", {}, `${call?.label ?? "A call"} stopped the turn: `), inert(reason)));
   }
 
-  range(turn, begins, offset, name) {
-    const from = begins < offset ? begins : offset - [...name].length; // the name is what began it
-    return this.text.range(this.#shown(turn, from), this.#shown(turn, offset));
+  range(turn, from, to) {
+    return this.text.range(this.#shown(turn, from), this.#shown(turn, to));
   }
 
   #shown(turn, offset) {

@@ -11,6 +11,19 @@ export function seconds(value) {
 
 export const percent = (share) => `${Math.round(share * 100) || 0} %`;
 
+/** How far a completion is. */
+export function progressWords(record) {
+  const turn = record.turns[record.turns.length - 1];
+  if (!turn) return "Waiting for the model.";
+  const calls = [...record.calls.values()];
+  const open = calls.filter((call) => !call.over);
+  const waiting = open.find((call) => call.phase === "awaiting");
+  if (waiting) return `${waiting.label} waits for you to allow it.`;
+  const told = turn.decodedAt !== null ? `turn ${turn.number + 1} is written` : turn.tokens ? `writing turn ${turn.number + 1}, ${turn.tokens} tokens` : `reading the prompt of turn ${turn.number + 1}`;
+  const named = open.length > 2 ? `${open.length} calls` : open.map((call) => call.label).join(" and ");
+  return `${capital(told)}${open.length ? `, ${named} under way` : calls.length ? `, ${calls.length} ${calls.length > 1 ? "calls" : "call"} done` : ""}.`;
+}
+
 /** Where the time of a completion went, in a sentence or two. */
 export function ledgerWords(record) {
   const { ledger, finish_reason: reason } = record.finished;
