@@ -1,10 +1,12 @@
 """Whether the page stays smooth while a large completion comes in: `python -m benchmarks.page`.
 
 A completion of 2,000 tokens and 40 calls, 200 tokens a second, is run in a headless Chromium: the real page over the
-real gateway, with a decoder that says what it is told. A frame is everything that the page's main thread does from one
-frame to the next: reading the stream, scripts, style, layout, painting; from Chromium's own trace, whose `RunTask`s are
-summed up: their time on a processor, not what others on a busy machine take in between. `interval` is the time from frame to frame, which a machine without a graphics card and with other work makes
-longer. The exit code is 1 where more than one frame in a hundred takes longer than 16 ms. The run is recorded in
+real gateway, with a decoder that says what it is told. `work` is what the page's main thread does from one frame to the
+next, milliseconds of a processor: reading the stream, scripts, style, layout, painting. It is summed up over the
+`RunTask`s of Chromium's own trace, and so does not count what others on a busy machine take in between. `interval` is
+the time from frame to frame, which does.
+
+The exit code is 1 where more than one frame in a hundred takes more than 16 ms of work. The run is recorded in
 `benchmarks/results`.
 """
 

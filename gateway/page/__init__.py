@@ -6,9 +6,10 @@
     recent.js                      the list of recent completions
     api.js, sse.js                 the gateway's interface; streams that are resumed
     stage.js, run.js               what is shown, once a frame; one completion of it
-    record.js, words.js            what is known of a completion, and its figures in words
+    record.js, words.js            what is known of a completion, and its figures in sentences
     transcript.js, growing.js      text and calls; text that grows
     timeline.js, table.js          when what happened, drawn and as a table
+    figures.js                     numbers for people
     inert.js                       text of models and tools, made harmless
 
 The page is a client like any other: all that it shows comes from `/v1/completions` and `/v1/tools`, with a key where

@@ -26,6 +26,7 @@ from tests.processes import until
 pytestmark = [pytest.mark.asyncio(loop_scope="session"), pytest.mark.timeout(120), browsers.NEEDS_CHROMIUM]
 
 MOST_BYTES = 60_000
+SLOW: Any = {"tokens": 240, "calls": 4, "turns": 2, "token_seconds": 0.006, "busy_seconds": 0.02}
 PNG = base64.b64decode(
     "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg=="
 )
@@ -100,14 +101,14 @@ def long_output() -> list[Event]:
 
 def scripts(start: pb.Start) -> list[Event]:
     """What is said to a prompt."""
+    serial = start.tool_use.mode == pb.MODE_SERIAL
     match start.messages[-1].content:
         case "hostile":
             return hostile()
         case "long output":
             return long_output()
         case "slow":
-            return Shape(tokens=300, calls=4, turns=2, token_seconds=0.008, busy_seconds=0.02).events()
-    serial = start.tool_use.mode == pb.MODE_SERIAL
+            return Shape(**SLOW, serial=serial).events()
     return Shape(tokens=60, calls=4, turns=2, token_seconds=0.004, busy_seconds=0.02, serial=serial).events()
 
 
@@ -221,7 +222,7 @@ async def test_what_a_model_or_a_tool_says_is_text_and_nothing_else(tab: Tabs, u
         await expect(page.locator("figure img")).to_have_count(1)
         await expect(page.locator("figure img")).to_have_js_property("naturalWidth", 1)
         names = await page.locator("figure a").evaluate_all("links => links.map((link) => link.download)")
-        assert names == ["<b>\\u202egnp.png", ".._x.svg", "page.html"]
+        assert names == ["<b>_u202egnp.png", ".._x.svg", "page.html"]
         kinds = await page.locator("figure a").evaluate_all("links => links.map((link) => link.protocol)")
         assert kinds == ["blob:"] * 3
         assert await width_of(page) <= 360
@@ -366,17 +367,24 @@ async def test_a_narrow_screen_is_wide_enough(tab: Tabs, url: str) -> None:
         assert await width_of(page) <= 360
 
 
-async def test_without_motion_nothing_moves_by_itself(tab: Tabs, url: str) -> None:
-    async with tab(reduced_motion="reduce") as page:
+async def test_the_system_decides_about_motion_and_colours(tab: Tabs, url: str) -> None:
+    async with tab(reduced_motion="reduce", forced_colors="active") as page:
         await run(page, url, "slow", "running")
         assert await page.evaluate("() => document.getAnimations().length") == 0
-
-
-async def test_forced_colours_are_used_for_the_timeline(tab: Tabs, url: str) -> None:
-    async with tab(forced_colors="active") as page:
-        await run(page, url, "as usual")
         value = await page.evaluate("() => getComputedStyle(document.documentElement).getPropertyValue('--hidden')")
         assert value.strip() == "Highlight"
+
+
+async def test_a_comparison_goes_on_after_a_reload(tab: Tabs, url: str) -> None:
+    async with tab() as page:
+        await page.goto(url)
+        await expect(page.locator("#tools [value=calculator]")).to_be_checked()
+        await page.get_by_label("Prompt").fill("slow")
+        await page.get_by_role("button", name="Compare").click()
+        await expect(page.locator(".turn pre")).not_to_have_count(0)
+        await page.reload()
+        await expect(page.locator("#which button")).to_have_text(["serial", "partial"])
+        await expect(page.locator("#words")).to_contain_text("Partial took")
 
 
 async def test_a_connection_that_drops_is_taken_up_again(tab: Tabs, port: int) -> None:
@@ -391,7 +399,7 @@ async def test_a_connection_that_drops_is_taken_up_again(tab: Tabs, port: int) -
         await expect(page.locator("#state")).to_have_text("finished")
         await expect(page.locator("#connection")).to_be_hidden()
         texts = await page.locator(".turn pre").all_text_contents()
-    every = Shape(tokens=300, calls=4, turns=2).events()
+    every = Shape(**SLOW).events()
     assert "".join(texts) == "".join(each.text_delta.text for each in every)
 
 

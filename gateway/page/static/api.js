@@ -55,7 +55,8 @@ export class Api {
   }
 
   /** Events of a completion after number `after`, to the last. `tell` hears for how many milliseconds it waits
-   * when the connection is lost, and null when it is there again. Ends where `signal` says so. Throws ApiError where there is no use in going on. */
+   * when the connection is lost, and null when it is there again. Ends where `signal` says so. Throws ApiError where
+   * there is no use in going on. */
   async *events(id, after, signal, tell) {
     for (let failures = 0; !signal.aborted; ) {
       try {

@@ -8,6 +8,9 @@ const MODES = {
   parallel: "Calls run after their turn, all at once.",
   serial: "Calls run after their turn, one after the other.",
 };
+const NUMBERS = ["max_tokens", "max_turns", "temperature", "seed"];
+const FIELDS = ["prompt", "system", "format", "mode", "choice", "replay", ...NUMBERS];
+const EFFECTS = { write: "changes the world", idempotent: "changes the world", read: "reads the world" };
 const FIRST_TOOLS = ["python", "calculator"];
 const KEPT = "conveyor-form";
 
@@ -40,7 +43,8 @@ export class Composer {
 
   /** Shows these settings; what is left out stays as it is. */
   fill({ prompt, system, tools, format, mode, choice, max_tokens, max_turns, temperature, seed, replay }) {
-    const values = { prompt, system, format, max_tokens, max_turns, temperature, seed, replay: replay && replayText(replay) };
+    const plain = { prompt, system, format, max_tokens, max_turns, temperature, seed };
+    const values = { ...plain, replay: replay && replayText(replay) };
     for (const [name, value] of Object.entries(values)) if (value !== undefined) this.fields[name].value = value;
     if (mode && mode in MODES) this.fields.mode.value = mode;
     if (tools) for (const box of this.#boxes()) box.checked = tools.includes(box.value);
@@ -73,8 +77,9 @@ export class Composer {
   request() {
     const { prompt, system, temperature, seed, max_tokens, max_turns, replay, mode } = this.fields;
     if (!prompt.value.trim()) throw new FieldError(prompt, "Write a prompt first.");
-    for (const field of [max_tokens, max_turns, temperature, seed]) {
-      if (!field.validity.valid) throw new FieldError(field, `${field.labels[0].textContent}: ${field.validationMessage}`);
+    for (const field of NUMBERS.map((name) => this.fields[name])) {
+      if (field.validity.valid) continue;
+      throw new FieldError(field, `${field.labels[0].textContent}: ${field.validationMessage}`);
     }
     const told = system.value ? [{ role: "system", content: system.value }] : [];
     const request = {
@@ -125,7 +130,7 @@ export class Composer {
 
   /** A reload finds the form as it was. */
   #keep() {
-    const values = Object.fromEntries(["prompt", "system", "format", "max_tokens", "max_turns", "temperature", "seed", "replay", "mode", "choice"].map((name) => [name, this.fields[name].value]));
+    const values = Object.fromEntries(FIELDS.map((name) => [name, this.fields[name].value]));
     sessionStorage.setItem(KEPT, JSON.stringify({ ...values, tools: this.#chosen() }));
   }
 }
@@ -148,13 +153,13 @@ function kept() {
 }
 
 function choiceOf({ name, description, effect, partial }, checked) {
-  const sentence = oneLine(description.split(/(?<=[.;:])\s|\n/)[0], 110);
-  const facts = [partial ? "starts early" : "", { write: "changes the world", idempotent: "changes the world", read: "reads the world" }[effect]];
+  const sentence = oneLine(description.split(/(?<=\.)\s|\n/)[0], 110);
+  const facts = [partial && "starts early", EFFECTS[effect]].filter(Boolean).map((fact) => h("i", {}, fact));
   return h(
     "label",
     { class: "tool", title: oneLine(description, 600) },
     h("input", { type: "checkbox", name: "tool", value: name, checked }),
-    h("span", {}, h("code", {}, oneLine(name, 60)), h("small", {}, ...facts.filter(Boolean).map((fact) => h("i", {}, fact)), sentence)),
+    h("span", {}, h("code", {}, oneLine(name, 60)), h("small", {}, ...facts, sentence)),
   );
 }
 

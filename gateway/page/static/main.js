@@ -42,7 +42,8 @@ async function run(request) {
 
 /** Runs it in two modes, one after the other. The second says what the first has said, so that they compare. */
 async function compare(request) {
-  if (!request.tool_use) throw new FieldError($("tools").querySelector("input"), "Pick a tool first: without one there is nothing to compare.");
+  const tool = $("tools").querySelector("input");
+  if (!request.tool_use) throw new FieldError(tool, "Pick a tool first: without one there is nothing to compare.");
   const mine = (doing = {});
   const stage = await staged;
   const one = await begin(stage, { ...request, tool_use: { ...request.tool_use, mode: FIRST } });
@@ -57,7 +58,8 @@ async function compareWith(stage, one, mine) {
   if (doing !== mine || !one.record.finished) return;
   sessionStorage.removeItem(PAUSED);
   const { request } = one.record;
-  const two = await begin(stage, { ...request, replay: one.transcript.said(), tool_use: { ...request.tool_use, mode: SECOND } });
+  const replay = one.transcript.said();
+  const two = await begin(stage, { ...request, replay, tool_use: { ...request.tool_use, mode: SECOND } });
   if (doing !== mine) return;
   show(stage, [one, two], 1);
   await two.follow();
@@ -135,7 +137,8 @@ function showField(field) {
 
 function askKey(isRefused) {
   const dialog = $("key");
-  $("key-said").textContent = isRefused ? "The gateway does not know this key." : "This gateway wants a key. It is kept for this tab alone.";
+  const asked = "This gateway wants a key. It is kept for this tab alone.";
+  $("key-said").textContent = isRefused ? "The gateway does not know this key." : asked;
   dialog.returnValue = "";
   dialog.showModal();
   return new Promise((resolve) => {

@@ -1,7 +1,7 @@
 // Recent completions, newest first, to open again.
 
 import { h, oneLine } from "./inert.js";
-import { agoWords, seconds } from "./words.js";
+import { agoWords, seconds } from "./figures.js";
 
 const SHOWN = 50;
 const BUSY_MS = 3000;
@@ -57,11 +57,12 @@ export class Recent {
       this.#markOne(completion.id, link);
     }
     const words = wordsOf(completion);
-    const told = words.join("\n");
+    const state = completion.ledger ? "finished" : completion.state; // it is said to have ended a moment later
+    const told = [state, ...words].join("\n");
     if (entry.told !== told) {
       const [prompt, ...facts] = words;
       entry.told = told;
-      entry.link.dataset.state = completion.state;
+      entry.link.dataset.state = state;
       entry.link.replaceChildren(h("bdi", {}, prompt), h("small", {}, facts.join(" · ")));
     }
     return entry;
@@ -80,5 +81,6 @@ export class Recent {
 
 function wordsOf({ prompt, state, mode, begun_at: begun, ledger, error }) {
   const took = ledger ? seconds(ledger.completion_seconds) : state;
-  return [oneLine(prompt, 120) || "(empty)", took, (mode || "").replace("_", " "), error ? oneLine(error.code, 30) : "", agoWords(begun)].filter(Boolean);
+  const facts = [took, (mode || "").replace("_", " "), error ? oneLine(error.code, 30) : "", agoWords(begun)];
+  return [oneLine(prompt, 120) || "(empty)", ...facts.filter(Boolean)];
 }

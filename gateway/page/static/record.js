@@ -107,7 +107,8 @@ class Call {
   busy = 0;
 
   constructor(data, label, turn, at, depth) {
-    Object.assign(this, { id: data.call_id, name: data.name, label, turn, depth, openedAt: at, offset: data.text_offset });
+    const { call_id: id, name, text_offset: offset } = data;
+    Object.assign(this, { id, name, label, turn, depth, openedAt: at, offset });
   }
 
   get over() {

@@ -9,7 +9,7 @@ export class Run {
   #heard = 0; // events
   #leaving = new AbortController();
 
-  /** `hear` has `changed()`, `lost(waitMs)` with null where the connection is there again, and `asked(call)`: it waits. */
+  /** `hear` has `changed()`, `lost(waitMs)`, null where the connection is there again, and `asked(call)`: it waits. */
   constructor(api, id, request, hear) {
     Object.assign(this, { api, id, hear });
     this.record = new Record(id, request);

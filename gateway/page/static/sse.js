@@ -31,7 +31,8 @@ export class SseParser {
 
   #take(line, events) {
     if (line === "") {
-      if (this.#data.length) events.push({ id: this.#id, event: this.#event || "message", data: this.#data.join("\n") });
+      const event = { id: this.#id, event: this.#event || "message", data: this.#data.join("\n") };
+      if (this.#data.length) events.push(event);
       this.#data = [];
       this.#chars = 0;
       this.#event = "";

@@ -1,14 +1,21 @@
 // What is shown of the completions that the address names, once a frame: text and calls, figures, timeline.
 
+import { seconds } from "./figures.js";
 import { $, h, inert, oneLine } from "./inert.js";
 import { Run } from "./run.js";
 import { tableOf } from "./table.js";
 import { Timeline } from "./timeline.js";
-import { ledgerWords, nameOf, progressWords, savingWords, seconds } from "./words.js";
+import { ledgerWords, nameOf, progressWords, savingWords, steadinessWords } from "./words.js";
 
 const CLOCK_MS = 100;
 const HIDDEN_MS = 500; // between updates that nobody sees
 const AT_END = 24; // pixels
+const CUT = "It was too long to keep all of it: text and output are missing.";
+const FIGURES = {
+  took: "completion", decoding: "decode",
+  tools: "tool", hidden: "hidden",
+  serial: "serial", ideal: "ideal",
+};
 
 export class Stage {
   runs = [];
@@ -50,14 +57,17 @@ export class Stage {
     this.#tellLost(null);
     if (!runs.length) document.title = "Conveyor";
     this.#timeline.show(runs.map(({ record }) => record));
-    const tabs = runs.map(({ record }, place) => h("button", { type: "button", onclick: () => this.#turnTo(place) }, nameOf(record)));
-    $("which").replaceChildren(...(runs.length > 1 ? tabs : []));
+    $("which").replaceChildren(...(runs.length > 1 ? runs.map((run, place) => this.#tab(run, place)) : []));
     this.#turnTo(focus);
   }
 
   /** From the beginning of what is shown, as a reader wants it. */
   rewind() {
     for (const pane of this.#panes) pane.rewind();
+  }
+
+  #tab({ record }, place) {
+    return h("button", { type: "button", onclick: () => this.#turnTo(place) }, nameOf(record));
   }
 
   #turnTo(place) {
@@ -112,7 +122,8 @@ export class Stage {
     const { messages = [], tool_use: use } = record.request ?? {};
     $("state").textContent = $("state").dataset.state = state;
     $("what").textContent = oneLine(messages.findLast(({ role }) => role === "user")?.content ?? record.id, 200);
-    $("how").textContent = use ? [nameOf(record), use.format, use.tools.join(", ")].map((text) => oneLine(text, 80)).join(" · ") : "no tools";
+    const how = use ? [nameOf(record), use.format, use.tools.join(", ")] : ["no tools"];
+    $("how").textContent = how.map((text) => oneLine(text, 80)).join(" · ");
     const isOver = this.runs.every((run) => run.record.over);
     for (const button of document.querySelectorAll(".stop")) button.disabled = isOver;
     document.title = `${state} · Conveyor`;
@@ -125,7 +136,7 @@ export class Stage {
     const said = isCompared ? savingWords(...records) : record.finished ? ledgerWords(record) : "";
     put("failure", failed ? failureWords(failed) : "");
     if (record.over || failed) put("words", failed ? "" : said);
-    put("words-more", isCompared ? this.#sameness() : this.shown.isCut ? "It was too long to keep all of it: text and output are missing." : "");
+    put("words-more", isCompared ? this.#sameness() : this.shown.isCut ? CUT : "");
     $("figures").replaceChildren(...figuresOf(record.ledger));
     if (this.#over || !records.every((each) => each.over)) return;
     this.#over = true;
@@ -136,11 +147,13 @@ export class Stage {
 
   #sameness() {
     const [one, other] = this.runs.map((run) => run.transcript.said().join("\n"));
-    return one === other ? "Both said the same, word for word." : "They did not say the same, so they compare less well.";
+    if (one !== other) return "They did not say the same, so they compare less well.";
+    return `Both said the same, word for word. ${steadinessWords(...this.runs.map(({ record }) => record))}`.trim();
   }
 
   #tellLost(waitMs) {
-    put("connection", waitMs === null ? "" : `The connection is lost. The completion goes on; trying again in ${seconds(waitMs / 1000)}.`);
+    const again = `The connection is lost. The completion goes on; trying again in ${seconds((waitMs ?? 0) / 1000)}.`;
+    put("connection", waitMs === null ? "" : again);
   }
 
   #tabulate() {
@@ -172,6 +185,7 @@ class Pane {
     this.element = element;
     const look = () => (this.follows = element.scrollTop + element.clientHeight > element.scrollHeight - AT_END);
     element.addEventListener("scroll", look, { passive: true });
+    element.addEventListener("load", () => this.toEnd(), true); // a picture has its height now
   }
 
   toEnd() {
@@ -200,13 +214,17 @@ function put(id, text) {
 }
 
 function stateOf({ finished, failed }) {
-  if (failed) return failed.code.toLowerCase() === "cancelled" ? "stopped" : "failed";
+  if (failed) return isStopped(failed) ? "stopped" : "failed";
   return finished ? "finished" : "running";
 }
 
-const failureWords = ({ code, message }) => (code.toLowerCase() === "cancelled" ? "Stopped." : inert([code, message].filter(Boolean).join(": ")));
+const isStopped = ({ code }) => code.toLowerCase() === "cancelled";
+
+function failureWords(failed) {
+  return isStopped(failed) ? "Stopped." : inert([failed.code, failed.message].filter(Boolean).join(": "));
+}
 
 function figuresOf(ledger) {
-  const figures = { took: "completion", decoding: "decode", tools: "tool", hidden: "hidden", serial: "serial", ideal: "ideal" };
-  return Object.entries(figures).map(([name, field]) => h("div", {}, h("dt", {}, name), h("dd", {}, ledger ? seconds(ledger[`${field}_seconds`]) : "–")));
+  const figure = (field) => (ledger ? seconds(ledger[`${field}_seconds`]) : "–");
+  return Object.entries(FIGURES).map(([name, field]) => h("div", {}, h("dt", {}, name), h("dd", {}, figure(field))));
 }

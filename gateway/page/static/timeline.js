@@ -1,17 +1,24 @@
 // When what happened: a lane for each turn's decoding and one for each call, on one axis. Drawn on a canvas, so that
 // thousands of marks are one element; the lanes' names beside it are buttons, by which keys reach every unit.
 
+import { count, seconds } from "./figures.js";
 import { h, oneLine } from "./inert.js";
-import { hiddenWords, nameOf, seconds, unitWords } from "./words.js";
+import { hiddenWords, nameOf, unitWords } from "./words.js";
 
+const AXIS = 24; // pixels
 const ROW = 24;
+const LOW_ROW = 17; // where there are more lanes than MANY
+const MANY = 20;
 const MOST_ROWS = 200; // what is beyond is in the table
 const PAD = 10; // pixels before the first second, and twice as many after the last
 const NEAR = 5; // pixels
 const MARKS_MS = 50; // new marks come no sooner than this after the last ones
 const ENDS = [1, 1.5, 2, 3, 4, 5, 6, 8, 10];
 const STEPS = [1, 2, 5, 10];
-const COLOURS = ["ink", "faint", "decode", "decode-soft", "prompt", "hidden", "exposed", "error", "grid", "surface", "muted"];
+const COLOURS = [
+  "ink", "muted", "faint", "grid", "surface",
+  "prompt", "decode", "decode-soft", "hidden", "exposed", "error",
+];
 
 const roundAbove = (value, numbers) => {
   const power = 10 ** Math.floor(Math.log10(value));
@@ -21,6 +28,7 @@ const roundAbove = (value, numbers) => {
 export class Timeline {
   #records = [];
   #rows = [];
+  #row = ROW;
   #labels = new Map(); // by turn, call or record
   #view = null; // [from, to] where a reader has zoomed in
   #drawn = ""; // what it was, the last time
@@ -33,7 +41,8 @@ export class Timeline {
   /** In `root`, which has the parts by their classes. `pick(record, call, unit, reveals)` hears what is pointed at. */
   constructor(root, pick) {
     const part = (name) => root.querySelector(`.${name}`);
-    Object.assign(this, { root, pick, list: part("lanes"), canvas: part("plot"), axis: part("axis"), tip: part("tip"), needle: part("needle"), said: part("said") });
+    Object.assign(this, { root, pick, list: part("lanes"), canvas: part("plot"), axis: part("axis") });
+    Object.assign(this, { tip: part("tip"), needle: part("needle"), said: part("said") });
     new ResizeObserver(() => this.#redraw()).observe(this.canvas.parentElement);
     for (const query of ["(prefers-color-scheme: dark)", "(forced-colors: active)", "(prefers-contrast: more)"]) {
       matchMedia(query).addEventListener("change", () => this.#redraw((this.#theme = null)));
@@ -55,7 +64,7 @@ export class Timeline {
   draw() {
     this.#arrange();
     const [from, to] = this.#span();
-    const state = this.#records.map((record) => `${record.at} ${record.over} ${record.calls.size} ${record.turns.length}`).join();
+    const state = this.#records.map((record) => [record.at, record.over || Math.floor(record.now() * 4)]).join();
     const drawn = `${from} ${to} ${state} ${this.#rows.length}`;
     const width = (this.width = this.width || this.canvas.parentElement.clientWidth);
     if (!width) return;
@@ -81,10 +90,16 @@ export class Timeline {
 
   #arrange() {
     const rows = this.#records.flatMap((record) => [...this.#rowsOf(record)]).slice(0, MOST_ROWS);
-    const grown = rows.length !== this.#rows.length;
+    const isGrown = rows.length !== this.#rows.length;
     this.#rows = rows;
+    if (isGrown) this.#setHeight(rows.length > MANY ? LOW_ROW : ROW);
     rows.forEach((row, place) => this.#label(row, place));
-    if (grown) this.width = 0;
+    if (isGrown) this.width = 0;
+  }
+
+  #setHeight(pixels) {
+    this.#row = pixels;
+    this.root.style.setProperty("--row", `${pixels}px`);
   }
 
   *#rowsOf(record) {
@@ -100,7 +115,8 @@ export class Timeline {
     let label = this.#labels.get(row.key);
     if (!label) {
       const inner = row.kind === "call" ? `depth-${Math.min(3, row.call.depth)}` : "";
-      const button = h("button", { type: "button", class: `lane ${row.kind} ${inner}`, tabindex: place ? -1 : 0 }, h("bdi", {}, nameOfRow(row)));
+      const attributes = { type: "button", class: `lane ${row.kind} ${inner}`, tabindex: place ? -1 : 0 };
+      const button = h("button", attributes, h("bdi", {}, nameOfRow(row)));
       label = { element: h("li", {}, button), button, phase: "" };
       button.addEventListener("focus", () => this.#rowOf(button, (row) => this.#point(row, null, true)));
       button.addEventListener("blur", () => this.#hideTip());
@@ -108,7 +124,8 @@ export class Timeline {
     }
     const phase = row.call?.phase ?? "";
     if (label.phase !== phase) label.button.dataset.phase = label.phase = phase;
-    if (this.list.children[place] !== label.element) this.list.insertBefore(label.element, this.list.children[place] ?? null);
+    const there = this.list.children[place] ?? null;
+    if (there !== label.element) this.list.insertBefore(label.element, there);
   }
 
   // --- the axis ----------------------------------------------------------------------------------------------------
@@ -119,8 +136,8 @@ export class Timeline {
     let end = 0.05;
     for (const record of this.#records) {
       const now = record.now();
-      const last = record.over ? Math.max(now, this.#records.length === 1 && saves(record) ? record.ledger.serial_seconds : 0) : roundAbove(Math.max(0.5, now), ENDS);
-      end = Math.max(end, last);
+      end = Math.max(end, record.over ? now : roundAbove(Math.max(0.5, now), ENDS));
+      if (this.#records.length === 1 && saves(record)) end = Math.max(end, record.ledger.serial_seconds);
     }
     return [0, end];
   }
@@ -158,14 +175,14 @@ export class Timeline {
 
   #drawAll(width, to) {
     this.#theme ??= themeOf(this.root);
-    const height = this.#rows.length * ROW;
+    const height = this.#rows.length * this.#row;
     const scale = `${this.from} ${to} ${width} ${height}`;
     const settled = scale === this.#settled.scale ? this.#settled.rows : 0;
-    const axis = prepared(this.axis, width, ROW, 0);
-    const plot = prepared(this.canvas, width, height, settled * ROW);
-    this.#drawAxis(axis, plot, width, settled * ROW, height, to);
+    const axis = prepared(this.axis, width, AXIS, 0);
+    const plot = prepared(this.canvas, width, height, settled * this.#row);
+    this.#drawAxis(axis, plot, width, settled * this.#row, height, to);
     this.#rows.forEach((row, place) => {
-      const y = place * ROW;
+      const y = place * this.#row;
       if (place < settled) return;
       if (row.kind === "title") this.#drawTitle(plot, y, width);
       else if (row.kind === "turn") this.#drawTurn(plot, row, y, place);
@@ -187,75 +204,93 @@ export class Timeline {
       const x = Math.round(this.#x(number * step));
       plot.fillRect(x, top, 1, height - top);
       const text = number ? `${+(number * step).toPrecision(6)} s` : "0";
-      axis.fillText(text, Math.min(Math.max(0, x - axis.measureText(text).width / 2), width - axis.measureText(text).width), ROW / 2);
+      const room = axis.measureText(text).width;
+      axis.fillText(text, Math.min(Math.max(0, x - room / 2), width - room), AXIS / 2);
     }
   }
 
   #drawTitle(plot, y, width) {
     plot.fillStyle = this.#theme.grid;
-    plot.fillRect(0, y + ROW - 1, width, 1);
+    plot.fillRect(0, y + this.#row - 1, width, 1);
   }
 
   /** Text as it came; before it, the prompt; after it, thin, the wait for calls; a line through them where it ended. */
   #drawTurn(plot, { record, turn }, y, place) {
-    const { theme, middle } = { theme: this.#theme, middle: y + ROW / 2 };
+    const theme = this.#theme;
+    const [middle, half] = [y + this.#row / 2, this.#row / 4];
     const last = turn.ticks[turn.ticks.length - 1] ?? turn.begin;
-    const first = turn.ticks[0] ?? turn.decodedAt ?? record.at;
+    const first = turn.ticks[0] ?? turn.decodedAt ?? record.now();
     plot.fillStyle = theme.prompt;
     plot.fillRect(this.#x(turn.begin), middle - 2, Math.max(0, (first - turn.begin) * this.scale), 4);
     plot.fillStyle = theme["decode-soft"];
-    plot.fillRect(this.#x(first), middle - 6, Math.max(0, (last - first) * this.scale), 12);
+    plot.fillRect(this.#x(first), middle - half, Math.max(0, (last - first) * this.scale), 2 * half);
     plot.fillStyle = theme.decode;
     let before = -Infinity;
     for (const tick of turn.ticks) {
       const x = Math.round(this.#x(tick));
       if (x - before < 2) continue;
-      plot.fillRect((before = x), middle - 6, 1, 12);
+      plot.fillRect((before = x), middle - half, 1, 2 * half);
     }
     if (turn.decodedAt === null) return;
     const rows = turn.calls.length + 1;
-    if (turn.finishedAt !== null && turn.calls.length) thin(plot, theme.faint, this.#x(turn.decodedAt), this.#x(turn.finishedAt), middle);
+    const parked = turn.calls.length ? (turn.finishedAt ?? record.now()) : turn.decodedAt;
+    this.#line(plot, theme.faint, turn.decodedAt, parked, middle);
     plot.fillStyle = turn.veto ? theme.error : theme.ink;
     const x = Math.round(this.#x(turn.decodedAt));
-    plot.fillRect(x, y + 3, turn.veto ? 2 : 1, ROW - 6);
-    const end = Math.min(place + rows, this.#rows.length) * ROW;
-    for (let dash = y + ROW; dash < end; dash += 6) plot.fillRect(x, dash, 1, 3);
+    plot.fillRect(x, y + 3, turn.veto ? 2 : 1, this.#row - 6);
+    const end = Math.min(place + rows, this.#rows.length) * this.#row;
+    for (let dash = y + this.#row; dash < end; dash += 6) plot.fillRect(x, dash, 1, 3);
   }
 
   /** Its units, what decoding hid of them filled and the rest hatched; thin, where it waited; dotted, before it ran. */
   #drawCall(plot, call, record, y) {
     const theme = this.#theme;
-    const middle = y + ROW / 2;
-    const end = call.endedAt ?? record.at;
+    const middle = y + this.#row / 2;
+    const end = call.endedAt ?? record.now();
     const start = call.startedAt ?? end;
-    for (let x = this.#x(call.openedAt); x < this.#x(start); x += 4) thin(plot, theme.faint, x, Math.min(x + 1.5, this.#x(start)), middle);
-    thin(plot, theme.faint, this.#x(start), this.#x(end), middle);
-    for (const [from, to] of call.awaited) {
-      for (let x = this.#x(from); x < this.#x(to ?? record.now()); x += 8) thin(plot, theme.exposed, x, x + 5, middle, 3);
-    }
+    this.#line(plot, theme.faint, call.openedAt, start, middle, 1.5, [1.5, 2.5]);
+    this.#line(plot, theme.faint, start, end, middle);
+    for (const [from, to] of call.awaited) this.#line(plot, theme.exposed, from, to ?? record.now(), middle, 3, [5, 3]);
     for (const unit of call.units) this.#drawUnit(plot, unit, call.turn.hides(unit.from, unit.at), middle);
     if (call.over) this.#drawEnd(plot, call, this.#x(end), middle);
   }
 
   #drawUnit(plot, unit, hidden, middle) {
     const theme = this.#theme;
+    const half = this.#row / 3.4;
     const from = this.#x(unit.from);
     const to = Math.max(this.#x(unit.at), from + 2);
-    const border = hidden <= 0 ? from : Math.min(to, unit.at - unit.from - hidden < 0.0005 ? to : this.#x(unit.from + hidden));
+    const isWhole = unit.at - unit.from - hidden < 0.0005;
+    const border = isWhole ? to : hidden > 0 ? Math.min(to, this.#x(unit.from + hidden)) : from;
     plot.fillStyle = theme.hidden;
-    plot.fillRect(from, middle - 7, border - from, 14);
+    plot.fillRect(from, middle - half, border - from, 2 * half);
     if (border < to) {
       plot.fillStyle = theme.surface;
-      plot.fillRect(border, middle - 7, to - border, 14);
+      plot.fillRect(border, middle - half, to - border, 2 * half);
       plot.fillStyle = to - border < 4 ? theme.exposed : theme.hatch;
-      plot.fillRect(border, middle - 7, to - border, 14);
+      plot.fillRect(border, middle - half, to - border, 2 * half);
       plot.strokeStyle = theme.exposed;
-      if (to - border >= 4) plot.strokeRect(border + 0.5, middle - 6.5, to - border - 1, 13);
+      if (to - border >= 4) plot.strokeRect(border + 0.5, middle - half + 0.5, to - border - 1, 2 * half - 1);
     }
     if (to - from > 3) {
       plot.fillStyle = theme.surface; // parts it from the unit before
-      plot.fillRect(from - 0.5, middle - 7, 1, 14);
+      plot.fillRect(from - 0.5, middle - half, 1, 2 * half);
     }
+  }
+
+  /** A thin one, of what is in view. */
+  #line(plot, colour, from, to, middle, width = 1.5, dashes = []) {
+    const [begin, end] = [Math.max(this.#x(from), -8), Math.min(this.#x(to), this.width + 8)];
+    if (end <= begin) return;
+    plot.strokeStyle = colour;
+    plot.lineWidth = width;
+    plot.setLineDash(dashes);
+    plot.beginPath();
+    plot.moveTo(begin, middle);
+    plot.lineTo(end, middle);
+    plot.stroke();
+    plot.setLineDash([]);
+    plot.lineWidth = 1;
   }
 
   #drawEnd(plot, call, x, middle) {
@@ -273,7 +308,8 @@ export class Timeline {
 
   /** What it took, and what it would have taken with every call after its turn, one after the other. */
   #drawSaved(plot, ledger, y) {
-    const { theme, middle } = { theme: this.#theme, middle: y + ROW / 2 };
+    const theme = this.#theme;
+    const middle = y + this.#row / 2;
     const [zero, end, serial] = [0, ledger.completion_seconds, ledger.serial_seconds].map((at) => this.#x(at));
     plot.fillStyle = theme.ink;
     plot.fillRect(zero, middle - 3, end - zero, 6);
@@ -291,13 +327,13 @@ export class Timeline {
 
   #drawPicked(plot, width) {
     const { row, unit } = this.#picked;
-    const y = this.#rows.findIndex((other) => other.key === row.key && other.kind === row.kind) * ROW;
+    const y = this.#rows.findIndex((other) => other.key === row.key && other.kind === row.kind) * this.#row;
     if (y < 0) return;
     plot.strokeStyle = this.#theme.ink;
-    if (!unit) return plot.strokeRect(0.5, y + 0.5, width - 1, ROW - 1);
+    if (!unit) return plot.strokeRect(0.5, y + 0.5, width - 1, this.#row - 1);
     const from = this.#x(unit.from);
     plot.lineWidth = 2;
-    plot.strokeRect(from - 2, y + 3, Math.max(2, this.#x(unit.at) - from) + 4, ROW - 6);
+    plot.strokeRect(from - 2, y + 3, Math.max(2, this.#x(unit.at) - from) + 4, this.#row - 6);
     plot.lineWidth = 1;
   }
 
@@ -340,7 +376,7 @@ export class Timeline {
       this.#drag = { x };
       return;
     }
-    const row = this.#rows[Math.floor(y / ROW)];
+    const row = this.#rows[Math.floor(y / this.#row)];
     if (!row) return this.#hideTip();
     this.#point(row, row.call ? nearest(row.call.units, this.#time(x), NEAR / this.scale) : null, reveals, x);
   }
@@ -385,9 +421,9 @@ export class Timeline {
     const [title, ...lines] = unit ? [unit.label || "other work", unitWords(row.call, unit)] : wordsOf(row);
     this.tip.replaceChildren(h("b", {}, h("bdi", {}, shortened(title))), ...lines.map((line) => h("span", {}, line)));
     this.tip.hidden = false;
-    const y = this.#rows.findIndex((other) => other.key === row.key && other.kind === row.kind) * ROW;
+    const y = this.#rows.findIndex((other) => other.key === row.key && other.kind === row.kind) * this.#row;
     const left = Math.min(Math.max(0, x + 12), Math.max(0, this.width - this.tip.offsetWidth - 4));
-    this.tip.style.transform = `translate(${left.toFixed()}px, ${y + ROW + 2}px)`;
+    this.tip.style.transform = `translate(${left.toFixed()}px, ${y + this.#row + 2}px)`;
     if (aloud) this.said.textContent = [shortened(title), ...lines].join(", ");
   }
 
@@ -402,7 +438,7 @@ export class Timeline {
 
 const shortened = (text) => oneLine(text, 90);
 
-const saves = (record) => record.ledger !== null && record.ledger.serial_seconds - record.ledger.completion_seconds > 0.005;
+const saves = ({ ledger }) => ledger !== null && ledger.serial_seconds - ledger.completion_seconds > 0.005;
 
 function nameOfRow({ kind, record, turn, call }) {
   if (kind === "title") return nameOf(record);
@@ -413,18 +449,23 @@ function nameOfRow({ kind, record, turn, call }) {
 /** A lane in words: a title, and lines. */
 function wordsOf({ kind, record, turn, call }) {
   if (kind === "title") return [nameOf(record), seconds(record.now())];
-  if (kind === "all") return ["In all", `took ${seconds(record.ledger.completion_seconds)}`, `serial it would have taken ${seconds(record.ledger.serial_seconds)}`];
+  if (kind === "all") {
+    const { completion_seconds: took, serial_seconds: serial } = record.ledger;
+    return ["In all", `took ${seconds(took)}`, `serial it would have taken ${seconds(serial)}`];
+  }
   if (kind === "turn") {
     const first = turn.ticks[0] ?? record.now();
     const end = turn.decodedAt ?? record.now();
+    const tokens = `${count(turn.tokens, "token")} in ${seconds(Math.max(0, end - first))}`;
     const veto = turn.veto ? ["stopped by a tool"] : [];
-    return [`Turn ${turn.number + 1}`, `prompt ${seconds(first - turn.begin)}`, `${turn.tokens} tokens in ${seconds(Math.max(0, end - first))}`, ...veto];
+    return [`Turn ${turn.number + 1}`, `prompt ${seconds(first - turn.begin)}`, tokens, ...veto];
   }
   const end = call.endedAt === null ? "still runs" : `ended at ${seconds(call.endedAt)}`;
   const start = call.startedAt === null ? "has not run" : `ran from ${seconds(call.startedAt)}`;
   const busy = call.units.reduce((sum, unit) => sum + unit.busy, 0);
-  const worked = call.units.length ? [`${call.units.length} units worked ${seconds(busy)}, ${hiddenWords(call.hidden, busy)}`] : [];
-  return [`${call.label}, ${call.phase}`, `named at ${seconds(call.openedAt)}, ${start}, ${end}`, ...worked];
+  const worked = `${count(call.units.length, "unit")} worked ${seconds(busy)}, ${hiddenWords(call.hidden, busy)}`;
+  const named = `named at ${seconds(call.openedAt)}, ${start}, ${end}`;
+  return [`${call.label}, ${call.phase}`, named, ...(call.units.length ? [worked] : [])];
 }
 
 function nearest(units, at, within) {
@@ -449,11 +490,6 @@ function prepared(canvas, width, height, top) {
   context.setTransform(ratio, 0, 0, ratio, 0, 0);
   context.clearRect(0, top, width, height - top);
   return context;
-}
-
-function thin(plot, colour, from, to, middle, height = 1.5) {
-  plot.fillStyle = colour;
-  plot.fillRect(from, middle - height / 2, Math.max(0, to - from), height);
 }
 
 /** The style sheet's colours; canvases know nothing of it. */

@@ -1,8 +1,8 @@
 // The text of a completion's turns, and a card for each of its calls.
 
+import { seconds } from "./figures.js";
 import { Growing } from "./growing.js";
 import { h, inert, oneLine } from "./inert.js";
-import { seconds } from "./words.js";
 
 const OUTPUT_CHARS = 4000;
 const OUTPUT_LINES = 24;
@@ -106,7 +106,8 @@ class TurnText {
 
   veto(call, reason) {
     this.said.textContent = "stopped by a tool";
-    this.element.append(h("p", { class: "veto" }, h("b", {}, `${call?.label ?? "A call"} stopped the turn: `), inert(reason)));
+    const who = h("b", {}, `${call?.label ?? "A call"} stopped the turn: `);
+    this.element.append(h("p", { class: "veto" }, who, inert(reason)));
   }
 
   range(turn, from, to) {
@@ -140,8 +141,8 @@ class Card {
     this.written = h("dl", { class: "arguments" });
     this.came = h("div", { class: "came" });
     const title = h("h3", {}, h("bdi", {}, call.label), this.phase, this.time);
-    const depth = Math.min(3, call.depth);
-    this.element = h("article", { class: `card depth-${depth}`, tabindex: "-1", "aria-label": `Call ${call.label}` }, title, this.written, this.came);
+    const attributes = { class: `card depth-${Math.min(3, call.depth)}`, "aria-label": `Call ${call.label}` };
+    this.element = h("article", attributes, title, this.written, this.came);
     this.refresh();
   }
 
@@ -156,6 +157,7 @@ class Card {
 
   refresh() {
     const { call } = this;
+    if (this.element.dataset.phase === call.phase) return;
     if (call.phase !== "awaiting") this.#question?.remove();
     this.element.dataset.phase = call.phase;
     this.phase.textContent = call.phase === "awaiting" ? "waits for you" : call.phase;
@@ -189,7 +191,9 @@ class Card {
     if (!this.#arguments.size && data.arguments_json) this.#whole(data.arguments_json, growing);
     if (data.error) this.#outcome(`Error ${oneLine(data.error.code, 40)}`, data.error.message, "error", growing);
     else if (data.handed_over) this.came.append(h("p", { class: "note" }, "The client is to run it."));
-    else if (data.result?.trimEnd() !== this.#printed.trimEnd()) this.#outcome("Result", data.result ?? "", "result", growing);
+    else if ((data.result ?? "").trimEnd() !== this.#printed.trimEnd()) {
+      this.#outcome("Result", data.result ?? "", "result", growing);
+    }
     this.#printed = "";
   }
 
@@ -222,19 +226,22 @@ class Card {
     const size = `${Math.max(1, Math.round(bytes.length / 1024)).toLocaleString("en")} kB`;
     const link = h("a", { href: url, download: shown.replace(/[/\\]/g, "_") }, h("bdi", {}, shown));
     const caption = h("figcaption", {}, link, ` ${oneLine(type, 60)}, ${size}`);
-    return h("figure", {}, isPicture ? h("img", { src: url, alt: `Picture ${shown}`, decoding: "async" }) : null, caption);
+    const picture = isPicture ? h("img", { src: url, alt: `Picture ${shown}`, decoding: "async" }) : null;
+    return h("figure", {}, picture, caption);
   }
 
   #ask(data) {
-    const reason = h("input", { type: "text", maxlength: 1000, placeholder: "Reason, for the model (if refused)", "aria-label": "Reason, for the model" });
+    const label = "Reason, for the model (if refused)";
+    const reason = h("input", { type: "text", maxlength: 1000, placeholder: label, "aria-label": label });
     const said = h("p", { class: "note", role: "status" });
-    const buttons = [true, false].map((approved) =>
-      h("button", { type: "button", onclick: () => this.#answer(approved, reason.value, said, buttons) }, approved ? "Allow" : "Refuse"),
-    );
+    const buttons = [true, false].map((approved) => {
+      const onclick = () => this.#answer(approved, reason.value, said, buttons);
+      return h("button", { type: "button", onclick }, approved ? "Allow" : "Refuse");
+    });
     this.#question = h("div", { class: "question" });
     const asked = h("pre", { dir: "auto" });
     this.#question.append(
-      h("p", {}, h("b", {}, `May ${this.call.label} do this?`), ` It waits ${seconds(data.timeout_seconds)}.`),
+      h("p", {}, h("b", {}, `May ${this.call.label} do this?`)),
       h("div", {}, asked),
       h("div", { class: "answers" }, ...buttons, reason),
       said,
