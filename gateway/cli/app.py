@@ -5,6 +5,7 @@ import typer
 from gateway.cli.approve import approve
 from gateway.cli.ask import ask
 from gateway.cli.demo import demo
+from gateway.cli.doctor import doctor
 from gateway.cli.index import index
 from gateway.cli.models import models
 from gateway.cli.tools import tools
@@ -27,3 +28,4 @@ app.add_typer(tools)
 app.add_typer(models)
 app.command()(index)
 app.command()(demo)
+app.command()(doctor)
