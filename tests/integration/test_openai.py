@@ -281,3 +281,24 @@ async def test_earlier_calls_are_read_in_formats_that_write_none_such(
         extra_body=replaying("Fine.", format=call_format),
     )
     assert answer.choices[0].message.content == "Fine."
+
+
+async def test_the_client_that_does_not_await_is_served_alike(stack: Stack) -> None:
+    """Chat and responses, streamed and whole."""
+
+    def ask() -> list[str]:
+        with openai.OpenAI(base_url=f"{stack.http}/v1", api_key="any", max_retries=0) as client:
+            said = {"extra_body": replaying("Hello there!")}
+            messages = [{"role": "user", "content": "Say hello."}]
+            whole = client.chat.completions.create(model=MODEL, messages=messages, **said)  # type: ignore[call-overload]
+            chunks = client.chat.completions.create(model=MODEL, messages=messages, stream=True, **said)  # type: ignore[call-overload]
+            response = client.responses.create(model=MODEL, input="Say hello.", **said)  # type: ignore[call-overload]
+            events = client.responses.create(model=MODEL, input="Say hello.", stream=True, **said)  # type: ignore[call-overload]
+            return [
+                whole.choices[0].message.content,
+                "".join(chunk.choices[0].delta.content or "" for chunk in chunks),
+                response.output_text,
+                "".join(event.delta for event in events if event.type == "response.output_text.delta"),
+            ]
+
+    assert await asyncio.to_thread(ask) == ["Hello there!"] * 4
