@@ -132,6 +132,7 @@ class Completion:
                 required_tool=tools.required,
                 stream_arguments=tools.stream_arguments,
                 stream_content=tools.stream_content,
+                single_call=tools.single_call,
                 functions=[copy(function, tool_pb2.Function) for function in tools.functions],
                 said=[wire.said_calls(said.calls) for said in self._request.said],
             )
@@ -297,7 +298,11 @@ class Completion:
                 self._results[finished.call_id].text = wire.result_text(finished)
                 self._calls.finished(finished.call_id, time.monotonic())
             case "turn_vetoed" if self._sequence:
-                self._sequence.end_turn()
+                self._sequence.end_turn("veto")
+            case "turn_filled":
+                if self._sequence:
+                    self._sequence.end_turn("stop")
+                return
         self._news.set()
         self._say(**wire.from_tool_event(event))
 

@@ -97,9 +97,9 @@ class SequenceHandle:
         """Says when the parked sequence is expected to resume, in seconds of `time.monotonic`."""
         self._send(Expect(self.id, returns_at))
 
-    def end_turn(self) -> None:
-        """Ends the running turn early."""
-        self._send(EndTurn(self.id))
+    def end_turn(self, reason: str) -> None:
+        """Ends the running turn early; `reason` is that of its `TurnEnded`."""
+        self._send(EndTurn(self.id, reason))
 
 
 class EngineClient:

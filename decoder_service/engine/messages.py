@@ -72,9 +72,10 @@ class Expect:
 
 @dataclass(frozen=True, slots=True)
 class EndTurn:
-    """Ends the running turn after the token that was decoded last. Nothing happens if it has ended."""
+    """Ends the running turn after the token that was decoded last, for `reason`. Nothing happens if it has ended."""
 
     id: int
+    reason: str
 
 
 @dataclass(frozen=True, slots=True)

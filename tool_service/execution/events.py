@@ -105,6 +105,11 @@ class CallFinished:
 
 
 @dataclass(frozen=True, slots=True)
+class TurnFilled:
+    """The turn has the one call that it may have."""
+
+
+@dataclass(frozen=True, slots=True)
 class TurnVetoed:
     """A call stopped the turn."""
 
@@ -129,6 +134,7 @@ Event = (
     | CallArtifact
     | ApprovalAwaited
     | CallFinished
+    | TurnFilled
     | TurnVetoed
     | TurnFinished
 )
