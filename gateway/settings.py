@@ -28,3 +28,4 @@ class GatewaySettings(ServiceSettings):
     max_body_bytes: int = Field(8 * 2**20, ge=1024, description="of a request over HTTP")
     tools_refresh_seconds: float = Field(5.0, gt=0, description="how often the tool service is asked for its tools")
     max_active: int = Field(256, ge=1, description="completions that may run at once; further ones are refused")
+    log_content: bool = Field(False, description="log what was asked and answered, each up to 4096 characters")
