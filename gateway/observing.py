@@ -120,7 +120,9 @@ class Observed:
         ledger = self._timeline.close(time.monotonic() - self._arrived)
         reason = decoder_pb2.FinishReason.Name(finished.finish_reason).removeprefix("FINISH_REASON_").lower()
         # Only calls that worked have a share, so each name is a tool's and none the model's invention.
-        hidden = [(self._tools.get(call_id, "unknown"), share) for call_id, share in self._timeline.hidden_by_call.items()]
+        hidden = [
+            (self._tools.get(call_id, "unknown"), share) for call_id, share in self._timeline.hidden_by_call.items()
+        ]
         self._metrics.finished(reason, ledger, self._mode, hidden)
         usage = finished.usage
         self._span.note(

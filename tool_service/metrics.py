@@ -25,7 +25,10 @@ class ToolMetrics:
             registry=registry,
         )
         self.running = Gauge(
-            "conveyor_tool_calls_running", "Calls whose tool works, or waits for more of the call.", registry=registry
+            "conveyor_tool_calls_running",
+            "Calls whose tool works, or waits for more of the call.",
+            ["tool"],
+            registry=registry,
         )
         self.seconds = Histogram(
             "conveyor_tool_call_seconds", "Time that calls worked.", labels, buckets=SECONDS, registry=registry
@@ -63,7 +66,7 @@ class CallMetrics:
                 self._calls[event.call_id] = _Call(self._labels.of(event.name))
             case events.CallStarted(call_id=call_id) if call_id in self._calls:
                 self._calls[call_id].has_started = True
-                self._metrics.running.inc()
+                self._metrics.running.labels(self._calls[call_id].tool).inc()
             case events.UnitFinished(call_id=call_id) if call_id in self._calls:
                 self._calls[call_id].busy += event.unit.busy
             case events.TurnVetoed(call_id=call_id) if call_id in self._calls:
@@ -93,7 +96,7 @@ class CallMetrics:
         if outcome not in ("ok", "handed over") and busy:
             self._metrics.wasted.labels(call.tool, self._mode).observe(busy)
         if call.has_started:
-            self._metrics.running.dec()
+            self._metrics.running.labels(call.tool).dec()
 
 
 class Labels:

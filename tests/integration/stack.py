@@ -59,8 +59,12 @@ class Stack:
 
     async def complete(self, request: pb.CompleteRequest) -> "Answer":
         answer = Answer()
-        async for response in self.client.Complete(request, timeout=60):
-            answer.events.append(response)
+        call = self.client.Complete(request, timeout=60)
+        try:
+            async for response in call:
+                answer.events.append(response)
+        finally:
+            call.cancel()  # whoever is cancelled before the first response would leave it running
         return answer
 
 

@@ -10,9 +10,12 @@ import pytest
 import structlog
 
 from decoder_service.models.loader import LoadedModel
+from decoder_service.settings import DecoderSettings
+from decoder_service.turn_spans import turn_spans
 from gateway.settings import GatewaySettings
 from protos.conveyor.gateway.v1 import gateway_pb2 as pb
 from protos.conveyor.tool.v1 import tool_pb2, tool_pb2_grpc
+from protos.rpc import context
 from protos.rpc.tracing import FLUSH_SECONDS, Kind, open_tracer
 from tests.integration.collector import Collector, Kept, collecting
 from tests.integration.commands import ROOT
@@ -26,14 +29,14 @@ TRACE_ID, CLIENT_ID = "0af7651916cd43dd8448eb211c80319c", "b7ad6b7169203331"
 SECRET = "41 + 1"
 
 
-def call(name: str, arguments: str) -> str:
+def written(name: str, arguments: str) -> str:
     return f'<tool_call>\n{{"name": "{name}", "arguments": {arguments}}}\n</tool_call>'
 
 
 PLAN = ">>>\n$1 = calculator(6 * 7)\n$2 = calculator($1 + 1)\n<<<\n"
-GOOD = call("calculator", f'{{"expression": "{SECRET}"}}')
-BAD = call("break_down", "{}")
-MADE_UP = call("no_such_tool", "{}")
+GOOD = written("calculator", f'{{"expression": "{SECRET}"}}')
+BAD = written("break_down", "{}")
+MADE_UP = written("no_such_tool", "{}")
 
 
 def asking(replay: list[str], format_: str = "hermes", tools: tuple[str, ...] = ("calculator",)) -> pb.CompleteRequest:
@@ -47,8 +50,12 @@ def asking(replay: list[str], format_: str = "hermes", tools: tuple[str, ...] = 
 
 async def told(stack: Stack, request: pb.CompleteRequest, flags: str = "01") -> None:
     metadata = (("traceparent", f"00-{TRACE_ID}-{CLIENT_ID}-{flags}"), ("x-request-id", "asked-once"))
-    async for _ in stack.client.Complete(request, timeout=60, metadata=metadata):
-        pass
+    call = stack.client.Complete(request, timeout=60, metadata=metadata)
+    try:
+        async for _ in call:
+            pass
+    finally:
+        call.cancel()
 
 
 def check_tree(collector: Collector) -> tuple[Kept, list[Kept]]:
@@ -132,7 +139,7 @@ async def test_a_client_that_leaves_fails_the_spans_of_what_it_leaves(small_mode
 
     async with collecting() as collector:
         async with running_stack(small_model, [wait], traces=collector.endpoint) as stack:
-            asked = asyncio.create_task(told(stack, asking([call("wait", "{}"), "."], tools=("wait",))))
+            asked = asyncio.create_task(told(stack, asking([written("wait", "{}"), "."], tools=("wait",))))
             await asyncio.wait_for(begun.wait(), 30)
             asked.cancel()
             await asyncio.gather(asked, return_exceptions=True)
@@ -205,3 +212,16 @@ print([name for name in sys.modules if name.startswith(("opentelemetry.sdk", "op
 """
     ran = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, timeout=60)
     assert (ran.stdout, ran.returncode) == ("[]\n[]\n", 0), ran.stderr
+
+
+async def test_a_decoder_that_is_told_of_no_trace_begins_one_and_tells_what_it_calls() -> None:
+    async with collecting() as collector:
+        tracer = open_tracer("decoder", DecoderSettings(traces_endpoint=collector.endpoint))
+        context.bind(context.RequestContext("asked-once"))
+        with turn_spans(tracer, "small") as spans:
+            assert context.current().traceparent == spans.parent
+            spans.turn(0).end()
+        await tracer.aclose(30)
+        (root,) = collector.named("generate")
+        (turn,) = collector.named("chat small")
+    assert (root.span.parent_span_id, turn.span.parent_span_id) == (b"", root.span.span_id)
