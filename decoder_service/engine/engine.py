@@ -81,6 +81,11 @@ class Engine:
         """Sequences by state."""
         return self._scheduler.counts()
 
+    @property
+    def cache_usage(self) -> float:
+        """The share of the cache that sequences hold, from 0 to 1."""
+        return self._scheduler.cache_usage
+
     def busy(self) -> bool:
         """Whether the next step has something to run."""
         counts = self._scheduler.counts()

@@ -9,6 +9,7 @@ from gateway.cli.doctor import doctor
 from gateway.cli.index import index
 from gateway.cli.models import models
 from gateway.cli.tools import tools
+from gateway.cli.top import top
 from gateway.cli.trace import trace
 from gateway.cli.up import PASS_THROUGH, up
 
@@ -24,6 +25,7 @@ app.command(context_settings=PASS_THROUGH)(up)
 app.command()(ask)
 app.command()(trace)
 app.command()(approve)
+app.command()(top)
 app.add_typer(tools)
 app.add_typer(models)
 app.command()(index)

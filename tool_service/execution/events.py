@@ -94,7 +94,8 @@ Outcome = str | Failure | HandedOver
 
 @dataclass(frozen=True, slots=True)
 class CallFinished:
-    """A call has ended. `arguments_json` is empty unless it was sealed; times in seconds."""
+    """A call has ended. `arguments_json` is empty unless it was sealed, `sealed_at` characters into the turn; times in
+    seconds."""
 
     call_id: str
     outcome: Outcome
@@ -102,6 +103,7 @@ class CallFinished:
     busy: float
     waiting: float
     queued: float
+    sealed_at: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
