@@ -12,6 +12,7 @@ from gateway.http import HttpServer, create_app
 from gateway.metrics import Metrics
 from gateway.models import ServedModel
 from gateway.native.routes import Native
+from gateway.observing import Observer
 from gateway.openai.routes import OpenAi
 from gateway.readiness import Readiness
 from gateway.servicer import GatewayServicer
@@ -21,6 +22,7 @@ from protos.conveyor.decoder.v1 import decoder_pb2_grpc
 from protos.conveyor.gateway.v1 import gateway_pb2, gateway_pb2_grpc
 from protos.rpc.channel import open_channel
 from protos.rpc.server import Server
+from protos.rpc.tracing import FLUSH_SECONDS, open_tracer
 
 _SERVICE = gateway_pb2.DESCRIPTOR.services_by_name["GatewayService"].full_name
 
@@ -40,7 +42,9 @@ class Gateway:
         self.catalogue = Catalogue(self._channels["tools"], settings.tools_refresh_seconds)
         decoder = decoder_pb2_grpc.DecoderServiceStub(self._channels["decoder"])
         self._archive = Archive(settings.completions_file, settings.max_kept)
-        self.completions = Completions(settings, decoder, self.catalogue, self.metrics, self._archive)
+        self._tracer = open_tracer("gateway", settings)
+        observer = Observer(self.metrics, self._tracer, settings.log_content)
+        self.completions = Completions(settings, decoder, self.catalogue, observer, self._archive)
         servicer = GatewayServicer(self.completions, self.catalogue)
         self._server = Server(
             settings.address,
@@ -95,6 +99,7 @@ class Gateway:
         await asyncio.gather(*self._background, return_exceptions=True)
         for channel in self._channels.values():
             await channel.close()
+        await self._tracer.aclose(min(FLUSH_SECONDS, grace_seconds))
 
     async def _tell(self, ready: bool) -> None:
         await (self._server.ready() if ready else self._server.not_ready())

@@ -32,3 +32,4 @@ class GatewaySettings(ServiceSettings):
         "", description="where completions that have ended are kept, in SQLite; empty: in memory"
     )
     max_kept: int = Field(200, ge=0, le=100_000, description="completions that have ended and are kept; 0: none")
+    log_content: bool = Field(False, description="log what was asked and answered, each up to 4096 characters")

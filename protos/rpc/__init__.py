@@ -8,4 +8,5 @@
 * `settings`: one frozen object read once from flags, environment and file.
 * `leash`, `endings`: child processes end with their parent, and how a process ended is told in words.
 * `telemetry`: JSON logs and the /metrics port.
+* `tracing`, `otlp`: spans, and how they are sent.
 """

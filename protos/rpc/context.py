@@ -17,7 +17,7 @@ import grpc
 REQUEST_ID = "x-request-id"
 TRACEPARENT = "traceparent"  # https://www.w3.org/TR/trace-context/
 _SANE_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
-_SANE_TRACE = re.compile(r"[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}")
+_SANE_TRACE = re.compile(r"(?!ff)[0-9a-f]{2}-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}")
 
 
 @dataclass(frozen=True, slots=True)

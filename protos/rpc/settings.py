@@ -57,12 +57,21 @@ def _is_host_port(text: str) -> bool:
     return found is not None and int(found[1]) <= 65535
 
 
+def check_endpoint(text: str) -> str:
+    """Gives `text` back where spans can be sent there, or where it is empty: nowhere. Raises as `check_address`."""
+    scheme, _, rest = text.partition("://")
+    if not text or (scheme in ("http", "https") and _is_host_port(rest) and not rest.startswith(":")):
+        return text
+    raise PydanticCustomError("endpoint", "must be http://host:port, or https:// with TLS, or empty")
+
+
 def _split(value: Any) -> Any:
     return [part.strip() for part in value.split(",") if part.strip()] if isinstance(value, str) else value
 
 
 Address = Annotated[str, AfterValidator(check_address)]
 HttpAddress = Annotated[str, AfterValidator(check_http_address)]
+Endpoint = Annotated[str, AfterValidator(check_endpoint)]
 # With commas between them wherever they are text; pydantic-settings would want JSON in the environment.
 Names = Annotated[list[str], NoDecode, BeforeValidator(_split)]
 
@@ -82,6 +91,10 @@ class ServiceSettings(BaseSettings):
     )
     grace_seconds: float = Field(10.0, ge=0, le=600, description="how long running calls may go on after SIGTERM")
     reflection: bool = Field(True, description="answer gRPC server reflection")
+    traces_endpoint: Endpoint = Field(
+        "", description="where spans are sent by OTLP over gRPC, such as http://127.0.0.1:4317; empty: nowhere"
+    )
+    traces_ratio: float = Field(1.0, ge=0, le=1, description="share of the traces that begin here that are kept")
 
     @classmethod
     def settings_customise_sources(

@@ -37,7 +37,7 @@ class Shared:
     """The completion behind its calls. `slots` are each tool's places, shared with other completions.
 
     `stream_arguments`: somebody wants to see arguments while they are written; `stream_content`: what stands beside the
-    calls.
+    calls. `single_call`: a turn has one at most.
     """
 
     completion_id: str
@@ -45,6 +45,7 @@ class Shared:
     limits: Limits
     stream_arguments: bool
     stream_content: bool
+    single_call: bool
     slots: Mapping[str, asyncio.Semaphore]
     journal: EffectJournal
     workers: WorkerPool
