@@ -6,6 +6,7 @@ import time
 from collections.abc import AsyncIterator, Callable, Iterable
 
 import grpc
+from prometheus_client import CollectorRegistry
 
 from benchmarks.watching.script import Event
 from gateway.service import Gateway
@@ -15,6 +16,7 @@ from protos.conveyor.decoder.v1 import decoder_pb2, decoder_pb2_grpc
 from protos.conveyor.tool.v1 import tool_pb2_grpc
 from protos.rpc.server import Server
 from tool_service.execution.host import ToolHost, by_name
+from tool_service.metrics import ToolMetrics
 from tool_service.servicer import ToolServicer
 from tool_service.settings import ToolSettings
 from tool_service.tools.calculator.tool import calculator
@@ -56,7 +58,7 @@ async def scripted_gateway(decoder: ScriptedDecoder) -> AsyncIterator[Gateway]:
         )
         host = ToolHost(by_name((calculator, plan)))
         stack.push_async_callback(host.aclose)
-        tools = ToolServicer(host, ToolSettings())
+        tools = ToolServicer(host, ToolSettings(), ToolMetrics(CollectorRegistry()))
         tools_port = await stack.enter_async_context(
             _serving(lambda server: tool_pb2_grpc.add_ToolServiceServicer_to_server(tools, server))
         )

@@ -176,6 +176,8 @@ $("examples").append(
 
 $("tools-fold").open = !isNarrow.matches;
 
+if (!location.hash) $("prompt").focus();
+
 attempt(async () => composer.offer(await api.json("/v1/tools")));
 recent.refresh();
 route();
