@@ -33,6 +33,7 @@ export class Timeline {
   #view = null; // [from, to] where a reader has zoomed in
   #drawn = ""; // what it was, the last time
   #drawnMs = 0;
+  width = 0; // pixels
   #settled = { scale: "", rows: 0 }; // the first lanes, in which nothing will change
   #picked = null; // {row, unit}
   #theme = null;
@@ -43,9 +44,17 @@ export class Timeline {
     const part = (name) => root.querySelector(`.${name}`);
     Object.assign(this, { root, pick, list: part("lanes"), canvas: part("plot"), axis: part("axis") });
     Object.assign(this, { tip: part("tip"), needle: part("needle"), said: part("said") });
-    new ResizeObserver(() => this.#redraw()).observe(this.canvas.parentElement);
+    const resize = ([{ contentRect }]) => {
+      this.width = contentRect.width; // asking for it in a frame would lay the page out once more
+      this.#redraw();
+    };
+    new ResizeObserver(resize).observe(this.canvas.parentElement);
+    const recolour = () => {
+      this.#theme = null;
+      this.#redraw();
+    };
     for (const query of ["(prefers-color-scheme: dark)", "(forced-colors: active)", "(prefers-contrast: more)"]) {
-      matchMedia(query).addEventListener("change", () => this.#redraw((this.#theme = null)));
+      matchMedia(query).addEventListener("change", recolour);
     }
     this.#listen(part);
   }
@@ -66,7 +75,7 @@ export class Timeline {
     const [from, to] = this.#span();
     const state = this.#records.map((record) => [record.at, record.over || Math.floor(record.now() * 4)]).join();
     const drawn = `${from} ${to} ${state} ${this.#rows.length}`;
-    const width = (this.width = this.width || this.canvas.parentElement.clientWidth);
+    const { width } = this;
     if (!width) return;
     const now = performance.now();
     const isDue = now - this.#drawnMs >= MARKS_MS || this.#records.every((record) => record.over);
@@ -81,7 +90,6 @@ export class Timeline {
   }
 
   #redraw() {
-    this.width = 0;
     this.#drawn = this.#settled.scale = "";
     if (this.#records.length) this.draw();
   }
@@ -94,7 +102,6 @@ export class Timeline {
     this.#rows = rows;
     if (isGrown) this.#setHeight(rows.length > MANY ? LOW_ROW : ROW);
     rows.forEach((row, place) => this.#label(row, place));
-    if (isGrown) this.width = 0;
   }
 
   #setHeight(pixels) {
