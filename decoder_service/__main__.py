@@ -31,7 +31,8 @@ async def serve(settings: DecoderSettings) -> None:
         from protos.rpc.server import Server, until_stopped
 
         hello, engine = await process.loaded(settings.max_running + settings.max_waiting)
-        decoder = assemble(engine, hello, await stack.enter_async_context(open_channel(settings.tools_address)))
+        channel = await stack.enter_async_context(open_channel(settings.tools_address, settings.peer_tls))
+        decoder = assemble(engine, hello, channel)
         stack.push_async_callback(decoder.feeds.aclose)
         servicer = DecoderServicer(decoder, describe(settings, hello), DecoderMetrics(engine.counts))
         server = Server(
@@ -39,6 +40,7 @@ async def serve(settings: DecoderSettings) -> None:
             lambda grpc_server: decoder_pb2_grpc.add_DecoderServiceServicer_to_server(servicer, grpc_server),
             [decoder_pb2.DESCRIPTOR.services_by_name["DecoderService"].full_name],
             reflect=settings.reflection,
+            tls=settings.tls,
         )
         await server.start()
         await warm_up(decoder)

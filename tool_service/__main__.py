@@ -35,6 +35,7 @@ async def _serve(host: ToolHost, settings: ToolSettings) -> None:
         lambda grpc_server: tool_pb2_grpc.add_ToolServiceServicer_to_server(servicer, grpc_server),
         [SERVICE],
         reflect=settings.reflection,
+        tls=settings.tls,
     )
     await server.start()
     warming = asyncio.create_task(host.warm_up())

@@ -9,7 +9,7 @@ from typing import Any, Protocol, TypeVar
 import structlog
 from pydantic import ValidationError
 from sse_starlette import EventSourceResponse
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
@@ -222,7 +222,7 @@ def _bind(request: Request) -> context.RequestContext:
     running = context.from_headers(request.headers)
     context.bind(running)
     structlog.contextvars.clear_contextvars()
-    structlog.contextvars.bind_contextvars(request_id=running.request_id)
+    structlog.contextvars.bind_contextvars(**running.logged())
     return running
 
 
@@ -238,6 +238,8 @@ def _telling(handler: Handler) -> Handler:
             return await handler(request)
         except HttpFailure as failure:
             return failure.response()
+        except ClientDisconnect:
+            return HttpFailure(499, "cancelled", "the client has left").response()
         except ServiceError as error:
             log.info("refused", method=request.url.path, reason=str(error.reason), message=error.message)
             return failures.of_service(error).response()
