@@ -6,6 +6,7 @@ from gateway.cli.approve import approve
 from gateway.cli.ask import ask
 from gateway.cli.demo import demo
 from gateway.cli.index import index
+from gateway.cli.keys import keys
 from gateway.cli.models import models
 from gateway.cli.tools import tools
 from gateway.cli.up import PASS_THROUGH, up
@@ -23,5 +24,6 @@ app.command()(ask)
 app.command()(approve)
 app.add_typer(tools)
 app.add_typer(models)
+app.add_typer(keys)
 app.command()(index)
 app.command()(demo)

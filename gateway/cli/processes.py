@@ -22,9 +22,11 @@ from typing import Self, TextIO
 import grpc
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
-from gateway.cli.failure import Failure
+from gateway.cli.failure import Failure, is_of_tls
 from gateway.cli.log_lines import last_lines, readable
+from protos.rpc.certificates import channel_credentials
 from protos.rpc.leash import leashed
+from protos.rpc.tls import NO_TLS, PeerTls
 
 _MARGIN_SECONDS = 2.0
 _REAP_SECONDS = 5.0
@@ -51,12 +53,13 @@ Report = Callable[[str, State], None]
 
 @dataclass(frozen=True, slots=True)
 class Service:
-    """A service to run. `address` is where its health is asked, `grace_seconds` how long it may drain."""
+    """A service to run. `address` is where its health is asked, by `tls`; `grace_seconds` how long it may drain."""
 
     name: str
     command: tuple[str, ...]
     address: str
     grace_seconds: float = 10.0
+    tls: PeerTls = NO_TLS
 
 
 @dataclass(frozen=True, slots=True)
@@ -202,23 +205,43 @@ async def _launch(service: Service, log: Path) -> _Child:
 
 async def _until_serving(service: Service, report: Report) -> None:
     report(service.name, State.STARTING)
-    async with grpc.aio.insecure_channel(service.address, options=_CHANNEL) as channel:
+    async with _channel(service) as channel:
         while not await _watch(  # noqa: ASYNC110 - the event is in another process
-            health_pb2_grpc.HealthStub(channel), service.name, report
+            health_pb2_grpc.HealthStub(channel), service, report
         ):
             await asyncio.sleep(_RETRY_SECONDS)
     report(service.name, State.READY)
 
 
-async def _watch(stub: health_pb2_grpc.HealthStub, name: str, report: Report) -> bool:
-    """Whether it came to SERVING before the connection broke."""
-    call = stub.Watch(health_pb2.HealthCheckRequest(), wait_for_ready=True)
-    with suppress(grpc.aio.AioRpcError):
+def _channel(service: Service) -> grpc.aio.Channel:
+    if not service.tls.ca:
+        return grpc.aio.insecure_channel(service.address, options=_CHANNEL)
+    named = (("grpc.ssl_target_name_override", service.tls.name),) if service.tls.name else ()
+    return grpc.aio.secure_channel(service.address, channel_credentials(service.tls), options=(*_CHANNEL, *named))
+
+
+async def _watch(stub: health_pb2_grpc.HealthStub, service: Service, report: Report) -> bool:
+    """Whether it came to SERVING before the connection broke. Raises Failure where TLS will never let us ask."""
+    # A call that waits for a connection is never told that TLS keeps failing.
+    call = stub.Watch(health_pb2.HealthCheckRequest(), wait_for_ready=not service.tls.ca)
+    try:
         async for response in call:
             if response.status == health_pb2.HealthCheckResponse.SERVING:
                 return True
-            report(name, State.LOADING)
+            report(service.name, State.LOADING)
+    except grpc.aio.AioRpcError as error:
+        if service.tls.ca and is_of_tls(error.details() or ""):
+            raise _distrusted(service, error.details() or "") from error
     return False
+
+
+def _distrusted(service: Service, details: str) -> Failure:
+    cause = f"the certificate of the {service.name} service at {service.address} is not trusted: {details}"
+    remedy = (
+        "It must name that address, or what gateway.peer_tls.name says (of the gateway's own: --server-name), and be "
+        "vouched for by gateway.peer_tls.ca (of the gateway's own: --ca)."
+    )
+    return Failure(cause, remedy)
 
 
 def _death(child: _Child) -> Failure:
