@@ -65,6 +65,7 @@ class Connection(H11Protocol):
         """See asyncio."""
         super().connection_made(transport)
         if len(self.connections) > self._limits.max_connections:
+            self.connections.discard(self)  # it takes nobody's place
             self._refuse(_TOO_MANY_CONNECTIONS)
         else:
             self._start_timer()

@@ -20,6 +20,7 @@ from gateway.guard.exposure import host_of, is_loopback, is_wildcard, literal
 from gateway.openai.failures import HttpFailure
 
 ALL = "*"
+_HOST = re.compile(r"(?:\[(?P<address>[0-9a-f:.]+)\]|(?P<name>[^:\[\]]+))(?::\d*)?", re.ASCII)
 _LOOKS = ("GET", "HEAD", "OPTIONS")
 
 
@@ -85,7 +86,6 @@ def _foreign(problem: str) -> HttpFailure:
 
 
 def _without_port(host: str) -> str:
-    """The name or address in a Host header, in small letters and without the brackets of IPv6."""
-    if host.startswith("["):
-        return host.partition("]")[0].removeprefix("[").lower()
-    return host.partition(":")[0].lower()
+    """The name or address in a Host header, in small letters without the brackets of IPv6; empty for what is none."""
+    found = _HOST.fullmatch(host.lower())
+    return "" if found is None else found["address"] or found["name"]
