@@ -32,6 +32,7 @@ _MARGIN_SECONDS = 2.0
 _REAP_SECONDS = 5.0
 _FOLLOW_SECONDS = 0.1
 _RETRY_SECONDS = 0.05
+_CLOSED_TRIES = 20  # one after the other: enough to know that a server closes each connection by intent
 _LOG_LINES = 12
 _CHANNEL = (
     ("grpc.enable_http_proxy", 0),
@@ -205,10 +206,12 @@ async def _launch(service: Service, log: Path) -> _Child:
 
 async def _until_serving(service: Service, report: Report) -> None:
     report(service.name, State.STARTING)
+    closed = 0
     async with _channel(service) as channel:
-        while not await _watch(  # noqa: ASYNC110 - the event is in another process
-            health_pb2_grpc.HealthStub(channel), service, report
-        ):
+        while (ended := await _watch(health_pb2_grpc.HealthStub(channel), service, report)) is not None:
+            closed = closed + 1 if "Socket closed" in ended else 0
+            if service.tls.ca and (is_of_tls(ended) or closed == _CLOSED_TRIES):
+                raise _distrusted(service, ended)
             await asyncio.sleep(_RETRY_SECONDS)
     report(service.name, State.READY)
 
@@ -220,26 +223,26 @@ def _channel(service: Service) -> grpc.aio.Channel:
     return grpc.aio.secure_channel(service.address, channel_credentials(service.tls), options=(*_CHANNEL, *named))
 
 
-async def _watch(stub: health_pb2_grpc.HealthStub, service: Service, report: Report) -> bool:
-    """Whether it came to SERVING before the connection broke. Raises Failure where TLS will never let us ask."""
+async def _watch(stub: health_pb2_grpc.HealthStub, service: Service, report: Report) -> str | None:
+    """Waits until it says SERVING: None. Where the connection breaks before that, or there is none, the reason."""
     # A call that waits for a connection is never told that TLS keeps failing.
     call = stub.Watch(health_pb2.HealthCheckRequest(), wait_for_ready=not service.tls.ca)
     try:
         async for response in call:
             if response.status == health_pb2.HealthCheckResponse.SERVING:
-                return True
+                return None
             report(service.name, State.LOADING)
     except grpc.aio.AioRpcError as error:
-        if service.tls.ca and is_of_tls(error.details() or ""):
-            raise _distrusted(service, error.details() or "") from error
-    return False
+        return error.details() or ""
+    return ""
 
 
 def _distrusted(service: Service, details: str) -> Failure:
-    cause = f"the certificate of the {service.name} service at {service.address} is not trusted: {details}"
+    cause = f"the {service.name} service at {service.address} and its callers do not trust each other: {details}"
     remedy = (
-        "It must name that address, or what gateway.peer_tls.name says (of the gateway's own: --server-name), and be "
-        "vouched for by gateway.peer_tls.ca (of the gateway's own: --ca)."
+        "Its certificate must name that address, or what gateway.peer_tls.name says, and gateway.peer_tls.ca must "
+        "vouch for it; its tls.client_ca must vouch for gateway.peer_tls.cert. For the gateway itself --server-name, "
+        "--ca and --client-cert stand in their place."
     )
     return Failure(cause, remedy)
 

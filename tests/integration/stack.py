@@ -3,7 +3,7 @@
 import asyncio
 import contextlib
 import time
-from collections.abc import AsyncIterator, Iterable, Sequence
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import grpc
@@ -27,6 +27,8 @@ from protos.conveyor.gateway.v1 import gateway_pb2_grpc
 from protos.conveyor.tool.v1 import tool_pb2_grpc
 from protos.rpc.channel import open_channel
 from protos.rpc.server import Server
+from protos.rpc.tls import NO_TLS, ServerTls
+from tests.certificates import Authority
 from tests.interpreters import fork_server
 from tests.processes import children
 from tool_service.execution.host import ToolHost, by_name
@@ -47,12 +49,13 @@ class QuietMetrics:
 
 @dataclass(slots=True)
 class Stack:
-    """The services, a client of the gateway, and where it speaks HTTP."""
+    """The services, a client of the gateway, and where it speaks HTTP and gRPC."""
 
     client: "gateway_pb2_grpc.GatewayServiceAsyncStub"
     decoder: Decoder
     engine: Engine
     http: str
+    address: str
 
     async def complete(self, request: pb.CompleteRequest) -> "Answer":
         answer = Answer()
@@ -100,19 +103,27 @@ class SlowRunner:
 
 @contextlib.asynccontextmanager
 async def running_stack(
-    model: LoadedModel, tools: Iterable[Tool] = (), step_seconds: float = 0.0, **decoder_settings: object
+    model: LoadedModel,
+    tools: Iterable[Tool] = (),
+    step_seconds: float = 0.0,
+    authority: Authority | None = None,
+    gateway_settings: Mapping[str, object] = {},
+    **decoder_settings: object,
 ) -> AsyncIterator[Stack]:
     """Starts the services and stops them again. `tools` are added to python, plan and calculator.
 
-    `step_seconds` are added to each step, for what must be done while a model decodes, however small it is.
+    `step_seconds` are added to each step, for what must be done while a model decodes, however small it is. With an
+    `authority` all of them speak TLS, and show one another certificates.
     """
     async with contextlib.AsyncExitStack() as stack:
         every = [python_tool(Interpreters(fork_server())), plan, calculator, *tools]
-        tools_port = await stack.enter_async_context(tool_service(every))
+        tools_port = await stack.enter_async_context(tool_service(every, authority and authority.server("tools")))
         # A cache that holds what a test needs: stacks of earlier tests may not be collected yet, nor those next door.
         fields = {"prefill_chunk": 64, "kv_cache_gib": 0.25, **decoder_settings}
         settings = DecoderSettings(**fields)  # type: ignore[arg-type]
-        channel = await stack.enter_async_context(open_channel(f"127.0.0.1:{tools_port}"))
+        peers = {} if authority is None else {name: authority.peer(name) for name in ("decoder", "gateway", "client")}
+        channel = open_channel(f"127.0.0.1:{tools_port}", peers.get("decoder", NO_TLS))
+        stack.push_async_callback(channel.close)
         hello = hello_of(settings, model)
         engine = engine_of(settings, model, hello.context, model.end_tokens)
         if step_seconds:
@@ -123,7 +134,10 @@ async def running_stack(
         stack.push_async_callback(decoder.feeds.aclose)
         servicer = DecoderServicer(decoder, describe(settings, hello), QuietMetrics())  # type: ignore[arg-type]
         decoder_port = await stack.enter_async_context(
-            serving(lambda server: decoder_pb2_grpc.add_DecoderServiceServicer_to_server(servicer, server))
+            serving(
+                lambda server: decoder_pb2_grpc.add_DecoderServiceServicer_to_server(servicer, server),
+                authority and authority.server("decoder"),
+            )
         )
         gateway = Gateway(
             GatewaySettings(
@@ -131,6 +145,9 @@ async def running_stack(
                 http_address="127.0.0.1:0",
                 decoder_address=f"127.0.0.1:{decoder_port}",
                 tools_address=f"127.0.0.1:{tools_port}",
+                tls=ServerTls() if authority is None else authority.server("gateway"),
+                peer_tls=peers.get("gateway", NO_TLS),
+                **gateway_settings,  # type: ignore[arg-type]
             )
         )
         await gateway.start()
@@ -138,25 +155,27 @@ async def running_stack(
         async with asyncio.timeout(10):
             while not gateway.readiness.ready:  # noqa: ASYNC110 - it tells its health service, not us
                 await asyncio.sleep(0.005)
-        gateway_client = await stack.enter_async_context(grpc.aio.insecure_channel(f"127.0.0.1:{gateway.port}"))
-        http = f"http://127.0.0.1:{gateway.http_port}"
-        yield Stack(gateway_pb2_grpc.GatewayServiceStub(gateway_client), decoder, engine, http)
+        address = f"127.0.0.1:{gateway.port}"
+        to_gateway = grpc.aio.insecure_channel(address) if authority is None else open_channel(address, peers["client"])
+        stack.push_async_callback(to_gateway.close)
+        http = f"{'http' if authority is None else 'https'}://127.0.0.1:{gateway.http_port}"
+        yield Stack(gateway_pb2_grpc.GatewayServiceStub(to_gateway), decoder, engine, http, address)
 
 
 @contextlib.asynccontextmanager
-async def tool_service(tools: Iterable[Tool]) -> AsyncIterator[int]:
+async def tool_service(tools: Iterable[Tool], tls: ServerTls | None = None) -> AsyncIterator[int]:
     """A tool service on a free port."""
     host = ToolHost(by_name(tools))
     servicer = ToolServicer(host, ToolSettings())
-    async with serving(lambda server: tool_pb2_grpc.add_ToolServiceServicer_to_server(servicer, server)) as port:
+    async with serving(lambda server: tool_pb2_grpc.add_ToolServiceServicer_to_server(servicer, server), tls) as port:
         yield port
     await host.aclose()
 
 
 @contextlib.asynccontextmanager
-async def serving(register: object) -> AsyncIterator[int]:
+async def serving(register: object, tls: ServerTls | None = None) -> AsyncIterator[int]:
     """A server on a free port."""
-    server = Server("127.0.0.1:0", register, [])  # type: ignore[arg-type]
+    server = Server("127.0.0.1:0", register, [], tls=tls)  # type: ignore[arg-type]
     await server.start()
     await server.ready()
     try:
