@@ -175,7 +175,7 @@ def _announce(plan: Plan, services: Services, console: Console, as_json: bool) -
             scheme = ("https://" if tls else "http://") if name == "gateway http address" else ""
             console.print(f"  {label}{scheme}{addresses[name]}", soft_wrap=True)
     if plan.value("gateway", "keys-file"):
-        console.print(f"a key is asked for: set {KEY_VARIABLE} to one that `conveyor keys new NAME` made")
+        console.print(f"a key is asked for: {KEY_VARIABLE}=KEY, from `conveyor keys new NAME`", soft_wrap=True)
     console.print(f"ready; try: {example(addresses['gateway address'], tls=tls)}", soft_wrap=True)
 
 
