@@ -182,7 +182,7 @@ async def test_up_says_which_certificate_is_not_trusted_and_does_not_wait_for_ev
     process = await start(folder, "up", *options, *addresses())
     _, errors = await process.communicate()
     assert process.returncode == 1
-    assert re.search(r"error: the (tools|decoder) service at \S+ and its callers do not trust", errors.decode())
+    assert re.search(r"error: the (tools|decoder|gateway) service at \S+ and its callers do not trust", errors.decode())
     assert "gateway.peer_tls.ca" in errors.decode()
 
 
