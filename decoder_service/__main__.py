@@ -35,7 +35,7 @@ async def serve(settings: DecoderSettings, registry: CollectorRegistry) -> None:
         hello, engine = await process.loaded(settings.max_running + settings.max_waiting)
         tracer = open_tracer("decoder", settings)
         stack.push_async_callback(tracer.aclose, min(FLUSH_SECONDS, settings.grace_seconds))
-        channel = await stack.enter_async_context(open_channel(settings.tools_address))
+        channel = await stack.enter_async_context(open_channel(settings.tools_address, settings.peer_tls))
         decoder = assemble(engine, hello, channel, tracer)
         stack.push_async_callback(decoder.feeds.aclose)
         servicer = DecoderServicer(decoder, describe(settings, hello), DecoderMetrics(engine, registry))
@@ -44,6 +44,7 @@ async def serve(settings: DecoderSettings, registry: CollectorRegistry) -> None:
             lambda grpc_server: decoder_pb2_grpc.add_DecoderServiceServicer_to_server(servicer, grpc_server),
             [decoder_pb2.DESCRIPTOR.services_by_name["DecoderService"].full_name],
             reflect=settings.reflection,
+            tls=settings.tls,
         )
         await server.start()
         await warm_up(decoder)

@@ -6,6 +6,7 @@ What is counted, traced and logged of it is `observing`'s.
 """
 
 import asyncio
+import math
 import time
 from collections.abc import AsyncGenerator, Callable, Iterator
 from contextlib import AsyncExitStack, aclosing, contextmanager, suppress
@@ -16,6 +17,7 @@ from gateway.approvals import Approvals
 from gateway.archive.archive import Archive
 from gateway.archive.recording import Recording
 from gateway.decoder import Generation
+from gateway.guard.limits import Limits
 from gateway.observing import Observed, Observer
 from gateway.request import Completion, parse
 from gateway.settings import GatewaySettings
@@ -44,6 +46,7 @@ class Completions:
         self._catalogue = catalogue
         self._observer = observer
         self._archive = archive
+        self._limits = Limits(settings.requests_per_minute, settings.max_active_per_key)
         self._active = 0
         self._draining = False
         self.approvals = Approvals()
@@ -87,11 +90,24 @@ class Completions:
                 f"{self._active} completions run, as many as may; try again in {_RETRY_SECONDS:.0f} s.",
                 retry_seconds=_RETRY_SECONDS,
             )
-        self._count(+1)
+        with self._within_limits(context.current().caller):
+            self._count(+1)
+            try:
+                yield
+            finally:
+                self._count(-1)
+
+    @contextmanager
+    def _within_limits(self, caller: str) -> Iterator[None]:
+        refusal = self._limits.enter(caller, time.monotonic())
+        if refusal is not None:
+            seconds = _RETRY_SECONDS if refusal.retry_seconds is None else refusal.retry_seconds
+            message = f"{refusal.reason}; try again in {math.ceil(seconds)} s."
+            raise ServiceError(Reason.OVERLOADED, message, retry_seconds=seconds)
         try:
             yield
         finally:
-            self._count(-1)
+            self._limits.leave(caller)
 
     def _count(self, change: int) -> None:
         self._active += change

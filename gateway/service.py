@@ -2,12 +2,18 @@
 
 import asyncio
 import time
+from pathlib import Path
 
 import structlog
 
 from gateway import page
 from gateway.archive.archive import Archive
 from gateway.completions import Completions
+from gateway.guard.callers import Callers
+from gateway.guard.connections import ConnectionLimits
+from gateway.guard.gate import guarded
+from gateway.guard.hosts import Hosts
+from gateway.guard.interceptor import KeyInterceptor
 from gateway.http import HttpServer, create_app
 from gateway.metrics import Metrics
 from gateway.models import ServedModel
@@ -35,8 +41,8 @@ class Gateway:
     def __init__(self, settings: GatewaySettings) -> None:
         self._settings = settings
         self._channels = {
-            "decoder": open_channel(settings.decoder_address),
-            "tools": open_channel(settings.tools_address),
+            "decoder": open_channel(settings.decoder_address, settings.peer_tls),
+            "tools": open_channel(settings.tools_address, settings.peer_tls),
         }
         self.metrics = Metrics()
         self.catalogue = Catalogue(self._channels["tools"], settings.tools_refresh_seconds)
@@ -46,17 +52,28 @@ class Gateway:
         observer = Observer(self.metrics, self._tracer, settings.log_content)
         self.completions = Completions(settings, decoder, self.catalogue, observer, self._archive)
         servicer = GatewayServicer(self.completions, self.catalogue)
+        callers = Callers(Path(settings.keys_file)) if settings.keys_file else None
         self._server = Server(
             settings.address,
             lambda server: gateway_pb2_grpc.add_GatewayServiceServicer_to_server(servicer, server),
             (_SERVICE,),
             reflect=settings.reflection,
+            tls=settings.tls,
+            interceptors=[KeyInterceptor(callers)] if callers is not None else (),
+            max_connections=settings.max_connections,
         )
         self.readiness = Readiness(self._channels, self._tell, needed_once=frozenset(("tools",)))
         openai = OpenAi(self.completions, ServedModel(decoder).name, settings.max_body_bytes)
         self._native = Native(self.completions, self._archive, self.catalogue, settings.max_body_bytes)
         routes = (*page.routes, *openai.routes, *self._native.routes)
-        self._http = HttpServer(settings.http_address, create_app(self.readiness, self.metrics, routes))
+        app = create_app(self.readiness, self.metrics, routes)
+        hosts = Hosts(settings.http_address, settings.allowed_hosts)
+        self._http = HttpServer(
+            settings.http_address,
+            guarded(app, hosts=hosts, origins=settings.allowed_origins, callers=callers),
+            ConnectionLimits(settings.receive_seconds, settings.max_connections),
+            settings.tls,
+        )
         self._background: list[asyncio.Task[None]] = []
 
     @property

@@ -41,6 +41,7 @@ async def _serve(servicer: ToolServicer, host: ToolHost, settings: ToolSettings)
         lambda grpc_server: tool_pb2_grpc.add_ToolServiceServicer_to_server(servicer, grpc_server),
         [SERVICE],
         reflect=settings.reflection,
+        tls=settings.tls,
     )
     await server.start()
     warming = asyncio.create_task(host.warm_up())

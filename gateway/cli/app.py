@@ -7,6 +7,7 @@ from gateway.cli.ask import ask
 from gateway.cli.demo import demo
 from gateway.cli.doctor import doctor
 from gateway.cli.index import index
+from gateway.cli.keys import keys
 from gateway.cli.models import models
 from gateway.cli.tools import tools
 from gateway.cli.top import top
@@ -28,6 +29,7 @@ app.command()(approve)
 app.command()(top)
 app.add_typer(tools)
 app.add_typer(models)
+app.add_typer(keys)
 app.command()(index)
 app.command()(demo)
 app.command()(doctor)

@@ -10,8 +10,6 @@ import json
 import os
 import signal
 import sys
-import urllib.error
-import urllib.request
 from asyncio.subprocess import DEVNULL, PIPE
 from collections.abc import AsyncGenerator, AsyncIterator, Iterator
 from contextlib import aclosing, suppress
@@ -23,6 +21,7 @@ import typer
 from rich.console import Console
 from rich.text import Text
 
+from gateway.cli.gateway_http import get
 from gateway.cli.hand_over import OwnCommand
 from gateway.cli.options import DebugOption, JsonOption, reachable
 from gateway.cli.plan import Plan
@@ -142,12 +141,12 @@ def _health(where: str) -> str:
 def _metrics(where: str) -> str:
     """Empty where what listens has no metrics of ours, or does not show them to everybody."""
     try:
-        with urllib.request.urlopen(f"http://{where}/metrics", timeout=TIMEOUT_SECONDS) as response:
-            return "a service is there" if b"conveyor_" in response.read() else ""
-    except urllib.error.HTTPError as error:
-        return "a service is there, that wants a key" if error.code == HTTPStatus.UNAUTHORIZED else ""
+        status, body = get(where, "/metrics", seconds=TIMEOUT_SECONDS)
     except (OSError, ValueError, http.client.HTTPException):
         return ""
+    if status == HTTPStatus.UNAUTHORIZED:
+        return "a service is there, that wants a key"
+    return "a service is there" if b"conveyor_" in body else ""
 
 
 async def _looked_over(name: str, command: OwnCommand, quick: bool) -> AsyncGenerator[Check, None]:

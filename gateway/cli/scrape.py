@@ -1,15 +1,17 @@
 """Reads the `/metrics` of services, and takes figures from two readings of the same one."""
 
 import asyncio
+import http.client
 import math
 import time
-import urllib.error
-import urllib.request
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 
 from prometheus_client.parser import text_string_to_metric_families
+
+from gateway.cli.credentials import Credentials
+from gateway.cli.gateway_http import get
 
 ANSWER_SECONDS = 2.0
 MOST_BYTES = 8 * 2**20
@@ -33,15 +35,15 @@ class Scrape:
         return self.samples.get(name, {})
 
 
-async def scrape(address: str, key: str = "") -> Scrape:
-    """Reads the metrics of the service at `address`, `host:port` or the beginning of a URL. `key`: of the API."""
+async def scrape(address: str, credentials: Credentials | None = None) -> Scrape:
+    """Reads the metrics of the service at `address`, `host:port` or the beginning of a URL."""
     try:
-        text = await asyncio.to_thread(_get, address, key)
-    except urllib.error.HTTPError as error:
-        return Scrape(time.monotonic(), away=f"HTTP {error.code}")
-    except (OSError, ValueError) as error:
+        status, body = await asyncio.to_thread(get, address, "/metrics", credentials, ANSWER_SECONDS, MOST_BYTES)
+    except (OSError, ValueError, http.client.HTTPException) as error:
         return Scrape(time.monotonic(), away=_cause(error))
-    return parse(text, time.monotonic())
+    if status >= 400:
+        return Scrape(time.monotonic(), away=f"HTTP {status}")
+    return parse(body.decode("utf-8", "replace"), time.monotonic())
 
 
 def parse(text: str, at: float) -> Scrape:
@@ -112,23 +114,9 @@ def _quantile(bounds: list[float], counts: dict[float, float], share: float) -> 
     return low
 
 
-def _get(address: str, key: str) -> str:
-    url = address if "://" in address else f"http://{address}"
-    request = urllib.request.Request(f"{url.rstrip('/')}/metrics")
-    if key:
-        request.add_header("Authorization", f"Bearer {key}")
-    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))  # what is ours is not behind a proxy
-    with opener.open(request, timeout=ANSWER_SECONDS) as answer:
-        body: bytes = answer.read(MOST_BYTES + 1)
-    if len(body) > MOST_BYTES:
-        raise ValueError(f"more than {MOST_BYTES} bytes")
-    return body.decode("utf-8", "replace")
-
-
 def _cause(error: Exception) -> str:
-    reason = error.reason if isinstance(error, urllib.error.URLError) else error
-    if isinstance(reason, TimeoutError):
+    if isinstance(error, TimeoutError):
         return f"no answer in {ANSWER_SECONDS:g} s"
-    if isinstance(reason, OSError) and reason.strerror:
-        return reason.strerror.lower()
-    return str(reason)
+    if isinstance(error, OSError) and error.strerror:
+        return error.strerror.lower()
+    return str(error)

@@ -2,7 +2,6 @@
 
 import asyncio
 import json
-import os
 import time
 from collections.abc import AsyncIterator
 from typing import Annotated, Any
@@ -11,16 +10,16 @@ import typer
 from rich.console import Console
 from rich.live import Live
 
+from gateway.cli.credentials import Credentials, with_credentials
 from gateway.cli.failure import Failure
-from gateway.cli.options import DebugOption, names, reachable
+from gateway.cli.options import GATEWAY_HTTP_ADDRESS, DebugOption, names, reachable
 from gateway.cli.run import plain_console, run
 from gateway.cli.scrape import Between, Scrape, scrape
 from gateway.cli.top_figures import Readings, figures
 from gateway.cli.top_view import View
 from protos.rpc.settings import check_http_address
 
-GATEWAY, DECODER, TOOLS = "127.0.0.1:8080", "127.0.0.1:8081", "127.0.0.1:8082"
-API_KEY = "CONVEYOR_API_KEY"
+DECODER, TOOLS = "127.0.0.1:8081", "127.0.0.1:8082"
 _METAVAR = "HOST:PORT,…"
 
 
@@ -37,6 +36,7 @@ def addresses(value: str) -> str:
     return value
 
 
+@with_credentials
 def top(
     gateway: Annotated[
         str,
@@ -47,7 +47,7 @@ def top(
             callback=addresses,
             help="where gateways serve HTTP",
         ),
-    ] = GATEWAY,
+    ] = GATEWAY_HTTP_ADDRESS,
     decoders: Annotated[
         str,
         typer.Option(
@@ -72,9 +72,13 @@ def top(
     once: Annotated[bool, typer.Option("--once", help="show one interval, and end")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="print one JSON object for each interval")] = False,
     debug: DebugOption = False,
+    *,
+    credentials: Credentials,
 ) -> None:
     """Show what the services do now: requests, sequences, tokens, tools. Ctrl-C ends it."""
-    watched = _Watched(*(list(map(_shown, names(value))) for value in (gateway, decoders, tools)))
+    watched = _Watched(
+        *(list(map(_shown, names(value))) for value in (gateway, decoders, tools)), credentials=credentials
+    )
     main = _top(watched, interval, once, as_json)
     run(main, debug=debug, as_json=as_json, on_interrupt=lambda _: 0)
 
@@ -82,9 +86,9 @@ def top(
 class _Watched:
     """The services, and the last reading of each."""
 
-    def __init__(self, gateways: list[str], decoders: list[str], tools: list[str]) -> None:
+    def __init__(self, gateways: list[str], decoders: list[str], tools: list[str], *, credentials: Credentials) -> None:
         self._groups = (gateways, decoders, tools)
-        self._key = os.environ.get(API_KEY, "")
+        self._credentials = credentials
         self._last: list[dict[str, Scrape]] = [{}, {}, {}]
 
     async def read(self) -> Readings:
@@ -98,8 +102,8 @@ class _Watched:
             )
         )
 
-    async def _read(self, group: list[str], has_key: bool) -> dict[str, Scrape]:
-        found = await asyncio.gather(*(scrape(address, self._key if has_key else "") for address in group))
+    async def _read(self, group: list[str], is_gateway: bool) -> dict[str, Scrape]:
+        found = await asyncio.gather(*(scrape(address, self._credentials if is_gateway else None) for address in group))
         return dict(zip(group, found, strict=True))
 
 

@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Annotated, Any, ClassVar, Self
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, Field, ValidationError
-from pydantic_core import PydanticCustomError
+from pydantic_core import ErrorDetails, PydanticCustomError
 from pydantic_settings import (
     BaseSettings,
     CliSettingsSource,
@@ -30,9 +30,15 @@ from pydantic_settings import (
     SettingsError,
 )
 
+from protos.rpc.tls import ServerTls
+
 SECTIONS = ("gateway", "decoder", "tools")
-# Variables that are not of one section's prefix: for all services, or a short name of a setting of one (`short_names`).
-OTHER_VARIABLES = ("CONVEYOR_CONFIG", "CONVEYOR_CACHE", "CONVEYOR_TOOLS", "CONVEYOR_PYTHON_SANDBOX")
+# Variables that are not of one section's prefix: for all services, a short name of a setting of one (`short_names`), or
+# for those who call the services.
+OTHER_VARIABLES = (
+    *("CONVEYOR_CONFIG", "CONVEYOR_CACHE", "CONVEYOR_TOOLS", "CONVEYOR_PYTHON_SANDBOX"),
+    *("CONVEYOR_API_KEY", "CONVEYOR_CA", "CONVEYOR_CLIENT_CERT", "CONVEYOR_CLIENT_KEY", "CONVEYOR_SERVER_NAME"),
+)
 
 _HOST_PORT = re.compile(r"(?:\[[^\s\[\]]+\]|[^\s:\[\]]*):(\d{1,5})", re.ASCII)
 _PORT = "must be host:port with a port from 0 to 65535"
@@ -82,7 +88,14 @@ class ServiceSettings(BaseSettings):
     `short_names`: variables that people type by hand, and the path of the setting that each stands for.
     """
 
-    model_config = SettingsConfigDict(frozen=True, extra="forbid", cli_kebab_case=True, cli_hide_none_type=True)
+    model_config = SettingsConfigDict(
+        frozen=True,
+        extra="forbid",
+        cli_kebab_case=True,
+        cli_hide_none_type=True,
+        env_nested_delimiter="_",
+        env_nested_max_split=1,
+    )
     section: ClassVar[str]
     short_names: ClassVar[Mapping[str, str]] = {}
 
@@ -95,6 +108,7 @@ class ServiceSettings(BaseSettings):
         "", description="where spans are sent by OTLP over gRPC, such as http://127.0.0.1:4317; empty: nowhere"
     )
     traces_ratio: float = Field(1.0, ge=0, le=1, description="share of the traces that begin here that are kept")
+    tls: ServerTls = Field(ServerTls(), description="what the service shows, and wants to be shown, where it listens")
 
     @classmethod
     def settings_customise_sources(
@@ -121,8 +135,7 @@ class ServiceSettings(BaseSettings):
             _set_short_names(values, cls.short_names)
             return cls(_cli_settings_source=flags(args=arguments), **values)
         except ValidationError as error:
-            problems = [f"{'.'.join(map(str, p['loc']))} = {p['input']!r}: {p['msg']}" for p in error.errors()]
-            raise SystemExit(_fail(cls.section, problems)) from None
+            raise SystemExit(_fail(cls.section, list(map(_problem, error.errors())))) from None
         except (SettingsError, ValueError, OSError) as error:
             raise SystemExit(_fail(cls.section, [str(error)])) from None
 
@@ -181,6 +194,14 @@ def _is_setting(cls: type[ServiceSettings], name: str) -> bool:
     """Whether it is a setting, or begins with one that is a table; whether that has such a key pydantic says."""
     tables = tuple(f"{key}_" for key, field in cls.model_fields.items() if isinstance(field.default, BaseModel))
     return name in cls.model_fields or name.startswith(tables)
+
+
+def _problem(error: ErrorDetails) -> str:
+    """What is wrong with which setting; with several of them together, the sentence says it all."""
+    place, message = ".".join(map(str, error["loc"])), error["msg"].removeprefix("Value error, ")
+    if error["type"] == "value_error" and isinstance(error["input"], Mapping | BaseModel):
+        return f"{place}: {message}" if place else message
+    return f"{place} = {error['input']!r}: {message}"
 
 
 def _fail(section: str, problems: list[str]) -> int:

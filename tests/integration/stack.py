@@ -32,7 +32,9 @@ from protos.conveyor.tool.v1 import tool_pb2_grpc
 from protos.rpc.channel import open_channel
 from protos.rpc.server import Server
 from protos.rpc.telemetry import new_registry, serve_metrics
+from protos.rpc.tls import NO_TLS, ServerTls
 from protos.rpc.tracing import open_tracer
+from tests.certificates import Authority
 from tests.interpreters import fork_server
 from tests.processes import children
 from tool_service.execution.host import ToolHost, by_name
@@ -113,22 +115,26 @@ async def running_stack(
     tools: Iterable[Tool] = (),
     step_seconds: float = 0.0,
     traces: str = "",
+    authority: Authority | None = None,
     gateway_settings: Mapping[str, Any] = MappingProxyType({}),
     **decoder_settings: object,
 ) -> AsyncIterator[Stack]:
     """Starts the services and stops them again. `tools` are added to python, plan and calculator.
 
     `step_seconds` are added to each step, for what must be done while a model decodes, however small it is. `traces`:
-    where the spans of all three are sent.
+    where the spans of all three are sent. With an `authority` all of them speak TLS, and show one another certificates.
     """
     async with contextlib.AsyncExitStack() as stack:
         every = [python_tool(Interpreters(fork_server())), plan, calculator, *tools]
         tool_metrics = new_registry()
-        tools_port = await stack.enter_async_context(tool_service(every, tool_metrics, traces))
+        served = tool_service(every, tool_metrics, traces, authority and authority.server("tools"))
+        tools_port = await stack.enter_async_context(served)
         # A cache that holds what a test needs: stacks of earlier tests may not be collected yet, nor those next door.
         fields = {"prefill_chunk": 64, "kv_cache_gib": 0.25, **decoder_settings}
         settings = DecoderSettings(**fields)  # type: ignore[arg-type]
-        channel = await stack.enter_async_context(open_channel(f"127.0.0.1:{tools_port}"))
+        peers = {} if authority is None else {name: authority.peer(name) for name in ("decoder", "gateway", "client")}
+        channel = open_channel(f"127.0.0.1:{tools_port}", peers.get("decoder", NO_TLS))
+        stack.push_async_callback(channel.close)
         hello = hello_of(settings, model)
         engine = engine_of(settings, model, hello.context, model.end_tokens)
         if step_seconds:
@@ -142,7 +148,10 @@ async def running_stack(
         decoder_metrics = new_registry()
         servicer = DecoderServicer(decoder, describe(settings, hello), DecoderMetrics(client, decoder_metrics))
         decoder_port = await stack.enter_async_context(
-            serving(lambda server: decoder_pb2_grpc.add_DecoderServiceServicer_to_server(servicer, server))
+            serving(
+                lambda server: decoder_pb2_grpc.add_DecoderServiceServicer_to_server(servicer, server),
+                authority and authority.server("decoder"),
+            )
         )
         gateway = Gateway(
             GatewaySettings(
@@ -151,6 +160,8 @@ async def running_stack(
                 decoder_address=f"127.0.0.1:{decoder_port}",
                 tools_address=f"127.0.0.1:{tools_port}",
                 traces_endpoint=traces,
+                tls=ServerTls() if authority is None else authority.server("gateway"),
+                peer_tls=peers.get("gateway", NO_TLS),
                 **gateway_settings,
             )
         )
@@ -160,21 +171,25 @@ async def running_stack(
             while not gateway.readiness.ready:  # noqa: ASYNC110 - it tells its health service, not us
                 await asyncio.sleep(0.005)
         address = f"127.0.0.1:{gateway.port}"
-        gateway_client = await stack.enter_async_context(grpc.aio.insecure_channel(address))
-        http = f"http://127.0.0.1:{gateway.http_port}"
-        gateway_stub = gateway_pb2_grpc.GatewayServiceStub(gateway_client)
+        to_gateway = grpc.aio.insecure_channel(address) if authority is None else open_channel(address, peers["client"])
+        stack.push_async_callback(to_gateway.close)
+        http = f"{'http' if authority is None else 'https'}://127.0.0.1:{gateway.http_port}"
+        gateway_stub = gateway_pb2_grpc.GatewayServiceStub(to_gateway)
         yield Stack(gateway_stub, decoder, engine, http, address, decoder_metrics, tool_metrics)
 
 
 @contextlib.asynccontextmanager
 async def tool_service(
-    tools: Iterable[Tool], metrics: CollectorRegistry | None = None, traces: str = ""
+    tools: Iterable[Tool],
+    metrics: CollectorRegistry | None = None,
+    traces: str = "",
+    tls: ServerTls | None = None,
 ) -> AsyncIterator[int]:
     """A tool service on a free port."""
     host = ToolHost(by_name(tools))
     tracer = open_tracer("tools", ToolSettings(traces_endpoint=traces))
     servicer = ToolServicer(host, ToolSettings(), ToolMetrics(metrics or CollectorRegistry()), tracer)
-    async with serving(lambda server: tool_pb2_grpc.add_ToolServiceServicer_to_server(servicer, server)) as port:
+    async with serving(lambda server: tool_pb2_grpc.add_ToolServiceServicer_to_server(servicer, server), tls) as port:
         yield port
     await host.aclose()
     await tracer.aclose(5)
@@ -193,9 +208,9 @@ def shown(registry: CollectorRegistry) -> Iterator[str]:
 
 
 @contextlib.asynccontextmanager
-async def serving(register: object) -> AsyncIterator[int]:
+async def serving(register: object, tls: ServerTls | None = None) -> AsyncIterator[int]:
     """A server on a free port."""
-    server = Server("127.0.0.1:0", register, [])  # type: ignore[arg-type]
+    server = Server("127.0.0.1:0", register, [], tls=tls)  # type: ignore[arg-type]
     await server.start()
     await server.ready()
     try:
