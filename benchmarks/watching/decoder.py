@@ -50,8 +50,8 @@ class ScriptedDecoder(decoder_pb2_grpc.DecoderServiceServicer):
 
 
 @contextlib.asynccontextmanager
-async def scripted_gateway(decoder: ScriptedDecoder) -> AsyncIterator[Gateway]:
-    """A gateway over `decoder`, on free ports."""
+async def scripted_gateway(decoder: ScriptedDecoder, keys_file: str = "") -> AsyncIterator[Gateway]:
+    """A gateway over `decoder`, on free ports, for those who have a key of `keys_file` where there is one."""
     async with contextlib.AsyncExitStack() as stack:
         decoder_port = await stack.enter_async_context(
             _serving(lambda server: decoder_pb2_grpc.add_DecoderServiceServicer_to_server(decoder, server))
@@ -67,6 +67,7 @@ async def scripted_gateway(decoder: ScriptedDecoder) -> AsyncIterator[Gateway]:
             http_address="127.0.0.1:0",
             decoder_address=f"127.0.0.1:{decoder_port}",
             tools_address=f"127.0.0.1:{tools_port}",
+            keys_file=keys_file,
         )
         gateway = Gateway(settings)
         await gateway.start()

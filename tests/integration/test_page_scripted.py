@@ -7,16 +7,18 @@ import re
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
 import pytest_asyncio
-from playwright.async_api import Browser, Page, Route, expect
+from playwright.async_api import Browser, Page, expect
 
 from benchmarks.watching.decoder import ScriptedDecoder, scripted_gateway
 from benchmarks.watching.script import Event, Shape, event
 from gateway.archive.lanes import Lanes
+from gateway.guard.keys_file import new_key
 from gateway.wire import duration
 from protos.conveyor.decoder.v1 import decoder_pb2 as pb
 from tests.integration import browser as browsers
@@ -412,22 +414,17 @@ async def test_one_that_is_not_there_is_said_to_be_so(tab: Tabs, url: str) -> No
         await expect(page.get_by_role("alert")).to_have_text("Write a prompt first.")
 
 
-async def test_a_key_is_asked_for_and_kept_for_the_tab(tab: Tabs, url: str) -> None:
-    async def guard(route: Route) -> None:
-        if route.request.headers.get("authorization") == "Bearer open sesame":
-            await route.continue_()
-        else:
-            refusal = {"error": {"message": "no", "type": "x", "param": None, "code": "invalid_api_key"}}
-            await route.fulfill(status=401, json=refusal)
-
-    async with tab() as page:
-        await page.route("**/v1/**", guard)
+async def test_a_key_is_asked_for_and_kept_for_the_tab(tab: Tabs, tmp_path: Path) -> None:
+    keys = tmp_path / "keys"
+    key = new_key(keys, "ada")
+    async with scripted_gateway(ScriptedDecoder(scripts), str(keys)) as gateway, tab() as page:
+        url = f"http://127.0.0.1:{gateway.http_port}"
         await page.goto(url)
         dialog = page.get_by_role("dialog")
         await dialog.get_by_label("Key").fill("wrong")
         await page.keyboard.press("Enter")
         await expect(dialog).to_contain_text("The gateway does not know this key.")
-        await dialog.get_by_label("Key").fill("open sesame")
+        await dialog.get_by_label("Key").fill(key)
         await dialog.get_by_role("button", name="Use it").click()
         await expect(dialog).to_be_hidden()
         await run(page, url, "as usual")
