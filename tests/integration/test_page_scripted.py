@@ -170,8 +170,8 @@ async def test_the_first_paint_needs_little_even_where_nothing_is_compressed(url
 
 async def test_server_sent_events_are_read_at_every_cut(tab: Tabs, url: str) -> None:
     stream = (
-        ': alive\r\n\r\nid: 1\nevent: a\ndata: {"x":\ndata: 1}\n\nid:2\rdata: é\r\rdata\n\nretry: 5\n'
-        "event: last\nid: 3\ndata:  two\n\n: cut\n"
+        ': alive\r\n\r\nid: 1\r\nevent: a\r\ndata: {"x":\r\ndata: 1}\r\n\r\nid:2\rdata: é\r\rdata\n\n'
+        "retry: 5\nevent: last\nid: 3\ndata:  two\n\n: cut\n"
     )
     wanted = [
         {"id": "1", "event": "a", "data": '{"x":\n1}'},
