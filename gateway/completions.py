@@ -15,6 +15,7 @@ from gateway import wire
 from gateway.approvals import Approvals
 from gateway.decoder import Generation
 from gateway.ledger import Ledger, Timeline
+from gateway.listening import Ears
 from gateway.metrics import Metrics
 from gateway.request import Completion, parse
 from gateway.settings import GatewaySettings
@@ -41,6 +42,7 @@ class Completions:
     ) -> None:
         self._settings = settings
         self._decoder = decoder
+        self.ears = Ears(decoder)
         self._catalogue = catalogue
         self._metrics = metrics
         self._active = 0
@@ -103,7 +105,7 @@ class Completions:
         self, completion: Completion, progress: "_Progress"
     ) -> AsyncGenerator[gateway_pb2.CompleteResponse, None]:
         finished = False
-        generation = Generation(self._decoder, wire.to_start(completion))
+        generation = Generation(self._decoder, self.ears, wire.to_start(completion))
         async with AsyncExitStack() as stack:
             approvals = stack.enter_context(self.approvals.of(context.current().request_id, generation.decide))
             responses = await stack.enter_async_context(aclosing(generation.events()))

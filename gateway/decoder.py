@@ -5,19 +5,25 @@ from collections.abc import AsyncGenerator, AsyncIterator
 
 import grpc
 
+from gateway.listening import Ears, Text
 from protos.conveyor.decoder.v1 import decoder_pb2, decoder_pb2_grpc
 from protos.rpc import context
-from protos.rpc.errors import Reason, from_rpc_error
+from protos.rpc.errors import Reason, ServiceError, from_rpc_error
+
+_Call = grpc.aio.StreamStreamCall[decoder_pb2.GenerateRequest, decoder_pb2.GenerateResponse]
 
 
 class Generation:
     """A completion on its way through the decoder behind `stub`, in the name and within the deadline of the running
-    request."""
+    request. Its text comes by `ears` where one of them leads there."""
 
-    def __init__(self, stub: "decoder_pb2_grpc.DecoderServiceAsyncStub", start: decoder_pb2.Start) -> None:
+    def __init__(
+        self, stub: "decoder_pb2_grpc.DecoderServiceAsyncStub", ears: Ears, start: decoder_pb2.Start
+    ) -> None:
         self._stub = stub
+        self._ears = ears
+        self._start = start
         self._commands: asyncio.Queue[decoder_pb2.GenerateRequest | None] = asyncio.Queue()
-        self._commands.put_nowait(decoder_pb2.GenerateRequest(start=start))
 
     async def events(self) -> AsyncGenerator[decoder_pb2.GenerateResponse, None]:
         """The decoder's events. Closing the generator cancels the work behind it. To be called once.
@@ -25,20 +31,91 @@ class Generation:
         Raises `ServiceError` with the decoder's own reason, or DECODER_UNAVAILABLE where it could not be reached.
         """
         running = context.current()
-        call = self._stub.Generate(self._sent(), timeout=running.remaining_seconds(), metadata=running.metadata())
-        try:
-            async for response in call:
-                yield response
-        except grpc.aio.AioRpcError as error:
-            raise from_rpc_error(error, Reason.DECODER_UNAVAILABLE) from error
-        finally:
-            self._commands.put_nowait(None)  # gRPC reads on for as long as the iterator goes on
-            call.cancel()
+        with self._ears.text() as text:
+            call = self._stub.Generate(
+                self._sent(text), timeout=running.remaining_seconds(), metadata=running.metadata()
+            )
+            own = _OwnStream(call, self._ears, text)
+            try:
+                while (event := await own.next()) is not None:
+                    yield event
+            finally:
+                self._commands.put_nowait(None)  # gRPC reads on for as long as the iterator goes on
+                call.cancel()
+                await own.aclose()
 
     def decide(self, decide: decoder_pb2.Decide) -> None:
         """Passes a person's word on a call on."""
         self._commands.put_nowait(decoder_pb2.GenerateRequest(decide=decide))
 
-    async def _sent(self) -> AsyncIterator[decoder_pb2.GenerateRequest]:
+    async def _sent(self, text: Text) -> AsyncIterator[decoder_pb2.GenerateRequest]:
+        listening = decoder_pb2.Listening(listeners=self._ears.names(), told_as=text.told_as)
+        yield decoder_pb2.GenerateRequest(start=self._start, listening=listening)
         while (command := await self._commands.get()) is not None:
             yield command
+
+
+class _OwnStream:
+    """The completion's own stream, and between its events those that come by an ear. It is read one event ahead."""
+
+    def __init__(self, call: _Call, ears: Ears, text: Text) -> None:
+        self._call = call
+        self._ears = ears
+        self._text = text
+        self._next = 1  # number of the event that is to come
+        self._listener = ""  # the ear that brings the text
+        self._read_ahead: decoder_pb2.GenerateResponse | None = None
+        self._taken = asyncio.Event()
+        self._reading = asyncio.create_task(self._read())
+        self._reading.add_done_callback(lambda _: text.news.set())
+
+    async def next(self) -> decoder_pb2.GenerateResponse | None:
+        """The next event; None at the end. Raises ServiceError."""
+        while (event := self._due()) is None:
+            if self._read_ahead is not None and not self._ears.hears(self._listener):
+                raise ServiceError(Reason.DECODER_UNAVAILABLE, "The decoder's text was cut off; try again.")
+            if self._read_ahead is None and self._reading.done():
+                self._end()
+                return None
+            self._text.news.clear()
+            await self._text.news.wait()
+        event.ClearField("number")
+        return event
+
+    async def aclose(self) -> None:
+        """Ends the reading."""
+        self._reading.cancel()
+        await asyncio.gather(self._reading, return_exceptions=True)
+
+    def _due(self) -> decoder_pb2.GenerateResponse | None:
+        ahead = self._read_ahead
+        if ahead is not None and ahead.number in (0, self._next):
+            self._next += bool(ahead.number)
+            self._read_ahead = None
+            self._taken.set()
+            return ahead
+        if (heard := self._text.take(self._next)) is not None:
+            event, self._next = heard
+            return event
+        return None
+
+    def _end(self) -> None:
+        try:
+            self._reading.result()
+        except grpc.aio.AioRpcError as error:
+            raise from_rpc_error(error, Reason.DECODER_UNAVAILABLE) from error
+
+    async def _read(self) -> None:
+        while isinstance(response := await self._call.read(), decoder_pb2.GenerateResponse):
+            if response.HasField("accepted"):
+                self._accept(response.accepted)
+                continue
+            self._taken.clear()
+            self._read_ahead = response
+            self._text.news.set()
+            await self._taken.wait()
+
+    def _accept(self, accepted: decoder_pb2.Accepted) -> None:
+        self._listener = accepted.listener
+        if not accepted.listener:
+            self._ears.want(accepted.instance)

@@ -84,6 +84,7 @@ class Gateway:
         for task in self._background:
             task.cancel()
         await asyncio.gather(*self._background, return_exceptions=True)
+        await self.completions.ears.aclose()
         for channel in self._channels.values():
             await channel.close()
 

@@ -7,7 +7,7 @@ import structlog
 import uvloop
 
 from protos.conveyor.tool.v1 import tool_pb2, tool_pb2_grpc
-from protos.rpc.server import Server, until_stopped
+from protos.rpc.server import Draining, Server, until_stopped
 from protos.rpc.telemetry import configure_logs, serve_metrics
 from tool_service.execution.host import ToolHost
 from tool_service.servicer import ToolServicer
@@ -39,25 +39,9 @@ async def _serve(host: ToolHost, settings: ToolSettings) -> None:
     await server.start()
     warming = asyncio.create_task(host.warm_up())
     await server.ready()
-    await until_stopped(_Draining(server, servicer), settings.grace_seconds)
+    await until_stopped(Draining(server, servicer.drain), settings.grace_seconds)
     await servicer.idle(CLOSE_SECONDS)
     warming.cancel()
-
-
-class _Draining:
-    """The server, whose drain the feeds do not hold up."""
-
-    def __init__(self, server: Server, servicer: ToolServicer) -> None:
-        self._server = server
-        self._servicer = servicer
-
-    async def stop(self, grace_seconds: float) -> None:
-        """See `Server.stop`."""
-        feeds = asyncio.create_task(self._servicer.drain())
-        try:
-            await self._server.stop(grace_seconds)
-        finally:
-            feeds.cancel()
 
 
 def main() -> int:
