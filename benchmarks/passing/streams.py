@@ -30,6 +30,7 @@ from protos.rpc.context import REQUEST_ID, new_request_id
 
 WORDS = ["river", "bridge", "letter", "boat", "seven", "copper", "window", "slowly", "under", "market", "quiet", "tea"]
 PROMPT_WORDS = 8
+EACH = 3  # completions of a client in a round
 SECONDS = 120.0  # longest completion
 
 Report = Callable[[str], None]
@@ -154,14 +155,18 @@ WAYS: Mapping[str, Callable[[House, Asked], Awaitable[Heard]]] = {
 
 
 async def run_streams(house: House, count: int, words: int, rounds: int, report: Report) -> dict[str, Way]:
-    """So many streams at once on each way in turn, after a round that is not counted. Raises grpc.aio.AioRpcError."""
+    """So many clients on each way in turn, after a round that is not counted. Raises grpc.aio.AioRpcError.
+
+    Each asks for one completion after the other, so that most begin while the others' stream.
+    """
     found = {name: Way() for name in WAYS}
     for number in range(rounds + 1):
         for name in turned(list(WAYS), number):
             report(f"{count} streams, round {number} of {rounds}: {name}")
             random = Random(f"{number} {name}")
-            asked = [Asked.draw(random, words) for _ in range(count)]
-            heard = await asyncio.gather(*(WAYS[name](house, each) for each in asked))
+            asked = [[Asked.draw(random, _around(random, words)) for _ in range(EACH)] for _ in range(count)]
+            clients = (_client(house, WAYS[name], random.random(), each) for each in asked)
+            heard = [each for some in await asyncio.gather(*clients) for each in some]
             if name == "HTTP":
                 await asyncio.gather(*(_look_up(house, each) for each in heard))
             if number:
@@ -169,6 +174,18 @@ async def run_streams(house: House, count: int, words: int, rounds: int, report:
                 for each in heard:
                     found[name].add(each, began[each.request_id])
     return found
+
+
+async def _client(
+    house: House, way: Callable[[House, Asked], Awaitable[Heard]], after: float, asked: list[Asked]
+) -> list[Heard]:
+    await asyncio.sleep(after)
+    return [await way(house, each) for each in asked]
+
+
+def _around(random: Random, words: int) -> int:
+    """So many, more or less: clients are not to ask in step."""
+    return random.randint(words // 2, words * 3 // 2)
 
 
 async def _look_up(house: House, heard: Heard) -> None:
