@@ -26,7 +26,7 @@ from rich.table import Table
 from benchmarks import record
 from benchmarks.soaking.load import Load
 from benchmarks.soaking.requests import whole_cache
-from benchmarks.soaking.verdict import MIB, MOST_GROWTH, complaints, lasting_rss, trends
+from benchmarks.soaking.verdict import MIB, MOST_GROWTH, complaints, lasting_memory, trends
 from benchmarks.soaking.watch import Held, held_by
 from decoder_service.models.catalogue import DEFAULT
 from gateway.cli.failure import Failure
@@ -40,7 +40,7 @@ CACHE_GIB = 0.1  # 4,600 tokens: parked sequences lose their pages, and one comp
 LEAST_WARM_UP, MOST_WARM_UP = 40.0, 300.0  # seconds
 QUIET_SECONDS, SETTLED_SECONDS = 30.0, 3.0  # until nobody is served any more; then, until what ends has ended
 MOST_SAMPLES = 1000
-SHOWN = {"rss_bytes": MIB, "descriptors": 1, "threads": 1, "processes": 1}
+SHOWN = {"memory_bytes": MIB, "descriptors": 1, "threads": 1, "processes": 1}
 INTERRUPTED = 130
 
 
@@ -127,9 +127,11 @@ class Soak:
         if now - self._said < (1 if self._console.is_terminal else 15):
             return
         self._said = now
-        rss = [f"{name} {held_by(pid).rss_bytes / MIB:.0f} MiB" for name, pid in self._services.process_ids.items()]
+        memory = [
+            f"{name} {held_by(pid).memory_bytes / MIB:.0f} MiB" for name, pid in self._services.process_ids.items()
+        ]
         counts = f"{self.load.done} requests, {self.load.refused} refused, {self.load.fault_count} wrong"
-        self._console.print(" · ".join([what, counts, *rss]), end="\r" if self._console.is_terminal else "\n")
+        self._console.print(" · ".join([what, counts, *memory]), end="\r" if self._console.is_terminal else "\n")
 
 
 def served(metrics: list[str]) -> dict[str, float]:
@@ -212,7 +214,7 @@ def _content(
         "before": {name: held.as_json() for name, held in run.before.items()},
         "after": {name: held.as_json() for name, held in run.after.items()},
         "seconds": [round(seconds, 1) for seconds in run.times],
-        "rss_bytes": {name: lasting_rss(each) for name, each in run.samples.items()},
+        "memory_bytes": {name: lasting_memory(each) for name, each in run.samples.items()},
     }
 
 

@@ -1,11 +1,11 @@
 """One completion from admission to ledger, whoever asks for it: gRPC today, HTTP as well.
 
-admit ▶ bound by a deadline ▶ parse ▶ tools exist ▶ decode, passing events on ▶ ledger
+admit ▶ bound by a deadline ▶ parse ▶ tools exist ▶ decode, recording events and passing them on ▶ ledger
 """
 
 import asyncio
 import time
-from collections.abc import AsyncGenerator, Iterator
+from collections.abc import AsyncGenerator, Callable, Iterator
 from contextlib import AsyncExitStack, aclosing, contextmanager, suppress
 from dataclasses import dataclass, field, replace
 
@@ -13,6 +13,8 @@ import structlog
 
 from gateway import wire
 from gateway.approvals import Approvals
+from gateway.archive.archive import Archive
+from gateway.archive.recording import Recording
 from gateway.decoder import Generation
 from gateway.ledger import Ledger, Timeline
 from gateway.listening import Ears
@@ -39,22 +41,27 @@ class Completions:
         decoder: "decoder_pb2_grpc.DecoderServiceAsyncStub",
         catalogue: Catalogue,
         metrics: Metrics,
+        archive: Archive,
     ) -> None:
         self._settings = settings
         self._decoder = decoder
         self.ears = Ears(decoder)
         self._catalogue = catalogue
         self._metrics = metrics
+        self._archive = archive
         self._active = 0
         self._draining = False
         self.approvals = Approvals()
         self._idle = asyncio.Event()
         self._idle.set()
 
-    async def run(self, request: gateway_pb2.CompleteRequest) -> AsyncGenerator[gateway_pb2.CompleteResponse, None]:
+    async def run(
+        self, request: gateway_pb2.CompleteRequest, on_recording: Callable[[], None] = lambda: None
+    ) -> AsyncGenerator[gateway_pb2.CompleteResponse, None]:
         """The events of one completion, `finished` last. Closing the generator stops all of the work behind it.
 
-        Runs in the request context that the caller has bound. Raises `ServiceError`.
+        Runs in the request context that the caller has bound. `on_recording` is told when it is admitted and in the
+        archive. Raises `ServiceError`.
         """
         progress = _Progress(arrived=time.monotonic())
         with self._metrics.outcome(), self._admitted():
@@ -62,9 +69,12 @@ class Completions:
             completion = parse(request, self._settings.max_prompt_chars)
             if completion.tool_use is not None:
                 await self._catalogue.require(completion.tool_use)
-            async with aclosing(self._decode(completion, progress)) as responses:
-                async for response in responses:
-                    yield response
+            with self._archive.recording(request) as recording:
+                on_recording()
+                async with aclosing(self._decode(completion, progress, recording)) as responses:
+                    async for response in responses:
+                        recording.add(response)
+                        yield response
 
     async def drain(self, grace_seconds: float) -> None:
         """Refuses new completions and gives the running ones `grace_seconds`."""
@@ -102,10 +112,11 @@ class Completions:
         return replace(running, deadline=time.monotonic() + min(seconds, self._settings.max_deadline_seconds))
 
     async def _decode(
-        self, completion: Completion, progress: "_Progress"
+        self, completion: Completion, progress: "_Progress", recording: Recording
     ) -> AsyncGenerator[gateway_pb2.CompleteResponse, None]:
         finished = False
         generation = Generation(self._decoder, self.ears, wire.to_start(completion))
+        recording.on_cancel(generation.cancel)
         async with AsyncExitStack() as stack:
             approvals = stack.enter_context(self.approvals.of(context.current().request_id, generation.decide))
             responses = await stack.enter_async_context(aclosing(generation.events()))

@@ -11,6 +11,7 @@ from protos.rpc import context
 from protos.rpc.errors import Reason, ServiceError, from_rpc_error
 
 _Call = grpc.aio.StreamStreamCall[decoder_pb2.GenerateRequest, decoder_pb2.GenerateResponse]
+_CANCELLED = "The completion was cancelled."
 
 
 class Generation:
@@ -24,17 +25,23 @@ class Generation:
         self._ears = ears
         self._start = start
         self._commands: asyncio.Queue[decoder_pb2.GenerateRequest | None] = asyncio.Queue()
+        self._call: _Call | None = None
+        self._cancelled = False
 
     async def events(self) -> AsyncGenerator[decoder_pb2.GenerateResponse, None]:
         """The decoder's events. Closing the generator cancels the work behind it. To be called once.
 
-        Raises `ServiceError` with the decoder's own reason, or DECODER_UNAVAILABLE where it could not be reached.
+        Raises `ServiceError` with the decoder's own reason, DECODER_UNAVAILABLE where it could not be reached, or
+        CANCELLED after `cancel`.
         """
+        if self._cancelled:
+            raise ServiceError(Reason.CANCELLED, _CANCELLED)
         running = context.current()
         with self._ears.text() as text:
             call = self._stub.Generate(
                 self._sent(text), timeout=running.remaining_seconds(), metadata=running.metadata()
             )
+            self._call = call
             own = _OwnStream(call, self._ears, text)
             try:
                 while (event := await own.next()) is not None:
@@ -43,6 +50,12 @@ class Generation:
                 self._commands.put_nowait(None)  # gRPC reads on for as long as the iterator goes on
                 call.cancel()
                 await own.aclose()
+
+    def cancel(self) -> None:
+        """Ends the work behind `events`, from outside of the task that reads them."""
+        self._cancelled = True
+        if self._call is not None:
+            self._call.cancel()
 
     def decide(self, decide: decoder_pb2.Decide) -> None:
         """Passes a person's word on a call on."""
@@ -100,6 +113,8 @@ class _OwnStream:
         return None
 
     def _end(self) -> None:
+        if self._reading.cancelled():  # as is what waits for a call that was cancelled here
+            raise ServiceError(Reason.CANCELLED, _CANCELLED)
         try:
             self._reading.result()
         except grpc.aio.AioRpcError as error:

@@ -3,23 +3,24 @@
 import asyncio
 import contextlib
 import socket
-from collections.abc import Generator, Sequence
+from collections.abc import Callable, Generator, Sequence
 
 import prometheus_client
 import uvicorn
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
-from starlette.routing import BaseRoute, Route
+from starlette.routing import Match, Route
 from starlette.types import ASGIApp
 
 from gateway.metrics import Metrics
+from gateway.openai.failures import HttpFailure
 from gateway.readiness import Readiness
 
 _CLOSE_SECONDS = 1
 
 
-def create_app(readiness: Readiness, metrics: Metrics, routes: Sequence[BaseRoute] = ()) -> Starlette:
+def create_app(readiness: Readiness, metrics: Metrics, routes: Sequence[Route] = ()) -> Starlette:
     """`/metrics`, `/health` (the process is alive), `/ready` (completions are welcome), and `routes`."""
 
     async def show_metrics(_request: Request) -> Response:
@@ -33,7 +34,29 @@ def create_app(readiness: Readiness, metrics: Metrics, routes: Sequence[BaseRout
         return JSONResponse(state, status_code=200 if readiness.ready else 503)
 
     own = (Route("/metrics", show_metrics), Route("/health", show_health), Route("/ready", show_ready))
-    return Starlette(routes=[*own, *routes])
+    every = [*own, *routes]
+    missing = _missing(every)
+    return Starlette(routes=every, exception_handlers={404: missing, 405: missing})
+
+
+def _missing(routes: Sequence[Route]) -> Callable[[Request, Exception], Response]:
+    """Answers to what there is not: another method of a path that there is, or no such path."""
+
+    def answer(request: Request, _error: Exception) -> Response:
+        path = request.url.path
+        allowed = {
+            m for route in routes if route.matches(request.scope)[0] is not Match.NONE for m in route.methods or ()
+        }
+        if not allowed:
+            known = ", ".join(dict.fromkeys(route.path for route in routes))
+            return HttpFailure(404, "unknown_url", f"there is no {path[:100]}; there are: {known}").response()
+        wanted = ", ".join(sorted(allowed))
+        failure = HttpFailure(405, "method_not_allowed", f"{path} takes {wanted}, and not {request.method}")
+        response = failure.response()
+        response.headers["allow"] = wanted
+        return response
+
+    return answer
 
 
 class HttpServer:

@@ -1,6 +1,5 @@
 """What Prometheus is told."""
 
-import asyncio
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -16,8 +15,7 @@ from prometheus_client import (
 )
 
 from gateway.ledger import Ledger
-from protos.rpc import context
-from protos.rpc.errors import Reason, ServiceError
+from gateway.outcome import error_of
 
 _SHORT = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
 _LONG = (0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 120.0, 300.0, 600.0, 1800.0)
@@ -66,11 +64,11 @@ class Metrics:
     @contextmanager
     def outcome(self) -> Iterator[None]:
         """Counts how the block ends."""
-        outcome = "OK"
+        outcome: str = "OK"
         try:
             yield
         except BaseException as error:
-            outcome = _outcome(error)
+            outcome = error_of(error).reason
             raise
         finally:
             self._requests.labels(outcome).inc()
@@ -81,12 +79,3 @@ class Metrics:
 
     def _histogram(self, name: str, documentation: str, buckets: tuple[float, ...]) -> Histogram:
         return Histogram(name, documentation, buckets=buckets, registry=self.registry)
-
-
-def _outcome(error: BaseException) -> str:
-    if isinstance(error, ServiceError):
-        return error.reason
-    if isinstance(error, asyncio.CancelledError | GeneratorExit):
-        late = context.current().remaining_seconds() == 0
-        return Reason.DEADLINE_EXCEEDED if late else Reason.CANCELLED
-    return Reason.INTERNAL

@@ -5,10 +5,12 @@ import time
 
 import structlog
 
+from gateway.archive.archive import Archive
 from gateway.completions import Completions
 from gateway.http import HttpServer, create_app
 from gateway.metrics import Metrics
 from gateway.models import ServedModel
+from gateway.native.routes import Native
 from gateway.openai.routes import OpenAi
 from gateway.readiness import Readiness
 from gateway.servicer import GatewayServicer
@@ -36,7 +38,8 @@ class Gateway:
         self.metrics = Metrics()
         self.catalogue = Catalogue(self._channels["tools"], settings.tools_refresh_seconds)
         decoder = decoder_pb2_grpc.DecoderServiceStub(self._channels["decoder"])
-        self.completions = Completions(settings, decoder, self.catalogue, self.metrics)
+        self._archive = Archive(settings.completions_file, settings.max_kept)
+        self.completions = Completions(settings, decoder, self.catalogue, self.metrics, self._archive)
         servicer = GatewayServicer(self.completions, self.catalogue)
         self._server = Server(
             settings.address,
@@ -46,7 +49,9 @@ class Gateway:
         )
         self.readiness = Readiness(self._channels, self._tell, needed_once=frozenset(("tools",)))
         openai = OpenAi(self.completions, ServedModel(decoder).name, settings.max_body_bytes)
-        self._http = HttpServer(settings.http_address, create_app(self.readiness, self.metrics, openai.routes))
+        self._native = Native(self.completions, self._archive, self.catalogue, settings.max_body_bytes)
+        routes = (*openai.routes, *self._native.routes)
+        self._http = HttpServer(settings.http_address, create_app(self.readiness, self.metrics, routes))
         self._background: list[asyncio.Task[None]] = []
 
     @property
@@ -60,7 +65,8 @@ class Gateway:
         return self._http.port
 
     async def start(self) -> None:
-        """Listens and begins to follow its peers. Raises OSError where a port is taken."""
+        """Listens and begins to follow its peers. Raises OSError where a port is taken, or a file cannot be used."""
+        await self._archive.open()
         await self._server.start()
         if self._settings.http_address:
             await self._http.start()
@@ -79,8 +85,10 @@ class Gateway:
         self.readiness.draining = True
         await self._server.not_ready()
         await self.completions.drain(grace_seconds)
+        await self._native.detached.stop()
         await self._server.stop(max(0.0, deadline - time.monotonic()))
         await self._http.stop()
+        await self._archive.close()
         for task in self._background:
             task.cancel()
         await asyncio.gather(*self._background, return_exceptions=True)

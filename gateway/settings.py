@@ -28,3 +28,7 @@ class GatewaySettings(ServiceSettings):
     max_body_bytes: int = Field(8 * 2**20, ge=1024, description="of a request over HTTP")
     tools_refresh_seconds: float = Field(5.0, gt=0, description="how often the tool service is asked for its tools")
     max_active: int = Field(256, ge=1, description="completions that may run at once; further ones are refused")
+    completions_file: str = Field(
+        "", description="where completions that have ended are kept, in SQLite; empty: in memory"
+    )
+    max_kept: int = Field(200, ge=0, le=100_000, description="completions that have ended and are kept; 0: none")

@@ -35,16 +35,16 @@ def growth(times: Sequence[float], values: Sequence[float]) -> float:
     return slope(times, values) * (times[-1] - times[0]) if times else 0.0
 
 
-def lasting_rss(samples: Sequence[Held]) -> list[int]:
+def lasting_memory(samples: Sequence[Held]) -> list[int]:
     """Bytes in each sample, of those processes of a service that are in all of them."""
-    lasting = set.intersection(*(set(held.rss_by_process) for held in samples)) if samples else set()
-    return [sum(held.rss_by_process[pid] for pid in lasting) for held in samples]
+    lasting = set.intersection(*(set(held.memory_by_process) for held in samples)) if samples else set()
+    return [sum(held.memory_by_process[pid] for pid in lasting) for held in samples]
 
 
 def trends(times: Sequence[float], samples: Mapping[str, Sequence[Held]]) -> dict[str, float]:
     """Bytes by which each service's lasting processes grew under load. The decoder's engine is one, an interpreter is
     none."""
-    return {name: growth(times, lasting_rss(each)) for name, each in samples.items()}
+    return {name: growth(times, lasting_memory(each)) for name, each in samples.items()}
 
 
 def complaints(grown: Mapping[str, float], before: Mapping[str, Held], after: Mapping[str, Held]) -> list[str]:
@@ -56,8 +56,8 @@ def complaints(grown: Mapping[str, float], before: Mapping[str, Held], after: Ma
     ]
     for name, was in before.items():
         now = after[name]
-        if now.rss_bytes - was.rss_bytes > MOST_GROWTH:
-            more = (now.rss_bytes - was.rss_bytes) / MIB
+        if now.memory_bytes - was.memory_bytes > MOST_GROWTH:
+            more = (now.memory_bytes - was.memory_bytes) / MIB
             found.append(f"{name}: it holds {more:.1f} MiB more than before, with nobody asking")
         if now.processes > was.processes + MOST_MORE_PROCESSES:
             found.append(f"{name}: {now.processes} processes with nobody asking, {was.processes} before")

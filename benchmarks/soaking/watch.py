@@ -1,4 +1,9 @@
-"""What a service holds, as Linux tells it."""
+"""What a service holds, as Linux tells it.
+
+Its memory is what is its own: anonymous and shared pages, and those of them that are swapped out. Pages of files are
+the system's, which takes them back and reads them again as it likes: in one run 92 MiB of the model's file left the
+decoder at once, and came back in another.
+"""
 
 import contextlib
 from collections.abc import Iterator, Mapping
@@ -7,6 +12,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 PROC = Path("/proc")
+OWN = ("RssAnon", "RssShmem", "VmSwap")
 
 
 class Counts(NamedTuple):
@@ -20,13 +26,13 @@ class Counts(NamedTuple):
 class Held:
     """Of a service's own process and of all that it started, by their ids."""
 
-    rss_by_process: Mapping[int, int]  # bytes
+    memory_by_process: Mapping[int, int]  # bytes
     by_process: Mapping[int, Counts]
 
     @property
-    def rss_bytes(self) -> int:
+    def memory_bytes(self) -> int:
         """Of all of them."""
-        return sum(self.rss_by_process.values())
+        return sum(self.memory_by_process.values())
 
     @property
     def processes(self) -> int:
@@ -45,7 +51,7 @@ class Held:
 
     def as_json(self) -> dict[str, int]:
         """By name."""
-        names = ("rss_bytes", "descriptors", "threads", "processes")
+        names = ("memory_bytes", "descriptors", "threads", "processes")
         return {name: getattr(self, name) for name in names}
 
 
@@ -54,9 +60,9 @@ def held_by(process_id: int) -> Held:
     if not (PROC / str(process_id)).exists():
         raise ProcessLookupError(f"process {process_id} has ended")
     statuses = {pid: status for pid in descendants(process_id) if (status := _status(pid))}
-    rss = {pid: int(status.get("VmRSS", "0 kB").split()[0]) * 1024 for pid, status in statuses.items()}
+    memory = {pid: sum(_kibibytes(status, name) for name in OWN) * 1024 for pid, status in statuses.items()}
     counts = {pid: Counts(_entries(pid, "fd"), int(status.get("Threads", 0))) for pid, status in statuses.items()}
-    return Held(rss, counts)
+    return Held(memory, counts)
 
 
 def descendants(process_id: int) -> Iterator[int]:
@@ -75,6 +81,10 @@ def _status(process_id: int) -> dict[str, str]:
     except OSError:
         return {}
     return {name: value.strip() for name, _, value in (line.partition(":") for line in lines)}
+
+
+def _kibibytes(status: Mapping[str, str], name: str) -> int:
+    return int(status.get(name, "0 kB").split()[0])
 
 
 def _entries(process_id: int, folder: str) -> int:

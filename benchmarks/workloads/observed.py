@@ -4,7 +4,6 @@ import hashlib
 from collections.abc import AsyncIterable
 from dataclasses import dataclass, field
 
-from gateway.cli.message_json import seconds
 from gateway.ledger import (
     CallFinished,
     CallStarted,
@@ -14,6 +13,7 @@ from gateway.ledger import (
     TurnFinished,
     UnitFinished,
 )
+from gateway.message_json import seconds
 from protos.conveyor.gateway.v1 import gateway_pb2 as pb
 
 

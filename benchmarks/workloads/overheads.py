@@ -24,7 +24,7 @@ from benchmarks.workloads.rounds import Report, WrongResultError
 from benchmarks.workloads.stack import COMPLETION_SECONDS, Stack
 from benchmarks.workloads.suite.codegen import CODEGEN
 from benchmarks.workloads.workload import called
-from gateway.cli.message_json import seconds
+from gateway.message_json import seconds
 from protos.conveyor.gateway.v1 import gateway_pb2 as pb
 from protos.conveyor.gateway.v1 import gateway_pb2_grpc
 from protos.rpc.context import REQUEST_ID, new_request_id

@@ -8,6 +8,7 @@ from gateway.cli.demo import demo
 from gateway.cli.index import index
 from gateway.cli.models import models
 from gateway.cli.tools import tools
+from gateway.cli.trace import trace
 from gateway.cli.up import PASS_THROUGH, up
 
 app = typer.Typer(
@@ -20,6 +21,7 @@ app = typer.Typer(
 )
 app.command(context_settings=PASS_THROUGH)(up)
 app.command()(ask)
+app.command()(trace)
 app.command()(approve)
 app.add_typer(tools)
 app.add_typer(models)

@@ -2,12 +2,15 @@
 
 import json
 import sys
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
 from pathlib import Path
 from typing import Annotated
 
 import typer
 from rich.text import Text
 
+from gateway.archive.lanes import Lanes
 from gateway.cli.artifacts import ArtifactsOption, Keep, saver
 from gateway.cli.asking import Approve, Asking
 from gateway.cli.client import complete
@@ -27,7 +30,11 @@ from gateway.cli.options import (
 )
 from gateway.cli.run import plain_console, run, say
 from gateway.cli.show import JsonLines, Panes, Show, Silent, follow, show_on
+from gateway.cli.timeline import timeline
+from gateway.message_json import to_data
 from protos.conveyor.gateway.v1 import gateway_pb2 as pb
+
+Events = AsyncGenerator[pb.CompleteResponse, None]
 
 
 def ask(
@@ -92,6 +99,12 @@ def ask(
             help="what to say of calls that a person must allow; ask: y or n on a terminal, else `conveyor approve`"
         ),
     ] = Approve.ASK,
+    show_timeline: Annotated[
+        bool | None,
+        typer.Option(
+            "--timeline/--no-timeline", help="draw when what happened [default: where tools ran, on a terminal]"
+        ),
+    ] = None,
     timeout: TimeoutOption = None,
     gateway: GatewayOption = GATEWAY_ADDRESS,
     as_json: JsonOption = False,
@@ -112,8 +125,13 @@ def ask(
     )
     peer = Peer("gateway", reachable(gateway), "--gateway")
     show = _show(as_json, json_stream)
+    drawn = isinstance(show, Panes) if show_timeline is None else show_timeline and not (as_json or json_stream)
     asking = Asking(show, peer, approve, keys=isinstance(show, Panes) and sys.stdin.isatty())
-    run(_ask(peer, request, timeout, saver(artifacts), asking, as_json, json_stream), debug=debug, as_json=as_json)
+    run(
+        _ask(peer, request, timeout, saver(artifacts), asking, as_json, json_stream, drawn),
+        debug=debug,
+        as_json=as_json,
+    )
 
 
 def tool_use(tools: tuple[str, ...], call_format: str | None, mode: Mode, choice: str) -> pb.ToolUse | None:
@@ -134,14 +152,28 @@ async def _ask(
     show: Show,
     as_json: bool,
     json_stream: bool,
+    drawn: bool,
 ) -> int:
-    live = await follow(complete(peer, request, timeout_seconds), show, keep)
+    lanes = Lanes()
+    live = await follow(_laned(complete(peer, request, timeout_seconds), lanes), show, keep)
+    if drawn and lanes.calls:
+        errors = plain_console(stderr=True)
+        for line in timeline(lanes, errors.width):
+            errors.print(line, soft_wrap=True)
     if as_json:
         print(json.dumps(live.to_json()))
     elif not json_stream and live.finished is not None:
         serial = request.tool_use.mode == pb.MODE_SERIAL
         say(plain_console(stderr=True), Text(ledger_line(live.finished, serial=serial), style="bold"))
     return 0
+
+
+async def _laned(events: Events, lanes: Lanes) -> Events:
+    """The same events; `lanes` takes them too."""
+    async with aclosing(events):
+        async for response in events:
+            lanes.add(to_data(response))
+            yield response
 
 
 def _show(as_json: bool, json_stream: bool) -> Show:

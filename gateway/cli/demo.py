@@ -23,7 +23,6 @@ from gateway.cli.client import complete
 from gateway.cli.demo_prompts import PROMPTS, DemoPrompt
 from gateway.cli.failure import Failure, Peer, show_failure
 from gateway.cli.live import Live, has_tool_work, ledger_line, share
-from gateway.cli.message_json import seconds
 from gateway.cli.models import make_ready
 from gateway.cli.options import DebugOption, Mode
 from gateway.cli.plan import Plan
@@ -31,6 +30,7 @@ from gateway.cli.processes import Services, free_addresses
 from gateway.cli.run import plain_console, run, say
 from gateway.cli.show import follow, show_on
 from gateway.cli.up import ConfigOption, ModelOption, VerboseOption, progress, services_of
+from gateway.message_json import seconds
 from protos.conveyor.gateway.v1 import gateway_pb2 as pb
 
 _COMPARED = (Mode.SERIAL, Mode.PARTIAL)

@@ -11,13 +11,13 @@ from gateway.cli.artifacts import Keep, Kept, handed_over
 from gateway.cli.client import execute
 from gateway.cli.failure import Failure, Peer
 from gateway.cli.live import Live, Unit
-from gateway.cli.message_json import seconds, to_data, word
 from gateway.cli.options import Mode
 from gateway.cli.paced_turn import Clock, LoopClock, PacedTurn
 from gateway.cli.pieces import pieces
 from gateway.cli.sanitise import Sanitiser, gist
 from gateway.cli.show import Show
 from gateway.cli.written_call import CallFormat
+from gateway.message_json import seconds, to_data, word
 from protos.conveyor.gateway.v1 import gateway_pb2
 from protos.conveyor.tool.v1 import tool_pb2 as pb
 from protos.rpc.context import new_request_id

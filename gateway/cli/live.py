@@ -13,8 +13,8 @@ from typing import Any
 from google.protobuf import duration_pb2
 
 from gateway.cli.artifacts import Keep, Kept, only_named
-from gateway.cli.message_json import seconds, to_data, word
 from gateway.cli.sanitise import Sanitiser, one_line, printable
+from gateway.message_json import seconds, to_data, word
 from protos.conveyor.gateway.v1 import gateway_pb2 as pb
 from protos.conveyor.gateway.v1.gateway_pb2 import (
     ArgumentsDelta,

@@ -9,6 +9,7 @@ import typer
 from protos.rpc.settings import check_address
 
 GATEWAY_ADDRESS = "127.0.0.1:50051"
+GATEWAY_HTTP_ADDRESS = "127.0.0.1:8080"
 TOOLS_ADDRESS = "127.0.0.1:50053"
 ADDRESS_METAVAR = "HOST:PORT"
 _LEAST_SECONDS = 0.001
@@ -61,6 +62,16 @@ GatewayOption = Annotated[
         metavar=ADDRESS_METAVAR,
         callback=address,
         help="where the gateway listens",
+    ),
+]
+GatewayHttpOption = Annotated[
+    str,
+    typer.Option(
+        "--http",
+        envvar="CONVEYOR_GATEWAY_HTTP_ADDRESS",
+        metavar=ADDRESS_METAVAR,
+        callback=address,
+        help="where the gateway speaks HTTP",
     ),
 ]
 ToolsAddressOption = Annotated[

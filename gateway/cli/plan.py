@@ -14,14 +14,14 @@ from itertools import combinations
 from pathlib import Path
 from typing import Any
 
-from gateway.cli.options import GATEWAY_ADDRESS, TOOLS_ADDRESS, reachable
+from gateway.cli.options import GATEWAY_ADDRESS, GATEWAY_HTTP_ADDRESS, TOOLS_ADDRESS, reachable
 from gateway.cli.processes import Service
 from protos.rpc.settings import check_address, check_http_address
 
 MODULES = {"tools": "tool_service", "decoder": "decoder_service", "gateway": "gateway"}
 DEFAULTS = {
     ("gateway", "address"): GATEWAY_ADDRESS,
-    ("gateway", "http-address"): "127.0.0.1:8080",
+    ("gateway", "http-address"): GATEWAY_HTTP_ADDRESS,
     ("decoder", "address"): "127.0.0.1:50052",
     ("decoder", "metrics-address"): "127.0.0.1:8081",
     ("tools", "address"): TOOLS_ADDRESS,

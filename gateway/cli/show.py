@@ -12,9 +12,9 @@ from rich.console import Console
 
 from gateway.cli.artifacts import Keep, handed_over, only_named
 from gateway.cli.live import Call, Live, Phase, Unit
-from gateway.cli.message_json import seconds, to_data
 from gateway.cli.panes import panes
 from gateway.cli.sanitise import gist, one_line
+from gateway.message_json import seconds, to_data
 from protos.conveyor.gateway.v1.gateway_pb2 import FINISH_REASON_VETO, CompleteResponse
 
 _FRAME_SECONDS = 0.1

@@ -14,7 +14,6 @@ from gateway.cli.client import LIST_SECONDS, list_tools
 from gateway.cli.failure import Failure, Peer, show_failure
 from gateway.cli.hand_call import HandCall, HandRun, Pace, run_at_once, run_paced
 from gateway.cli.live import ledger_line
-from gateway.cli.message_json import seconds
 from gateway.cli.options import (
     TOOLS_ADDRESS,
     DebugOption,
@@ -29,6 +28,7 @@ from gateway.cli.run import plain_console, run, say
 from gateway.cli.sanitise import printable
 from gateway.cli.show import Show, Silent, show_units_on
 from gateway.cli.written_call import CallFormat, written_call
+from gateway.message_json import seconds
 from protos.conveyor.tool.v1 import tool_pb2 as pb
 from protos.rpc.errors import Reason
 

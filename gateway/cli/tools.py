@@ -9,7 +9,6 @@ from rich.text import Text
 
 from gateway.cli.client import LIST_SECONDS, list_tools
 from gateway.cli.failure import Peer
-from gateway.cli.message_json import seconds, to_data, word
 from gateway.cli.options import (
     TOOLS_ADDRESS,
     DebugOption,
@@ -21,6 +20,7 @@ from gateway.cli.options import (
 from gateway.cli.run import plain_console, run
 from gateway.cli.sanitise import one_line
 from gateway.cli.tool_call import call_command
+from gateway.message_json import seconds, to_data, word
 from protos.conveyor.tool.v1 import tool_pb2 as pb
 
 tools = typer.Typer(name="tools", help="List the tools, or call one.", no_args_is_help=True)

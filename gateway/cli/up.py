@@ -10,6 +10,7 @@ import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -69,7 +70,7 @@ def up(
         ("decoder", "address"): decoder_address,
         ("tools", "address"): tools_address,
     }
-    plan = _plan(context.args, {key: value for key, value in options.items() if value is not None}, config)
+    plan = _keeping(_plan(context.args, {key: value for key, value in options.items() if value is not None}, config))
     services = services_of(plan, "up", verbose=verbose)
     run(_up(plan, services, as_json), debug=debug, on_interrupt=lambda interrupted: _stopped(interrupted, services))
 
@@ -124,6 +125,17 @@ def _plan(arguments: list[str], options: Flags, config: Path | None) -> Plan:
         return Plan({**parse_flags(arguments), **options}, str(config or ""))
     except ValueError as error:
         raise typer.BadParameter(str(error)) from None
+
+
+def _keeping(plan: Plan) -> Plan:
+    """The same, with a place for completions that have ended where none is named: they outlive the gateway."""
+    key = ("gateway", "completions-file")
+    try:
+        named = plan.value(*key)
+    except ValueError as error:
+        raise typer.BadParameter(str(error)) from None
+    path = str(cache_folder() / "completions.sqlite3")
+    return plan if named is not None else replace(plan, flags={**plan.flags, key: path})
 
 
 async def _up(plan: Plan, services: Services, as_json: bool) -> int:

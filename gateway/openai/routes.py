@@ -7,15 +7,14 @@ from contextlib import aclosing
 from typing import Any, Protocol, TypeVar
 
 import structlog
-from pydantic import ValidationError
 from sse_starlette import EventSourceResponse
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
+from gateway import handling
 from gateway.completions import Completions
 from gateway.openai import failures
-from gateway.openai.body import Part
 from gateway.openai.chat_answer import ChatAnswer, Gathered
 from gateway.openai.chat_request import ChatRequest
 from gateway.openai.failures import HttpFailure
@@ -25,15 +24,11 @@ from protos.conveyor.gateway.v1 import gateway_pb2 as pb
 from protos.rpc import context
 from protos.rpc.errors import ServiceError
 
-METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE")
-PING_SECONDS = 15  # while tools run, so that nothing between us and the client thinks that the stream is dead
 STARTED = int(time.time())
 REPEATED = ("instructions", "metadata", "temperature", "top_p", "max_output_tokens", "text", "tools")
 
 Events = AsyncGenerator[pb.CompleteResponse, None]
-Body = TypeVar("Body", bound=Part)
 Result = TypeVar("Result")
-Handler = Callable[[Request], Awaitable[Response]]
 log = structlog.get_logger()
 
 
@@ -68,26 +63,15 @@ class OpenAi:
         self._completions = completions
         self._model = model
         self._max_bytes = max_bytes
-        self._known = [
-            Route("/v1/chat/completions", _telling(self.chat), methods=["POST"]),
-            Route("/v1/responses", _telling(self.responses), methods=["POST"]),
-            Route("/v1/models", _telling(self.models), methods=["GET"]),
-        ]
 
     @property
     def routes(self) -> list[Route]:
         """For the application."""
-        return [*self._known, Route("/v1/{path:path}", _telling(self.nothing), methods=[*METHODS])]
-
-    async def nothing(self, request: Request) -> Response:
-        """What there is not."""
-        path = request.url.path
-        allowed = {method for route in self._known if route.path == path for method in route.methods or ()}
-        if allowed:
-            wanted = ", ".join(sorted(allowed - {"HEAD"}))
-            raise HttpFailure(405, "method_not_allowed", f"{path} takes {wanted}, and not {request.method}")
-        known = ", ".join(route.path for route in self._known)
-        raise HttpFailure(404, "unknown_url", f"there is no {path[:100]}; there are: {known}")
+        return [
+            Route("/v1/chat/completions", handling.telling(self.chat), methods=["POST"]),
+            Route("/v1/responses", handling.telling(self.responses), methods=["POST"]),
+            Route("/v1/models", handling.telling(self.models), methods=["GET"]),
+        ]
 
     async def models(self, _request: Request) -> Response:
         """The one model that is served."""
@@ -96,10 +80,9 @@ class OpenAi:
 
     async def chat(self, request: Request) -> Response:
         """A chat completion, streamed or whole. Any name of a model means the one that is served."""
-        running = _bind(request)
-        asked = _read(ChatRequest, await self._body(request))
+        asked = await handling.read(ChatRequest, request, self._max_bytes)
         answer = ChatAnswer(
-            running.request_id,
+            context.current().request_id,
             await self._model(),
             frozenset(function.name for function in asked.functions),
             reads_calls=asked.has_tools,
@@ -110,37 +93,23 @@ class OpenAi:
             return await _unless_gone(request, _stream(answer, events))
         gathered = Gathered()
         await _unless_gone(request, _tell(answer, events, gathered.add))
-        return JSONResponse(gathered.answer(answer.usage), headers=_headers())
+        return JSONResponse(gathered.answer(answer.usage))
 
     async def responses(self, request: Request) -> Response:
         """The same as a response."""
-        running = _bind(request)
-        asked = _read(ResponsesRequest, await self._body(request))
+        asked = await handling.read(ResponsesRequest, request, self._max_bytes)
         answer = ResponsesAnswer(
-            running.request_id, await self._model(), asked.functions, _repeated(asked), reads_calls=asked.has_tools
+            context.current().request_id,
+            await self._model(),
+            asked.functions,
+            _repeated(asked),
+            reads_calls=asked.has_tools,
         )
         events = self._completions.run(asked.complete_request())
         if asked.stream:
             return await _unless_gone(request, _stream(answer, events))
         await _unless_gone(request, _tell(answer, events, lambda _: None))
-        return JSONResponse(answer.response, headers=_headers())
-
-    async def _body(self, request: Request) -> bytes:
-        body = bytearray()
-        async for piece in request.stream():
-            body += piece
-            if len(body) > self._max_bytes:
-                raise HttpFailure(
-                    413, "too_large", f"the body has more than {self._max_bytes} bytes, as many as may be"
-                )
-        return bytes(body)
-
-
-def _read(kind: type[Body], body: bytes) -> Body:
-    try:
-        return kind.model_validate_json(body)
-    except ValidationError as error:
-        raise failures.of_validation(error, body) from error
+        return JSONResponse(answer.response)
 
 
 def _repeated(asked: ResponsesRequest) -> dict[str, Any]:
@@ -192,7 +161,7 @@ async def _stream(answer: Answer, events: Events) -> Response:
         await events.aclose()
         raise
     frames = _frames(answer, _resumed(first, events))
-    return EventSourceResponse(frames, ping=PING_SECONDS, sep="\n", headers=_headers())
+    return EventSourceResponse(frames, ping=handling.PING_SECONDS, sep="\n")
 
 
 async def _resumed(first: pb.CompleteResponse, events: Events) -> Events:
@@ -216,33 +185,3 @@ async def _frames(answer: Answer, events: Events) -> AsyncGenerator[dict[str, st
         last = answer.fail(failures.unexpected())
     for message in last:
         yield answer.frame(message)
-
-
-def _bind(request: Request) -> context.RequestContext:
-    running = context.from_headers(request.headers)
-    context.bind(running)
-    structlog.contextvars.clear_contextvars()
-    structlog.contextvars.bind_contextvars(request_id=running.request_id)
-    return running
-
-
-def _headers() -> dict[str, str]:
-    return {context.REQUEST_ID: context.current().request_id}
-
-
-def _telling(handler: Handler) -> Handler:
-    """Answers with what went wrong."""
-
-    async def handle(request: Request) -> Response:
-        try:
-            return await handler(request)
-        except HttpFailure as failure:
-            return failure.response()
-        except ServiceError as error:
-            log.info("refused", method=request.url.path, reason=str(error.reason), message=error.message)
-            return failures.of_service(error).response()
-        except Exception:
-            log.exception("failed", method=request.url.path)
-            return failures.unexpected().response()
-
-    return handle

@@ -22,11 +22,13 @@ _SANE_TRACE = re.compile(r"[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}")
 
 @dataclass(frozen=True, slots=True)
 class RequestContext:
-    """The running request. `deadline` is on `time.monotonic()`; None means no deadline."""
+    """The running request. `deadline` is on `time.monotonic()`; None means no deadline. `caller`: who asks, by the name
+    of the key; empty where no keys are asked for."""
 
     request_id: str
     traceparent: str | None = None
     deadline: float | None = None
+    caller: str = ""
 
     def metadata(self) -> tuple[tuple[str, str], ...]:
         """Metadata for an outgoing call."""

@@ -47,12 +47,13 @@ class QuietMetrics:
 
 @dataclass(slots=True)
 class Stack:
-    """The services, a client of the gateway, and where it speaks HTTP."""
+    """The services, a client of the gateway, and where it speaks HTTP and gRPC."""
 
     client: "gateway_pb2_grpc.GatewayServiceAsyncStub"
     decoder: Decoder
     engine: Engine
     http: str
+    grpc: str
 
     async def complete(self, request: pb.CompleteRequest) -> "Answer":
         answer = Answer()
@@ -138,9 +139,10 @@ async def running_stack(
         async with asyncio.timeout(10):
             while not gateway.readiness.ready:  # noqa: ASYNC110 - it tells its health service, not us
                 await asyncio.sleep(0.005)
-        gateway_client = await stack.enter_async_context(grpc.aio.insecure_channel(f"127.0.0.1:{gateway.port}"))
+        address = f"127.0.0.1:{gateway.port}"
+        gateway_client = await stack.enter_async_context(grpc.aio.insecure_channel(address))
         http = f"http://127.0.0.1:{gateway.http_port}"
-        yield Stack(gateway_pb2_grpc.GatewayServiceStub(gateway_client), decoder, engine, http)
+        yield Stack(gateway_pb2_grpc.GatewayServiceStub(gateway_client), decoder, engine, http, address)
 
 
 @contextlib.asynccontextmanager

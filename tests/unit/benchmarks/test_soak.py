@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 from collections import Counter
+from pathlib import Path
 from random import Random
 
 import grpc
@@ -21,10 +22,10 @@ from protos.rpc.errors import Reason
 TIMES = [float(second) for second in range(0, 600, 5)]
 
 
-def held(rss: float = 100 * MIB, descriptors: int = 20, threads: int = 10, others: int = 0) -> Held:
+def held(memory: float = 100 * MIB, descriptors: int = 20, threads: int = 10, others: int = 0) -> Held:
     """One process with these, and so many more beside it."""
     beside = {pid: Counts(11, 1) for pid in range(2, 2 + others)}
-    return Held({1: int(rss)}, {1: Counts(descriptors, threads)} | beside)
+    return Held({1: int(memory)}, {1: Counts(descriptors, threads)} | beside)
 
 
 def test_the_slope_is_that_of_a_line_however_far_a_few_samples_are_off():
@@ -80,7 +81,7 @@ def test_a_process_is_seen_with_what_it_started():
         child.stdout.readline()
         seen = held_by(child.pid)
         assert seen.processes == 2 and seen.threads >= 2 and seen.descriptors >= 6
-        assert MIB < seen.rss_by_process[child.pid] < seen.rss_bytes
+        assert MIB < seen.memory_by_process[child.pid] < seen.memory_bytes
         assert held_by(os.getpid()).processes >= 3
     finally:
         child.stdin.close()
@@ -88,6 +89,24 @@ def test_a_process_is_seen_with_what_it_started():
         child.wait()
     with pytest.raises(ProcessLookupError):
         held_by(child.pid)
+
+
+def test_pages_of_a_file_are_not_what_a_process_holds(tmp_path: Path):
+    (tmp_path / "weights").write_bytes(bytes(64 * MIB))
+    program = (
+        "import mmap, sys; file = open(sys.argv[1], 'rb'); seen = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ);"
+        "own = bytearray(b'x') * (32 << 20); print(sum(seen[::4096]), flush=True); input()"
+    )
+    child = subprocess.Popen(
+        [sys.executable, "-c", program, str(tmp_path / "weights")], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    )
+    try:
+        child.stdout.readline()
+        assert 32 * MIB < held_by(child.pid).memory_bytes < 64 * MIB
+    finally:
+        child.stdin.close()
+        child.stdout.close()
+        child.wait()
 
 
 def test_the_mix_is_the_same_for_a_seed_and_has_all_kinds():

@@ -1,6 +1,6 @@
 from google.protobuf import duration_pb2
 
-from gateway.cli.message_json import seconds, to_data, word
+from gateway.message_json import seconds, to_data, word
 from protos.conveyor.gateway.v1 import gateway_pb2 as pb
 
 

@@ -1,0 +1,61 @@
+"""What every handler of HTTP does: its request's context, its body, and errors in OpenAI's shape."""
+
+from collections.abc import Awaitable, Callable
+from typing import TypeVar
+
+import structlog
+from pydantic import BaseModel, ValidationError
+from starlette.requests import Request
+from starlette.responses import Response
+
+from gateway.openai import failures
+from gateway.openai.failures import HttpFailure
+from protos.rpc import context
+from protos.rpc.errors import ServiceError
+
+PING_SECONDS = 15  # while tools run, so that nothing between us and the client thinks that the stream is dead
+
+Body = TypeVar("Body", bound=BaseModel)
+Handler = Callable[[Request], Awaitable[Response]]
+log = structlog.get_logger()
+
+
+def telling(handler: Handler) -> Handler:
+    """Binds the request's context, and answers with what went wrong. Every answer has the request's id."""
+
+    async def handle(request: Request) -> Response:
+        running = context.from_headers(request.headers)
+        context.bind(running)
+        structlog.contextvars.clear_contextvars()
+        structlog.contextvars.bind_contextvars(request_id=running.request_id)
+        response = await _answered(handler, request)
+        response.headers[context.REQUEST_ID] = running.request_id
+        return response
+
+    return handle
+
+
+async def _answered(handler: Handler, request: Request) -> Response:
+    try:
+        return await handler(request)
+    except HttpFailure as failure:
+        return failure.response()
+    except ServiceError as error:
+        log.info("refused", method=request.url.path, reason=str(error.reason), message=error.message)
+        return failures.of_service(error).response()
+    except Exception:
+        log.exception("failed", method=request.url.path)
+        return failures.unexpected().response()
+
+
+async def read(kind: type[Body], request: Request, max_bytes: int) -> Body:
+    """The body. Raises `HttpFailure` where it is too large, or names the field that is wrong."""
+    body = bytearray()
+    async for piece in request.stream():
+        body += piece
+        if len(body) > max_bytes:
+            raise HttpFailure(413, "too_large", f"the body has more than {max_bytes} bytes, as many as may be")
+    try:
+        return kind.model_validate_json(bytes(body))
+    except ValidationError as error:
+        raise failures.of_validation(error, bytes(body)) from error

@@ -1,0 +1,153 @@
+"""`/v1/completions` and what is under it, and `/v1/tools`."""
+
+import json
+import re
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
+from typing import Any
+
+from sse_starlette import EventSourceResponse
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import Route
+
+from gateway import handling
+from gateway.archive.archive import Archive, Found
+from gateway.archive.perfetto import trace_events
+from gateway.archive.recording import data_of
+from gateway.completions import Completions
+from gateway.message_json import to_data
+from gateway.native.body import CompletionRequest, Word
+from gateway.native.detached import Detached
+from gateway.openai.failures import HttpFailure
+from gateway.tools import Catalogue
+from protos.conveyor.gateway.v1 import gateway_pb2 as pb
+from protos.rpc import context
+
+MAX_LISTED = 1000
+LISTED = 50
+LAST_EVENT_ID = "last-event-id"  # https://html.spec.whatwg.org/multipage/server-sent-events.html
+_NUMBER = re.compile(r"\d{1,9}", re.ASCII)
+
+
+class Native:
+    """The routes. A body has at most `max_bytes`."""
+
+    def __init__(self, completions: Completions, archive: Archive, catalogue: Catalogue, max_bytes: int) -> None:
+        self._completions = completions
+        self._archive = archive
+        self._catalogue = catalogue
+        self._max_bytes = max_bytes
+        self.detached = Detached(completions)
+
+    @property
+    def routes(self) -> list[Route]:
+        """For the application."""
+        one = "/v1/completions/{id}"
+        table = (
+            ("/v1/tools", "GET", self.tools),
+            ("/v1/completions", "POST", self.start),
+            ("/v1/completions", "GET", self.recent),
+            (one, "GET", self.show),
+            (one, "DELETE", self.forget),
+            (f"{one}/events", "GET", self.events),
+            (f"{one}/cancel", "POST", self.cancel),
+            (f"{one}/approve", "POST", self.approve),
+        )
+        return [Route(path, handling.telling(handler), methods=[method]) for path, method, handler in table]
+
+    async def tools(self, _request: Request) -> Response:
+        """Tools and formats, as last heard from the tool service."""
+        return JSONResponse(to_data((await self._catalogue.listing()).response))
+
+    async def start(self, request: Request) -> Response:
+        """A completion that runs on whether or not anybody listens."""
+        asked = await handling.read(CompletionRequest, request, self._max_bytes)
+        await self.detached.start(asked.complete_request())
+        request_id = context.current().request_id
+        return JSONResponse({"id": request_id}, 201, {"location": f"/v1/completions/{request_id}"})
+
+    async def recent(self, request: Request) -> Response:
+        """The caller's newest completions, however they were asked for."""
+        limit = _number(request.query_params.get("limit", str(LISTED)), "limit", MAX_LISTED)
+        summaries = await self._archive.recent(context.current().caller, limit)
+        return JSONResponse({"completions": [summary.to_json() for summary in summaries]})
+
+    async def show(self, request: Request) -> Response:
+        """All that is known of one; `?format=perfetto`: as a trace."""
+        found = await self._found(request)
+        form = request.query_params.get("format", "json")
+        if form == "perfetto":
+            return JSONResponse(trace_events(found.summary, list(data_of(found.events))))
+        if form != "json":
+            raise HttpFailure(400, "invalid_value", "format: must be json or perfetto", param="format")
+        data = found.summary.to_json()
+        return JSONResponse({**data, "request": to_data(found.request), "events": list(data_of(found.events))})
+
+    async def events(self, request: Request) -> Response:
+        """Its events, those that were and those that come."""
+        found = await self._found(request)
+        after = request.query_params.get("after", request.headers.get(LAST_EVENT_ID, "0"))
+        frames = _frames(found, _number(after, "after", 10**9))
+        return EventSourceResponse(frames, ping=handling.PING_SECONDS, sep="\n")
+
+    async def cancel(self, request: Request) -> Response:
+        """Stops all of the work behind it, whoever asked for it."""
+        found = await self._found(request)
+        if found.running is not None:
+            found.running.cancel()
+            await found.running.until_ended()
+        return JSONResponse(found.summary.to_json())
+
+    async def forget(self, request: Request) -> Response:
+        """Stops it, and keeps nothing of it."""
+        caller = context.current().caller
+        if not await self._archive.forget(caller, request.path_params["id"]):
+            raise _unknown(request)
+        return Response(status_code=204)
+
+    async def approve(self, request: Request) -> Response:
+        """Allows or refuses a call that waits for it."""
+        found = await self._found(request)
+        word = await handling.read(Word, request, self._max_bytes)
+        self._completions.approvals.approve(pb.ApproveRequest(request_id=found.summary.id, **word.model_dump()))
+        return Response(status_code=204)
+
+    async def _found(self, request: Request) -> Found:
+        found = await self._archive.find(context.current().caller, request.path_params["id"])
+        if found is None:
+            raise _unknown(request)
+        return found
+
+
+def _unknown(request: Request) -> HttpFailure:
+    shown = request.path_params["id"][:64]
+    return HttpFailure(404, "not_found", f"there is no completion {shown!r}: not yet, or it is not kept any longer")
+
+
+def _number(text: str, name: str, most: int) -> int:
+    if not _NUMBER.fullmatch(text) or int(text) > most:
+        raise HttpFailure(400, "invalid_value", f"{name}: must be a number from 0 to {most}", param=name)
+    return int(text)
+
+
+async def _frames(found: Found, after: int) -> AsyncGenerator[dict[str, str], None]:
+    if found.running is None:
+        for number, event in enumerate(found.events[after:], after + 1):
+            yield _frame(number, event)
+    else:
+        async with aclosing(found.running.follow(after)) as events:
+            async for number, event in events:
+                yield _frame(number, event)
+    if found.summary.error is not None:
+        yield {"event": "failed", "data": _json({"failed": found.summary.error})}
+
+
+def _frame(number: int, event: bytes) -> dict[str, str]:
+    response = pb.CompleteResponse.FromString(event)
+    kind = response.WhichOneof("event") or "unknown"
+    return {"id": str(number), "event": kind, "data": _json(to_data(response))}
+
+
+def _json(data: dict[str, Any]) -> str:
+    return json.dumps(data, ensure_ascii=False, separators=(",", ":"))
