@@ -84,7 +84,8 @@ class Completion:
         self._news = asyncio.Event()  # of the running calls
 
     async def events(self) -> AsyncGenerator[decoder_pb2.GenerateResponse, None]:
-        """Runs the completion, and gives what goes by its own stream. Closing the iterator frees the sequence and stops the tools. Raises ServiceError."""
+        """Runs the completion, and gives what goes by its own stream. Closing the iterator frees the sequence and stops
+        the tools. Raises ServiceError."""
         work = asyncio.create_task(self._run())
         work.add_done_callback(lambda _: self._outbox.close())
         try:

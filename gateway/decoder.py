@@ -18,9 +18,7 @@ class Generation:
     """A completion on its way through the decoder behind `stub`, in the name and within the deadline of the running
     request. Its text comes by `ears` where one of them leads there."""
 
-    def __init__(
-        self, stub: "decoder_pb2_grpc.DecoderServiceAsyncStub", ears: Ears, start: decoder_pb2.Start
-    ) -> None:
+    def __init__(self, stub: "decoder_pb2_grpc.DecoderServiceAsyncStub", ears: Ears, start: decoder_pb2.Start) -> None:
         self._stub = stub
         self._ears = ears
         self._start = start

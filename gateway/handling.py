@@ -13,8 +13,6 @@ from gateway.openai.failures import HttpFailure
 from protos.rpc import context
 from protos.rpc.errors import ServiceError
 
-PING_SECONDS = 15  # while tools run, so that nothing between us and the client thinks that the stream is dead
-
 Body = TypeVar("Body", bound=BaseModel)
 Handler = Callable[[Request], Awaitable[Response]]
 log = structlog.get_logger()

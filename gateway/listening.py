@@ -2,8 +2,8 @@
 
 A message costs some hundred microseconds of both processes, whatever is in it. With one for each completion and token,
 16 streams waited longer for their tokens than they may (docs/gateway.md). A completion's other events come by its own
-stream, at the pace at which its client takes them; its text comes at the decoder's, and is put together while the client
-is slow: what waits is bounded by the text.
+stream, at the pace at which its client takes them; its text comes at the decoder's, and is put together while the
+client is slow: what waits is bounded by the text.
 """
 
 import asyncio

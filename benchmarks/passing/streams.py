@@ -9,7 +9,6 @@ The client is one process, and takes its time for what 16 streams say at once. I
 """
 
 import asyncio
-import json
 import time
 from collections.abc import Awaitable, Callable, Iterator, Mapping
 from dataclasses import dataclass, field

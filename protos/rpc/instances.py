@@ -64,7 +64,7 @@ class PerInstance(Generic[S]):
         await asyncio.gather(*(stream.aclose() for stream in self._streams.values()))
 
     async def _find(self, instance: str) -> None:
-        """Opens streams until there is one to this process. The channel chooses where each goes, one after the other."""
+        """Opens streams until there is one to this process. The channel chooses where each goes, in turn."""
         for _ in range(MOST_ATTEMPTS):
             opened = await self._open()
             if opened is None:
