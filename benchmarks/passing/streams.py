@@ -1,9 +1,9 @@
 """The same completion straight from the decoder and through the gateway: what the gateway adds to each token.
 
 The decoder says when it had decoded each token, on its own clock, and its log says when that clock began on the
-machine's. So from the decoding of a token to its arrival at the client is one difference, whatever the step before took.
-To the first token the gateway adds on both ways: on the way in, from the client to the beginning of that clock, as well
-as on the way out.
+machine's. So from the decoding of a token to its arrival at the client is one difference, whatever the step before
+took. To the first token the gateway adds on both ways: on the way in, from the client to the beginning of that clock,
+as well as on the way out.
 
 The client is one process, and takes its time for what 16 streams say at once. It does on every way.
 """

@@ -20,7 +20,10 @@ async def idle_until_stopped(note: str) -> str:
     try:
         await asyncio.Event().wait()
     finally:
-        stopped = time.monotonic_ns()
-        with Path(os.environ[STOPS]).open("a") as file:
-            file.write(f"{note} {stopped}\n")
+        _note(f"{note} {time.monotonic_ns()}\n")
     return ""
+
+
+def _note(line: str) -> None:
+    with Path(os.environ[STOPS]).open("a") as file:
+        file.write(line)
