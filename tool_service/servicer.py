@@ -2,7 +2,7 @@
 
 import asyncio
 import contextlib
-from collections.abc import AsyncGenerator, AsyncIterator, Callable
+from collections.abc import AsyncGenerator, AsyncIterator
 
 from protos.conveyor.tool.v1 import tool_pb2, tool_pb2_grpc
 from protos.rpc.errors import Reason, ServiceError, reject
@@ -10,8 +10,8 @@ from protos.rpc.handler import streaming, unary
 from protos.schemas.reading import UnenforceableError
 from tool_service import wire
 from tool_service.commands import Commands
-from tool_service.execution.events import Event
 from tool_service.execution.host import FormatMismatchError, Opened, ToolHost, UnknownFormatError, UnknownToolError
+from tool_service.execution.mailbox import Mailbox
 from tool_service.feeds import Feeds
 from tool_service.formats import FORMATS
 from tool_service.metrics import COMPLETIONS, ToolMetrics
@@ -95,15 +95,15 @@ class ToolServicer(tool_pb2_grpc.ToolServiceServicer):
         first = await anext(aiter(requests), None)
         if first is None or first.WhichOneof("command") != "start":
             reject(Reason.PROTOCOL_VIOLATION, "the first command must be start")
-        events: asyncio.Queue[Event | Exception | None] = asyncio.Queue()
-        opened = self._open(first.start, events.put_nowait)
-        commands = Commands(opened.runner, events.put_nowait)
+        events = Mailbox()
+        opened = self._open(first.start, events)
+        commands = Commands(opened.runner, events.put)
         metrics = ToolMetrics({function.name for function in first.start.functions})
         async with contextlib.AsyncExitStack() as stack:
             stack.push_async_callback(opened.runner.aclose)
             self._feed_to(commands, first.start, stack)
             obeying = asyncio.create_task(_obey(commands, requests))
-            obeying.add_done_callback(lambda _: events.put_nowait(None))
+            obeying.add_done_callback(lambda _: events.put(None))
             try:
                 yield wire.started(opened, self._feeds.instance)
                 while (event := await events.get()) is not None:
@@ -123,9 +123,9 @@ class ToolServicer(tool_pb2_grpc.ToolServiceServicer):
         except ValueError as error:
             raise ServiceError(Reason.PROTOCOL_VIOLATION, str(error)) from error
 
-    def _open(self, start: tool_pb2.Start, emit: Callable[[Event], None]) -> Opened:
+    def _open(self, start: tool_pb2.Start, events: Mailbox) -> Opened:
         try:
-            return self._host.open(wire.parse_start(start, self._settings), emit)
+            return self._host.open(wire.parse_start(start, self._settings), events.put, events)
         except UnknownFormatError as error:
             raise ServiceError(Reason.UNKNOWN_FORMAT, str(error)) from error
         except UnknownToolError as error:
