@@ -5,6 +5,8 @@ import json
 import grpc
 
 MESSAGE_BYTES = 8 * 1024 * 1024
+KEEPALIVE_MS = 15_000  # of silence, before a peer is asked whether it is there
+KEEPALIVE_TIMEOUT_MS = 5_000  # for it to answer
 _SERVICE_CONFIG = {
     "loadBalancingConfig": [{"round_robin": {}}],
     "healthCheckConfig": {"serviceName": ""},
@@ -24,8 +26,8 @@ def open_channel(address: str) -> grpc.aio.Channel:
             ("grpc.service_config", json.dumps(_SERVICE_CONFIG)),
             ("grpc.max_send_message_length", MESSAGE_BYTES),
             ("grpc.max_receive_message_length", MESSAGE_BYTES),
-            ("grpc.keepalive_time_ms", 15_000),
-            ("grpc.keepalive_timeout_ms", 5_000),
+            ("grpc.keepalive_time_ms", KEEPALIVE_MS),
+            ("grpc.keepalive_timeout_ms", KEEPALIVE_TIMEOUT_MS),
             ("grpc.http2.max_pings_without_data", 0),
             ("grpc.max_reconnect_backoff_ms", 2_000),
             ("grpc.client_idle_timeout_ms", 2**31 - 1),  # never: an idle channel would stop watching its peers' health

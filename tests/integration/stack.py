@@ -3,7 +3,7 @@
 import asyncio
 import contextlib
 import time
-from collections.abc import AsyncIterator, Iterable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 
 import grpc
@@ -101,9 +101,14 @@ class SlowRunner:
 
 @contextlib.asynccontextmanager
 async def running_stack(
-    model: LoadedModel, tools: Iterable[Tool] = (), step_seconds: float = 0.0, **decoder_settings: object
+    model: LoadedModel,
+    tools: Iterable[Tool] = (),
+    step_seconds: float = 0.0,
+    way_to_decoder: Callable[[int], Awaitable[str]] | None = None,
+    **decoder_settings: object,
 ) -> AsyncIterator[Stack]:
-    """Starts the services and stops them again. `tools` are added to python, plan and calculator.
+    """Starts the services and stops them again. `tools` are added to python, plan and calculator. `way_to_decoder` says
+    by which address the gateway reaches the decoder's port.
 
     `step_seconds` are added to each step, for what must be done while a model decodes, however small it is.
     """
@@ -126,11 +131,14 @@ async def running_stack(
         decoder_port = await stack.enter_async_context(
             serving(lambda server: decoder_pb2_grpc.add_DecoderServiceServicer_to_server(servicer, server))
         )
+        decoder_address = f"127.0.0.1:{decoder_port}"
+        if way_to_decoder is not None:
+            decoder_address = await way_to_decoder(decoder_port)
         gateway = Gateway(
             GatewaySettings(
                 address="127.0.0.1:0",
                 http_address="127.0.0.1:0",
-                decoder_address=f"127.0.0.1:{decoder_port}",
+                decoder_address=decoder_address,
                 tools_address=f"127.0.0.1:{tools_port}",
             )
         )

@@ -1,0 +1,85 @@
+"""A client that does not read: what waits for it is bounded, and others go on."""
+
+import asyncio
+import itertools
+from collections.abc import AsyncIterator
+
+import grpc
+import pytest
+
+from decoder_service.models.loader import LoadedModel
+from protos.conveyor.gateway.v1 import gateway_pb2 as pb
+from protos.conveyor.gateway.v1 import gateway_pb2_grpc
+from protos.rpc.channel import MESSAGE_BYTES
+from tests.integration.stack import running_stack
+from tool_service.interface import Artifact, tool
+
+pytestmark = pytest.mark.timeout(240)
+
+PICTURES, PICTURE_BYTES = 16, 2 << 20
+MOST_WAITING = 8 << 20
+CALL = '<tool_call>\n{"name": "draw", "arguments": {"note": "x"}}\n</tool_call>'
+SUM = '<tool_call>\n{"name": "calculator", "arguments": {"expression": "6 * 7"}}\n</tool_call>'
+made = 0
+
+
+@tool(timeout=60)
+async def draw(note: str) -> AsyncIterator[Artifact]:
+    """Draw many pictures.
+
+    Args:
+        note: Anything.
+    """
+    global made
+    for number in range(PICTURES):
+        made += 1
+        yield Artifact(f"{number}.png", "image/png", bytes([number]) * PICTURE_BYTES)
+
+
+def request(name: str, replay: str) -> pb.CompleteRequest:
+    return pb.CompleteRequest(
+        messages=[pb.Message(role="user", content="Draw.")],
+        tool_use=pb.ToolUse(format="hermes", tools=[name]),
+        replay=[replay],
+        limits=pb.Limits(max_tokens=200, max_turns=1),
+    )
+
+
+async def test_a_tool_waits_for_a_client_that_does_not_read_others_do_not_and_in_the_end_all_is_there(
+    small_model: LoadedModel,
+) -> None:
+    global made
+    made = 0
+    async with running_stack(small_model, [draw]) as stack:
+        options = [("grpc.max_receive_message_length", MESSAGE_BYTES)]
+        async with grpc.aio.insecure_channel(stack.grpc, options=options) as channel:
+            call = gateway_pb2_grpc.GatewayServiceStub(channel).Complete(request("draw", CALL), timeout=120)
+            async with asyncio.timeout(60):
+                while not made:  # noqa: ASYNC110 - the tool counts
+                    await asyncio.sleep(0.005)
+                for _ in range(8):
+                    answer = await stack.complete(request("calculator", SUM))
+                    assert [each.result for each in answer.calls] == ["42"]
+            waiting = made * PICTURE_BYTES
+            drawn = [event.call_artifact async for event in call if event.HasField("call_artifact")]
+    # In each of three services, and what the system holds of three connections.
+    assert waiting <= 3 * MOST_WAITING < PICTURES * PICTURE_BYTES
+    assert [each.data[:1] + each.data[-1:] for each in drawn] == [bytes([n, n]) for n in range(PICTURES)]
+    assert [each.name for each in drawn] == [f"{n}.png" for n in range(PICTURES)]
+
+
+async def test_text_that_waits_is_put_together_and_nothing_of_it_is_lost(small_model: LoadedModel) -> None:
+    said = " ".join(itertools.islice(itertools.cycle(["river", "bridge", "letter", "boat"]), 1500))
+    plain = pb.CompleteRequest(
+        messages=[pb.Message(role="user", content="Go on.")],
+        replay=[said],
+        limits=pb.Limits(max_tokens=3000, max_turns=1),
+    )
+    async with running_stack(small_model) as stack:
+        await stack.complete(request("calculator", SUM))  # from now on text comes by a listener, or soon
+        answers = await asyncio.gather(*(stack.complete(plain) for _ in range(2)))
+    for answer in answers:
+        assert answer.text == said
+        assert len([token for each in answer.of("text_delta") for token in each.text_delta.token_ids]) == (
+            answer.finished.usage.completion_tokens
+        )
