@@ -35,7 +35,7 @@ class Outbox:
     def put(self, event: decoder_pb2.GenerateResponse) -> None:
         """Says it."""
         listener = self._listener
-        if listener is not None and not listener.is_lost and event.WhichOneof("event") in TEXT:
+        if listener is not None and event.WhichOneof("event") in TEXT:
             self._number += 1
             event.number = self._number
             listener.tell(self._told_as, event)

@@ -83,11 +83,11 @@ class _OwnStream:
     async def next(self) -> decoder_pb2.GenerateResponse | None:
         """The next event; None at the end. Raises ServiceError."""
         while (event := self._due()) is None:
-            if self._read_ahead is not None and not self._ears.hears(self._listener):
-                raise ServiceError(Reason.DECODER_UNAVAILABLE, "The decoder's text was cut off; try again.")
             if self._read_ahead is None and self._reading.done():
                 self._end()
                 return None
+            if self._listener and not self._ears.hears(self._listener):
+                raise ServiceError(Reason.DECODER_UNAVAILABLE, "The decoder's text was cut off; try again.")
             self._text.news.clear()
             await self._text.news.wait()
         event.ClearField("number")

@@ -33,24 +33,28 @@ class Text:
 
     told_as: int
     news: asyncio.Event = field(default_factory=asyncio.Event)
-    _waiting: deque[decoder_pb2.GenerateResponse] = field(default_factory=deque)
-    _last: int = 0  # number of the last event that is in the last one that waits
+    # With the number of the last event that is in each.
+    _waiting: deque[tuple[decoder_pb2.GenerateResponse, int]] = field(default_factory=deque)
 
     def hear(self, event: decoder_pb2.GenerateResponse) -> None:
         """One more."""
         number = event.number
-        follows = len(self._waiting) >= MOST_ALONE and number == self._last + 1
-        if not (follows and grown(self._waiting[-1], event)):
-            self._waiting.append(event)
-        self._last = number
+        if len(self._waiting) >= MOST_ALONE and self._grows(event):
+            event = self._waiting.pop()[0]
+        self._waiting.append((event, number))
         self.news.set()
 
     def take(self, number: int) -> tuple[decoder_pb2.GenerateResponse, int] | None:
         """The event of this number, and the number that follows what is in it; None where it is not here."""
-        if not self._waiting or self._waiting[0].number != number:
+        if not self._waiting or self._waiting[0][0].number != number:
             return None
-        event = self._waiting.popleft()
-        return event, (self._waiting[0].number if self._waiting else self._last + 1)
+        event, last = self._waiting.popleft()
+        return event, last + 1
+
+    def _grows(self, event: decoder_pb2.GenerateResponse) -> bool:
+        """Adds the event to the last one that waits, where nothing has been said between the two."""
+        last, number = self._waiting[-1]
+        return event.number == number + 1 and grown(last, event)
 
 
 class Ear:

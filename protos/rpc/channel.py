@@ -28,6 +28,8 @@ def open_channel(address: str) -> grpc.aio.Channel:
             ("grpc.max_receive_message_length", MESSAGE_BYTES),
             ("grpc.keepalive_time_ms", KEEPALIVE_MS),
             ("grpc.keepalive_timeout_ms", KEEPALIVE_TIMEOUT_MS),
+            # What counts in the end, and a minute by default: with the two above alone a black hole is not noticed.
+            ("grpc.http2.ping_timeout_ms", KEEPALIVE_TIMEOUT_MS),
             ("grpc.http2.max_pings_without_data", 0),
             ("grpc.max_reconnect_backoff_ms", 2_000),
             ("grpc.client_idle_timeout_ms", 2**31 - 1),  # never: an idle channel would stop watching its peers' health

@@ -47,13 +47,16 @@ class QuietMetrics:
 
 @dataclass(slots=True)
 class Stack:
-    """The services, a client of the gateway, and where it speaks HTTP and gRPC."""
+    """The services, a client of the gateway, and where it speaks HTTP and gRPC; the decoder's own address."""
 
     client: "gateway_pb2_grpc.GatewayServiceAsyncStub"
     decoder: Decoder
     engine: Engine
     http: str
     grpc: str
+    gateway: Gateway
+    decoder_servicer: DecoderServicer
+    decoder_address: str
 
     async def complete(self, request: pb.CompleteRequest) -> "Answer":
         answer = Answer()
@@ -150,7 +153,16 @@ async def running_stack(
         address = f"127.0.0.1:{gateway.port}"
         gateway_client = await stack.enter_async_context(grpc.aio.insecure_channel(address))
         http = f"http://127.0.0.1:{gateway.http_port}"
-        yield Stack(gateway_pb2_grpc.GatewayServiceStub(gateway_client), decoder, engine, http, address)
+        yield Stack(
+            client=gateway_pb2_grpc.GatewayServiceStub(gateway_client),
+            decoder=decoder,
+            engine=engine,
+            http=http,
+            grpc=address,
+            gateway=gateway,
+            decoder_servicer=servicer,
+            decoder_address=f"127.0.0.1:{decoder_port}",
+        )
 
 
 @contextlib.asynccontextmanager

@@ -9,6 +9,7 @@ from collections.abc import AsyncIterator
 
 import grpc
 import pytest
+import structlog
 
 from decoder_service.models.loader import LoadedModel
 from protos.conveyor.gateway.v1 import gateway_pb2 as pb
@@ -21,7 +22,7 @@ from tool_service.interface import tool
 
 SCALE = 100
 CALL = '<tool_call>\n{{"name": "rest", "arguments": {{"seconds": {seconds}}}}}\n</tool_call>'
-LONG = "on and on " * 500
+LONG = "on and on " * 900
 
 
 @tool(timeout=900)
@@ -48,7 +49,7 @@ def saying(text: str) -> pb.CompleteRequest:
     return pb.CompleteRequest(
         messages=[pb.Message(role="user", content="Say it.")],
         replay=[text],
-        limits=pb.Limits(max_tokens=2000, max_turns=1),
+        limits=pb.Limits(max_tokens=4000, max_turns=1),
     )
 
 
@@ -115,16 +116,23 @@ async def test_a_decoder_that_vanished_is_noticed_and_what_it_had_begun_is_not_b
             return "ipv4:///" + ",".join(f"127.0.0.1:{port}" for port in ports)
 
         running = await stack.enter_async_context(running_stack(small_model, step_seconds=0.02, way_to_decoder=through))
-        calls = [running.client.Complete(saying(LONG), timeout=60) for _ in range(4)]
-        for call in calls:
-            await _text(call)
-        proxies[0].is_hole = True
-        ends = await asyncio.wait_for(asyncio.gather(*map(_ended, calls)), 50)
-        lost = [error for error in ends if error is not None]
-        assert len(lost) in (1, 2, 3)  # those that went by the hole
-        for error in lost:
-            told = from_rpc_error(error, Reason.INTERNAL)
-            assert (error.code(), told.reason) == (grpc.StatusCode.UNAVAILABLE, Reason.DECODER_UNAVAILABLE)
+        with structlog.testing.capture_logs() as lines:
+            calls = [running.client.Complete(saying(LONG), timeout=60) for _ in range(4)]
+            for call in calls:
+                await _text(call)
+            proxies[0].is_hole = True
+            ends = [asyncio.create_task(_ended(call)) for call in calls]
+            done, _ = await asyncio.wait(ends, timeout=50, return_when=asyncio.FIRST_COMPLETED)
+            for end in done:
+                error = await end
+                assert error is not None
+                told = from_rpc_error(error, Reason.INTERNAL)
+                assert (error.code(), told.reason) == (grpc.StatusCode.UNAVAILABLE, Reason.DECODER_UNAVAILABLE)
+            assert done  # those that went by the hole
+            for call in calls:
+                call.cancel()
+            await asyncio.gather(*ends, return_exceptions=True)
+        assert len([line for line in lines if line["event"] == "began"]) == len(calls)
         for _ in range(4):
             assert (await running.complete(saying("Here."))).text == "Here."
 

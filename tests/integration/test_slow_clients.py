@@ -69,11 +69,11 @@ async def test_a_tool_waits_for_a_client_that_does_not_read_others_do_not_and_in
 
 
 async def test_text_that_waits_is_put_together_and_nothing_of_it_is_lost(small_model: LoadedModel) -> None:
-    said = " ".join(itertools.islice(itertools.cycle(["river", "bridge", "letter", "boat"]), 1500))
+    said = " ".join(itertools.islice(itertools.cycle(["river", "bridge", "letter", "boat"]), 300))
     plain = pb.CompleteRequest(
         messages=[pb.Message(role="user", content="Go on.")],
         replay=[said],
-        limits=pb.Limits(max_tokens=3000, max_turns=1),
+        limits=pb.Limits(max_tokens=900, max_turns=1),
     )
     async with running_stack(small_model) as stack:
         await stack.complete(request("calculator", SUM))  # from now on text comes by a listener, or soon
