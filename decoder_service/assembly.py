@@ -11,14 +11,15 @@ from decoder_service.text.template import ChatTemplate
 from decoder_service.tool_feed import ToolFeeds
 from protos.conveyor.decoder.v1 import decoder_pb2
 from protos.conveyor.tool.v1 import tool_pb2_grpc
+from protos.rpc.tracing import OFF, Tracer
 
 WARM_UP = "Hello"
 
 
-def assemble(engine: EngineClient, hello: Hello, tools: grpc.aio.Channel) -> Decoder:
+def assemble(engine: EngineClient, hello: Hello, tools: grpc.aio.Channel, tracer: Tracer = OFF) -> Decoder:
     """The decoder, over an engine that has said hello. Whoever makes it closes its feeds."""
     stub = tool_pb2_grpc.ToolServiceStub(tools)
-    return Decoder(engine, ChatTemplate(hello.text), stub, ToolFeeds(stub), hello.context)
+    return Decoder(engine, ChatTemplate(hello.text), stub, ToolFeeds(stub), hello.context, hello.name, tracer)
 
 
 def describe(settings: DecoderSettings, hello: Hello) -> decoder_pb2.GetModelResponse:

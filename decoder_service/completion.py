@@ -35,9 +35,11 @@ from decoder_service.text.template import ChatTemplate, Message, ToolText, Unfit
 from decoder_service.tool_client import ToolStream
 from decoder_service.tool_durations import OpenCalls, ToolDurations
 from decoder_service.tool_feed import ToolFeeds
+from decoder_service.turn_spans import TurnSpans, note_end, turn_spans
 from protos.conveyor.decoder.v1 import decoder_pb2
 from protos.conveyor.tool.v1 import tool_pb2, tool_pb2_grpc
 from protos.rpc.errors import Reason, ServiceError, reject
+from protos.rpc.tracing import OFF, Span, Tracer
 from protos.rpc.translation import copy
 from protos.schemas.reading import UnenforceableError
 
@@ -54,13 +56,15 @@ CUT = "[cut to fit the model's context]"
 
 @dataclass(frozen=True, slots=True)
 class Decoder:
-    """What every completion shares. `context`: most tokens of a completion."""
+    """What every completion shares. `context`: most tokens of a completion; `model`: its name."""
 
     engine: EngineClient
     template: ChatTemplate
     tools: "tool_pb2_grpc.ToolServiceAsyncStub"
     feeds: ToolFeeds
     context: int
+    model: str = ""
+    tracer: Tracer = OFF
     durations: ToolDurations = field(default_factory=ToolDurations)
 
 
@@ -103,13 +107,14 @@ class Completion:
 
     async def _run(self) -> None:
         async with AsyncExitStack() as stack:
+            spans = stack.enter_context(turn_spans(self._decoder.tracer, self._decoder.model))
             started = await self._open_tools(stack)
             prompt, turn = await asyncio.to_thread(self._first, started)  # long texts take long to tokenise
             try:
                 on_text = self._tools.text if self._tools else None
                 self._sequence = self._decoder.engine.begin(prompt, self._request.sampling, turn, on_text)
                 stack.callback(self._decoder.engine.release, self._sequence)
-                await self._turns(self._sequence, started)
+                await self._turns(self._sequence, started, spans)
             except GrammarRefusedError as error:
                 raise ServiceError(Reason.INVALID_SCHEMA, f"the schema cannot be followed: {error}") from error
             except SequenceFailedError as error:
@@ -134,6 +139,7 @@ class Completion:
                 required_tool=tools.required,
                 stream_arguments=tools.stream_arguments,
                 stream_content=tools.stream_content,
+                single_call=tools.single_call,
                 functions=[copy(function, tool_pb2.Function) for function in tools.functions],
                 said=[wire.said_calls(said.calls) for said in self._request.said],
             )
@@ -189,11 +195,12 @@ class Completion:
             grammar=grammar,
         )
 
-    async def _turns(self, sequence: SequenceHandle, started: tool_pb2.Started) -> None:
+    async def _turns(self, sequence: SequenceHandle, started: tool_pb2.Started, spans: TurnSpans) -> None:
         left = self._request.max_tokens
         context = 0
         for number in range(self._request.max_turns):
-            ended, last_tokens, context = await self._decode_turn(number, sequence)
+            with spans.turn(number) as span:
+                ended, last_tokens, context = await self._decode_turn(number, sequence, span)
             left -= ended.completion_tokens
             room = self._decoder.context - context
             goes_on = ended.reason != "length" and number + 1 < self._request.max_turns and left > 0
@@ -258,7 +265,9 @@ class Completion:
             fresh = render(results=[ToolText(r.name, f"{r.text[: int(len(r.text) * share)]}\n{CUT}") for r in results])
         return fresh, self._turn(number, left, started)
 
-    async def _decode_turn(self, number: int, sequence: SequenceHandle) -> tuple[TurnEnded, tuple[int, ...], int]:
+    async def _decode_turn(
+        self, number: int, sequence: SequenceHandle, span: Span
+    ) -> tuple[TurnEnded, tuple[int, ...], int]:
         """Passes a turn's text on. Gives how it ended, its last token, and the tokens the sequence has now."""
         usage = decoder_pb2.Usage()
         last: tuple[int, ...] = ()
@@ -266,8 +275,11 @@ class Completion:
             match output:
                 case TurnBegan():
                     usage.prompt_tokens, usage.cached_tokens = output.prompt_tokens, output.cached_tokens
+                    span.event("batched", at=sequence.said_at)
                     self._say(sequence.said_at, turn_started=decoder_pb2.TurnStarted(turn=number))
                 case Decoded():
+                    if not last:
+                        span.event("first_token", at=sequence.said_at)
                     last = output.tokens
                     delta = decoder_pb2.TextDelta(text=output.text, token_ids=output.tokens)
                     self._say(sequence.said_at, text_delta=delta)
@@ -279,6 +291,7 @@ class Completion:
                     reason = wire.FINISH_REASONS[output.reason]
                     decoded = decoder_pb2.TurnDecoded(turn=number, finish_reason=reason, usage=usage)
                     self._say(sequence.said_at, turn_decoded=decoded)
+                    note_end(span, output.reason, usage)
                     return output, last, usage.prompt_tokens + usage.completion_tokens
         raise AssertionError("a turn ends with TurnEnded")
 
@@ -299,7 +312,11 @@ class Completion:
                 self._results[finished.call_id].text = wire.result_text(finished)
                 self._calls.finished(finished.call_id, time.monotonic())
             case "turn_vetoed" if self._sequence:
-                self._sequence.end_turn()
+                self._sequence.end_turn("veto")
+            case "turn_filled":
+                if self._sequence:
+                    self._sequence.end_turn("stop")
+                return
         self._news.set()
         self._say(**wire.from_tool_event(event))
 

@@ -21,7 +21,7 @@ MAX_STOP_CHARS = 256
 class Tools:
     """Tools of a completion, and functions of the client. `required`: a tool's name, "*" for any, or empty.
     `stream_arguments`: the caller wants to see arguments while they are written; `stream_content`: what stands beside
-    the calls."""
+    the calls; `single_call`: a turn has one call at most."""
 
     format: str
     names: tuple[str, ...]
@@ -30,6 +30,7 @@ class Tools:
     stream_arguments: bool
     functions: tuple[decoder_pb2.Function, ...]
     stream_content: bool
+    single_call: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,7 +113,16 @@ def _tools(use: decoder_pb2.ToolUse) -> Tools | None:
         reject(Reason.INVALID_TOOL_USE, f"tool_use.mode = {use.mode} is unknown")
     required = {"": "", "auto": "", "required": "*"}.get(use.choice, use.choice)
     functions = tuple(use.functions)
-    return Tools(use.format, tuple(use.tools), use.mode, required, use.stream_arguments, functions, use.stream_content)
+    return Tools(
+        use.format,
+        tuple(use.tools),
+        use.mode,
+        required,
+        use.stream_arguments,
+        functions,
+        use.stream_content,
+        use.single_call,
+    )
 
 
 def _sampling(sampling: decoder_pb2.Sampling) -> Sampling:

@@ -7,6 +7,7 @@ from pydantic_settings import SettingsConfigDict
 
 from decoder_service.models.catalogue import DEFAULT
 from protos.rpc.settings import Address, HttpAddress, ServiceSettings
+from protos.rpc.tls import NO_TLS, PeerTls
 
 
 class DecoderSettings(ServiceSettings):
@@ -32,3 +33,4 @@ class DecoderSettings(ServiceSettings):
         "auto", description="several tokens in a step where they are forced, or drafted and right; off: one"
     )
     context_length: int = Field(0, ge=0, description="most tokens of a completion; 0: the model's")
+    peer_tls: PeerTls = Field(NO_TLS, description="how the tool service is checked, and what it is shown")

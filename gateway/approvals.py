@@ -1,7 +1,8 @@
 """Which calls wait for a person's word, and how it reaches them.
 
 A call is awaited from its `ApprovalAwaited` to its `CallFinished` or the end of its completion. The word takes the way
-of the completion's own stream, so the gateway that holds the completion must hear it, and no other can.
+of the completion's own stream, so the gateway that holds the completion must hear it, and no other can. Who has a
+key speaks of completions under that key alone.
 """
 
 from collections.abc import Callable, Iterator
@@ -10,10 +11,12 @@ from contextlib import contextmanager
 from gateway.request import shown
 from protos.conveyor.decoder.v1 import decoder_pb2
 from protos.conveyor.gateway.v1 import gateway_pb2
+from protos.rpc import context
 from protos.rpc.errors import Reason, reject
 
 MAX_REASON_CHARS = 1000
 
+Place = tuple[str, str, str]  # whose completion, its id, the call's
 Decide = Callable[[decoder_pb2.Decide], None]
 
 
@@ -25,12 +28,12 @@ class Approvals:
     """
 
     def __init__(self) -> None:
-        self._awaited: dict[tuple[str, str], set[Decide]] = {}
+        self._awaited: dict[Place, set[Decide]] = {}
 
     @contextmanager
     def of(self, request_id: str, decide: Decide) -> Iterator["CompletionApprovals"]:
         """The approvals of one completion; `decide` passes a word on to it."""
-        calls = CompletionApprovals(self._awaited, request_id, decide)
+        calls = CompletionApprovals(self._awaited, context.current().caller, request_id, decide)
         try:
             yield calls
         finally:
@@ -40,7 +43,7 @@ class Approvals:
         """Passes a person's word on. Raises ServiceError NOT_AWAITED where nobody waits for it."""
         if len(request.reason) > MAX_REASON_CHARS:
             reject(Reason.INVALID_LIMIT, f"reason has {len(request.reason)} characters; at most {MAX_REASON_CHARS}.")
-        waiting = self._awaited.pop((request.request_id, request.call_id), None)
+        waiting = self._awaited.pop((context.current().caller, request.request_id, request.call_id), None)
         if waiting is None:
             reject(
                 Reason.NOT_AWAITED,
@@ -53,8 +56,9 @@ class Approvals:
 class CompletionApprovals:
     """Follows the events of one completion."""
 
-    def __init__(self, awaited: dict[tuple[str, str], set[Decide]], request_id: str, decide: Decide) -> None:
+    def __init__(self, awaited: dict[Place, set[Decide]], caller: str, request_id: str, decide: Decide) -> None:
         self._awaited = awaited
+        self._caller = caller
         self._request_id = request_id
         self._decide = decide
         self._calls: set[str] = set()
@@ -65,7 +69,7 @@ class CompletionApprovals:
             case "approval_awaited":
                 call_id = response.approval_awaited.call_id
                 self._calls.add(call_id)
-                self._awaited.setdefault((self._request_id, call_id), set()).add(self._decide)
+                self._awaited.setdefault(self._place(call_id), set()).add(self._decide)
             case "call_finished" if response.call_finished.call_id in self._calls:
                 self._forget(response.call_finished.call_id)
 
@@ -76,7 +80,10 @@ class CompletionApprovals:
 
     def _forget(self, call_id: str) -> None:
         self._calls.discard(call_id)
-        waiting = self._awaited.get((self._request_id, call_id), set())
+        waiting = self._awaited.get(self._place(call_id), set())
         waiting.discard(self._decide)
         if not waiting:
-            self._awaited.pop((self._request_id, call_id), None)
+            self._awaited.pop(self._place(call_id), None)
+
+    def _place(self, call_id: str) -> Place:
+        return self._caller, self._request_id, call_id

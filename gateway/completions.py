@@ -1,35 +1,34 @@
 """One completion from admission to ledger, whoever asks for it: gRPC today, HTTP as well.
 
 admit ▶ bound by a deadline ▶ parse ▶ tools exist ▶ decode, recording events and passing them on ▶ ledger
+
+What is counted, traced and logged of it is `observing`'s.
 """
 
 import asyncio
+import math
 import time
 from collections.abc import AsyncGenerator, Callable, Iterator
 from contextlib import AsyncExitStack, aclosing, contextmanager, suppress
-from dataclasses import dataclass, field, replace
-
-import structlog
+from dataclasses import replace
 
 from gateway import wire
 from gateway.approvals import Approvals
 from gateway.archive.archive import Archive
 from gateway.archive.recording import Recording
 from gateway.decoder import Generation
-from gateway.ledger import Ledger, Timeline
+from gateway.guard.limits import Limits
 from gateway.listening import Ears
-from gateway.metrics import Metrics
+from gateway.observing import Observed, Observer
 from gateway.request import Completion, parse
 from gateway.settings import GatewaySettings
 from gateway.tools import Catalogue
-from protos.conveyor.decoder.v1 import decoder_pb2, decoder_pb2_grpc
+from protos.conveyor.decoder.v1 import decoder_pb2_grpc
 from protos.conveyor.gateway.v1 import gateway_pb2
 from protos.rpc import context
 from protos.rpc.errors import Reason, ServiceError, reject
 
 _RETRY_SECONDS = 1.0
-
-log = structlog.get_logger()
 
 
 class Completions:
@@ -40,15 +39,16 @@ class Completions:
         settings: GatewaySettings,
         decoder: "decoder_pb2_grpc.DecoderServiceAsyncStub",
         catalogue: Catalogue,
-        metrics: Metrics,
+        observer: Observer,
         archive: Archive,
     ) -> None:
         self._settings = settings
         self._decoder = decoder
         self.ears = Ears(decoder)
         self._catalogue = catalogue
-        self._metrics = metrics
+        self._observer = observer
         self._archive = archive
+        self._limits = Limits(settings.requests_per_minute, settings.max_active_per_key)
         self._active = 0
         self._draining = False
         self.approvals = Approvals()
@@ -63,15 +63,15 @@ class Completions:
         Runs in the request context that the caller has bound. `on_recording` is told when it is admitted and in the
         archive. Raises `ServiceError`.
         """
-        progress = _Progress(arrived=time.monotonic())
-        with self._metrics.outcome(), self._admitted():
+        with self._observer.completion() as observed, self._admitted():
             context.bind(self._bounded(context.current()))
             completion = parse(request, self._settings.max_prompt_chars)
             if completion.tool_use is not None:
                 await self._catalogue.require(completion.tool_use)
+            observed.accept(completion)
             with self._archive.recording(request) as recording:
                 on_recording()
-                async with aclosing(self._decode(completion, progress, recording)) as responses:
+                async with aclosing(self._decode(completion, observed, recording)) as responses:
                     async for response in responses:
                         recording.add(response)
                         yield response
@@ -92,15 +92,28 @@ class Completions:
                 f"{self._active} completions run, as many as may; try again in {_RETRY_SECONDS:.0f} s.",
                 retry_seconds=_RETRY_SECONDS,
             )
-        self._count(+1)
+        with self._within_limits(context.current().caller):
+            self._count(+1)
+            try:
+                yield
+            finally:
+                self._count(-1)
+
+    @contextmanager
+    def _within_limits(self, caller: str) -> Iterator[None]:
+        refusal = self._limits.enter(caller, time.monotonic())
+        if refusal is not None:
+            seconds = _RETRY_SECONDS if refusal.retry_seconds is None else refusal.retry_seconds
+            message = f"{refusal.reason}; try again in {math.ceil(seconds)} s."
+            raise ServiceError(Reason.OVERLOADED, message, retry_seconds=seconds)
         try:
             yield
         finally:
-            self._count(-1)
+            self._limits.leave(caller)
 
     def _count(self, change: int) -> None:
         self._active += change
-        self._metrics.running.set(self._active)
+        self._observer.metrics.running.set(self._active)
         if self._active:
             self._idle.clear()
         else:
@@ -112,7 +125,7 @@ class Completions:
         return replace(running, deadline=time.monotonic() + min(seconds, self._settings.max_deadline_seconds))
 
     async def _decode(
-        self, completion: Completion, progress: "_Progress", recording: Recording
+        self, completion: Completion, observed: Observed, recording: Recording
     ) -> AsyncGenerator[gateway_pb2.CompleteResponse, None]:
         finished = False
         generation = Generation(self._decoder, self.ears, wire.to_start(completion))
@@ -126,48 +139,10 @@ class Completions:
                 approvals.observe(response)
                 if kind == "finished":
                     finished = True
-                    yield self._finish(response.finished, progress)
+                    ledger = observed.finish(response.finished)
+                    yield wire.to_finished(response.finished, context.current().request_id, ledger)
                 elif kind is not None:
-                    self._observe(response, kind, progress)
+                    observed.hear(response, kind)
                     yield wire.copy(response, gateway_pb2.CompleteResponse)
         if not finished:
             reject(Reason.DECODER_UNAVAILABLE, "The decoder's stream ended before the completion did; try again.")
-
-    def _observe(self, response: decoder_pb2.GenerateResponse, kind: str, progress: "_Progress") -> None:
-        event = wire.to_timeline(response, kind)
-        if event is not None:
-            progress.timeline.add(event)
-        if kind == "text_delta" and not progress.has_text and response.text_delta.text:
-            progress.has_text = True
-            self._metrics.first_token(time.monotonic() - progress.arrived)
-        elif kind == "turn_finished":
-            progress.turn_count += 1
-            progress.call_count += response.turn_finished.call_count
-
-    def _finish(self, finished: decoder_pb2.Finished, progress: "_Progress") -> gateway_pb2.CompleteResponse:
-        ledger = progress.timeline.close(time.monotonic() - progress.arrived)
-        self._metrics.finished(ledger)
-        _log(finished, progress, ledger)
-        return wire.to_finished(finished, context.current().request_id, ledger)
-
-
-@dataclass(slots=True)
-class _Progress:
-    arrived: float
-    timeline: Timeline = field(default_factory=Timeline)
-    has_text: bool = False
-    turn_count: int = 0
-    call_count: int = 0
-
-
-def _log(finished: decoder_pb2.Finished, progress: _Progress, ledger: Ledger) -> None:
-    log.info(
-        "completed",
-        request_id=context.current().request_id,
-        turns=progress.turn_count,
-        calls=progress.call_count,
-        prompt_tokens=finished.usage.prompt_tokens,
-        completion_tokens=finished.usage.completion_tokens,
-        latency_seconds=round(ledger.completion, 4),
-        hidden_seconds=round(ledger.hidden, 4),
-    )

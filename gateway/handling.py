@@ -5,7 +5,7 @@ from typing import TypeVar
 
 import structlog
 from pydantic import BaseModel, ValidationError
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 
 from gateway.openai import failures
@@ -25,7 +25,7 @@ def telling(handler: Handler) -> Handler:
         running = context.from_headers(request.headers)
         context.bind(running)
         structlog.contextvars.clear_contextvars()
-        structlog.contextvars.bind_contextvars(request_id=running.request_id)
+        structlog.contextvars.bind_contextvars(**running.logged())
         response = await _answered(handler, request)
         response.headers[context.REQUEST_ID] = running.request_id
         return response
@@ -38,6 +38,8 @@ async def _answered(handler: Handler, request: Request) -> Response:
         return await handler(request)
     except HttpFailure as failure:
         return failure.response()
+    except ClientDisconnect:
+        return HttpFailure(499, "cancelled", "the client has left").response()
     except ServiceError as error:
         log.info("refused", method=request.url.path, reason=str(error.reason), message=error.message)
         return failures.of_service(error).response()

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import functools
 import socket
 from collections.abc import Callable, Generator, Sequence
 
@@ -13,9 +14,12 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Match, Route
 from starlette.types import ASGIApp
 
+from gateway.guard.connections import MAX_HEADER_BYTES, Connection, ConnectionLimits
 from gateway.metrics import Metrics
 from gateway.openai.failures import HttpFailure
 from gateway.readiness import Readiness
+from protos.rpc.certificates import http_context
+from protos.rpc.tls import ServerTls
 
 _CLOSE_SECONDS = 1
 
@@ -60,12 +64,23 @@ def _missing(routes: Sequence[Route]) -> Callable[[Request, Exception], Response
 
 
 class HttpServer:
-    """Serves an ASGI application on `address`, `host:port`."""
+    """Serves an ASGI application on `address`, `host:port`, over TLS where `tls` has a certificate."""
 
-    def __init__(self, address: str, app: ASGIApp) -> None:
+    def __init__(
+        self,
+        address: str,
+        app: ASGIApp,
+        limits: ConnectionLimits = ConnectionLimits(),  # noqa: B008 - it is frozen
+        tls: ServerTls | None = None,
+    ) -> None:
         self._address = address
+        context = http_context(tls) if tls is not None and tls.cert else None
         config = uvicorn.Config(
             app,
+            http=functools.partial(Connection, limits),  # type: ignore[arg-type]  # all that is done to it is a call
+            h11_max_incomplete_event_size=MAX_HEADER_BYTES,
+            ssl_context_factory=None if context is None else lambda _config, _default: context,
+            proxy_headers=False,  # what a client says of its address and scheme is not believed
             lifespan="off",
             ws="none",
             log_config=None,

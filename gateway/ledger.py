@@ -98,9 +98,13 @@ class Ledger:
 
 
 class Timeline:
-    """Takes a completion's events in order and closes them into a `Ledger`. Holds the events of one turn at a time."""
+    """Takes a completion's events in order and closes them into a `Ledger`. Holds the events of one turn at a time.
+
+    `hidden_by_call`: hidden seconds of the turns that are over, shared out among a turn's calls by their work.
+    """
 
     def __init__(self) -> None:
+        self.hidden_by_call: dict[str, float] = {}
         self._turn = _Turn(begin=0.0)
         self._decode = self._tool = self._hidden = self._avoidable = 0.0
 
@@ -135,7 +139,9 @@ class Timeline:
         exposed = max(0.0, finished - decoded) if turn.busy else 0.0
         self._decode += max(0.0, decoded - turn.begin)
         self._tool += tool
-        self._hidden += max(0.0, tool - exposed)
+        hidden = max(0.0, tool - exposed)
+        self._hidden += hidden
+        self.hidden_by_call |= {call_id: hidden * busy / tool for call_id, busy in turn.busy.items() if busy}
         self._avoidable += max(0.0, exposed - turn.ideal_exposed(decoded))
         self._turn = _Turn(begin=finished)
 

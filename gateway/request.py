@@ -81,7 +81,7 @@ class ToolUse:
     `FREE_CHOICES` or one of the names.
 
     `stream_arguments`: the client wants to see arguments while they are written; `stream_content`: what stands beside
-    the calls.
+    the calls; `single_call`: a turn has one call at most.
     """
 
     format: str
@@ -91,6 +91,7 @@ class ToolUse:
     stream_arguments: bool
     functions: tuple[Function, ...] = ()
     stream_content: bool = False
+    single_call: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -279,7 +280,16 @@ def _tool_use(use: gateway_pb2.ToolUse) -> ToolUse:
         reject(Reason.INVALID_TOOL_USE, f"tool_use.choice is {shown(choice)}; it must be one of {listed(allowed)}.")
     mode = Mode(use.mode or Mode.PARTIAL)
     functions = tuple(_function(place, function) for place, function in enumerate(use.functions))
-    return ToolUse(use.format, tuple(use.tools), mode, choice, use.stream_arguments, functions, use.stream_content)
+    return ToolUse(
+        use.format,
+        tuple(use.tools),
+        mode,
+        choice,
+        use.stream_arguments,
+        functions,
+        use.stream_content,
+        use.single_call,
+    )
 
 
 def _function(place: int, function: gateway_pb2.Function) -> Function:

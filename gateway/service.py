@@ -2,15 +2,22 @@
 
 import asyncio
 import time
+from pathlib import Path
 
 import structlog
 
 from gateway.archive.archive import Archive
 from gateway.completions import Completions
+from gateway.guard.callers import Callers
+from gateway.guard.connections import ConnectionLimits
+from gateway.guard.gate import guarded
+from gateway.guard.hosts import Hosts
+from gateway.guard.interceptor import KeyInterceptor
 from gateway.http import HttpServer, create_app
 from gateway.metrics import Metrics
 from gateway.models import ServedModel
 from gateway.native.routes import Native
+from gateway.observing import Observer
 from gateway.openai.routes import OpenAi
 from gateway.readiness import Readiness
 from gateway.servicer import GatewayServicer
@@ -20,6 +27,7 @@ from protos.conveyor.decoder.v1 import decoder_pb2_grpc
 from protos.conveyor.gateway.v1 import gateway_pb2, gateway_pb2_grpc
 from protos.rpc.channel import open_channel
 from protos.rpc.server import Server
+from protos.rpc.tracing import FLUSH_SECONDS, open_tracer
 
 _SERVICE = gateway_pb2.DESCRIPTOR.services_by_name["GatewayService"].full_name
 
@@ -32,26 +40,38 @@ class Gateway:
     def __init__(self, settings: GatewaySettings) -> None:
         self._settings = settings
         self._channels = {
-            "decoder": open_channel(settings.decoder_address),
-            "tools": open_channel(settings.tools_address),
+            "decoder": open_channel(settings.decoder_address, settings.peer_tls),
+            "tools": open_channel(settings.tools_address, settings.peer_tls),
         }
         self.metrics = Metrics()
         self.catalogue = Catalogue(self._channels["tools"], settings.tools_refresh_seconds)
         decoder = decoder_pb2_grpc.DecoderServiceStub(self._channels["decoder"])
         self._archive = Archive(settings.completions_file, settings.max_kept)
-        self.completions = Completions(settings, decoder, self.catalogue, self.metrics, self._archive)
+        self._tracer = open_tracer("gateway", settings)
+        observer = Observer(self.metrics, self._tracer, settings.log_content)
+        self.completions = Completions(settings, decoder, self.catalogue, observer, self._archive)
         servicer = GatewayServicer(self.completions, self.catalogue)
+        callers = Callers(Path(settings.keys_file)) if settings.keys_file else None
         self._server = Server(
             settings.address,
             lambda server: gateway_pb2_grpc.add_GatewayServiceServicer_to_server(servicer, server),
             (_SERVICE,),
             reflect=settings.reflection,
+            tls=settings.tls,
+            interceptors=[KeyInterceptor(callers)] if callers is not None else (),
+            max_connections=settings.max_connections,
         )
         self.readiness = Readiness(self._channels, self._tell, needed_once=frozenset(("tools",)))
         openai = OpenAi(self.completions, ServedModel(decoder).name, settings.max_body_bytes)
         self._native = Native(self.completions, self._archive, self.catalogue, settings.max_body_bytes)
-        routes = (*openai.routes, *self._native.routes)
-        self._http = HttpServer(settings.http_address, create_app(self.readiness, self.metrics, routes))
+        app = create_app(self.readiness, self.metrics, (*openai.routes, *self._native.routes))
+        hosts = Hosts(settings.http_address, settings.allowed_hosts)
+        self._http = HttpServer(
+            settings.http_address,
+            guarded(app, hosts=hosts, origins=settings.allowed_origins, callers=callers),
+            ConnectionLimits(settings.receive_seconds, settings.max_connections),
+            settings.tls,
+        )
         self._background: list[asyncio.Task[None]] = []
 
     @property
@@ -95,6 +115,7 @@ class Gateway:
         await self.completions.ears.aclose()
         for channel in self._channels.values():
             await channel.close()
+        await self._tracer.aclose(min(FLUSH_SECONDS, grace_seconds))
 
     async def _tell(self, ready: bool) -> None:
         await (self._server.ready() if ready else self._server.not_ready())

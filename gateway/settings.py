@@ -1,11 +1,30 @@
 """What the gateway can be told."""
 
-from typing import ClassVar
+from pathlib import Path
+from typing import Annotated, ClassVar, Self
 
-from pydantic import Field
+from pydantic import AfterValidator, Field, model_validator
 from pydantic_settings import SettingsConfigDict
 
-from protos.rpc.settings import Address, HttpAddress, ServiceSettings
+from gateway.guard.exposure import refuse_public
+from gateway.guard.hosts import check_host, check_origin
+from gateway.guard.keys_file import read
+from protos.rpc.settings import Address, HttpAddress, Names, ServiceSettings
+from protos.rpc.tls import NO_TLS, PeerTls
+
+
+def _check_keys(path: str) -> str:
+    if path:
+        read(Path(path))
+    return path
+
+
+def _check_hosts(names: list[str]) -> list[str]:
+    return list(map(check_host, names))
+
+
+def _check_origins(origins: list[str]) -> list[str]:
+    return list(map(check_origin, origins))
 
 
 class GatewaySettings(ServiceSettings):
@@ -32,3 +51,25 @@ class GatewaySettings(ServiceSettings):
         "", description="where completions that have ended are kept, in SQLite; empty: in memory"
     )
     max_kept: int = Field(200, ge=0, le=100_000, description="completions that have ended and are kept; 0: none")
+    log_content: bool = Field(False, description="log what was asked and answered, each up to 4096 characters")
+    keys_file: Annotated[str, AfterValidator(_check_keys)] = Field(
+        "", description="file of the API keys that are taken; empty: nobody needs one"
+    )
+    allow_without_keys: bool = Field(False, description="listen where others can reach it without keys")
+    requests_per_minute: int = Field(0, ge=0, description="completions that each key may begin in a minute; 0: any")
+    max_active_per_key: int = Field(0, ge=0, description="completions of each key that may run at once; 0: any")
+    allowed_hosts: Annotated[Names, AfterValidator(_check_hosts)] = Field(
+        [], description="names that HTTP answers to, beside localhost and the host of http_address; *: any"
+    )
+    allowed_origins: Annotated[Names, AfterValidator(_check_origins)] = Field(
+        [], description="origins whose pages may call, beside the gateway's own; *: any"
+    )
+    receive_seconds: float = Field(30.0, gt=0, le=3600, description="longest that a request may take to come in")
+    max_connections: int = Field(1024, ge=1, description="connections that may be open at once, for each port")
+    peer_tls: PeerTls = Field(NO_TLS, description="how the decoder and the tool service are checked, and what is shown")
+
+    @model_validator(mode="after")
+    def _refuse_public(self) -> Self:
+        addresses = {"address": self.address, "http_address": self.http_address}
+        refuse_public(addresses, keys_file=self.keys_file, allow_without_keys=self.allow_without_keys)
+        return self

@@ -30,6 +30,7 @@ def to_start(completion: Completion) -> decoder_pb2.Start:
             choice=use.choice,
             stream_arguments=use.stream_arguments,
             stream_content=use.stream_content,
+            single_call=use.single_call,
             functions=[
                 decoder_pb2.Function(
                     name=function.name,

@@ -2,19 +2,31 @@
 
 import asyncio
 import contextlib
-from collections.abc import AsyncGenerator, AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator, Callable
 
 from protos.conveyor.tool.v1 import tool_pb2, tool_pb2_grpc
+from protos.rpc import context
 from protos.rpc.errors import Reason, ServiceError, reject
 from protos.rpc.handler import streaming, unary
+from protos.rpc.tracing import OFF, Tracer
 from protos.schemas.reading import UnenforceableError
 from tool_service import wire
+from tool_service.call_spans import CallSpans
 from tool_service.commands import Commands
-from tool_service.execution.host import FormatMismatchError, Opened, ToolHost, UnknownFormatError, UnknownToolError
+from tool_service.execution.events import Event
+from tool_service.execution.host import (
+    FormatMismatchError,
+    Opened,
+    Start,
+    ToolHost,
+    UnknownFormatError,
+    UnknownToolError,
+)
 from tool_service.execution.mailbox import Mailbox
 from tool_service.feeds import Feeds
 from tool_service.formats import FORMATS
-from tool_service.metrics import COMPLETIONS, ToolMetrics
+from tool_service.metrics import CallMetrics, Labels, ToolMetrics
+from tool_service.observed import Observed
 from tool_service.settings import ToolSettings
 
 RETRY_SECONDS = 1.0
@@ -23,9 +35,11 @@ RETRY_SECONDS = 1.0
 class ToolServicer(tool_pb2_grpc.ToolServiceServicer):
     """Serves `conveyor.tool.v1.ToolService`."""
 
-    def __init__(self, host: ToolHost, settings: ToolSettings) -> None:
+    def __init__(self, host: ToolHost, settings: ToolSettings, metrics: ToolMetrics, tracer: Tracer = OFF) -> None:
         self._host = host
         self._settings = settings
+        self._metrics = metrics
+        self._tracer = tracer
         self._active = 0
         self._idle = asyncio.Event()
         self._idle.set()
@@ -86,7 +100,7 @@ class ToolServicer(tool_pb2_grpc.ToolServiceServicer):
 
     def _count(self, change: int) -> None:
         self._active += change
-        COMPLETIONS.set(self._active)
+        self._metrics.completions.set(self._active)
         (self._idle.clear if self._active else self._idle.set)()
 
     async def _execute(
@@ -96,20 +110,26 @@ class ToolServicer(tool_pb2_grpc.ToolServiceServicer):
         if first is None or first.WhichOneof("command") != "start":
             reject(Reason.PROTOCOL_VIOLATION, "the first command must be start")
         events = Mailbox()
-        opened = self._open(first.start, events)
+        start = wire.parse_start(first.start, self._settings)
+        observed = self._observed(start)
+
+        def emit(event: Event) -> None:
+            observed.observe(event)
+            events.put(event)
+
+        opened = self._open(start, emit, events)
         commands = Commands(opened.runner, events.put)
-        metrics = ToolMetrics({function.name for function in first.start.functions})
         async with contextlib.AsyncExitStack() as stack:
+            stack.callback(observed.close)
             stack.push_async_callback(opened.runner.aclose)
             self._feed_to(commands, first.start, stack)
-            obeying = asyncio.create_task(_obey(commands, requests))
+            obeying = asyncio.create_task(_obey(commands, observed, requests))
             obeying.add_done_callback(lambda _: events.put(None))
             try:
                 yield wire.started(opened, self._feeds.instance)
                 while (event := await events.get()) is not None:
                     if isinstance(event, Exception):
                         raise event
-                    metrics.observe(event)
                     yield wire.event_message(event)
                 await obeying
             finally:
@@ -123,9 +143,17 @@ class ToolServicer(tool_pb2_grpc.ToolServiceServicer):
         except ValueError as error:
             raise ServiceError(Reason.PROTOCOL_VIOLATION, str(error)) from error
 
-    def _open(self, start: tool_pb2.Start, events: Mailbox) -> Opened:
+    def _observed(self, start: Start) -> Observed:
+        labels = Labels({*start.tools, *self._host.tools}, {function.name for function in start.functions})
+        mode = start.mode.value
+        metrics = CallMetrics(self._metrics, mode, labels)
+        if not self._tracer.keeps:
+            return Observed(metrics)
+        return Observed(metrics, CallSpans(self._tracer, context.current().traceparent, mode, labels))
+
+    def _open(self, start: Start, emit: Callable[[Event], None], events: Mailbox) -> Opened:
         try:
-            return self._host.open(wire.parse_start(start, self._settings), events.put, events)
+            return self._host.open(start, emit, events)
         except UnknownFormatError as error:
             raise ServiceError(Reason.UNKNOWN_FORMAT, str(error)) from error
         except UnknownToolError as error:
@@ -146,7 +174,7 @@ class ToolServicer(tool_pb2_grpc.ToolServiceServicer):
         )
 
 
-async def _obey(commands: Commands, requests: AsyncIterator[tool_pb2.ExecuteRequest]) -> None:
+async def _obey(commands: Commands, observed: Observed, requests: AsyncIterator[tool_pb2.ExecuteRequest]) -> None:
     """Carries out the commands after `start`, until the caller has no more."""
     try:
         async for request in requests:
@@ -156,6 +184,7 @@ async def _obey(commands: Commands, requests: AsyncIterator[tool_pb2.ExecuteRequ
                 case "text_delta":
                     commands.text(request.text_delta.text)
                 case "turn_end":
+                    observed.turn_decoded()
                     commands.end_turn(wire.parse_end(request.turn_end), request.turn_end.text_length)
                 case other:
                     reject(Reason.PROTOCOL_VIOLATION, f"command {other} is not expected here")

@@ -23,7 +23,7 @@ GIB = 1 << 30
 class ToolSettings(ServiceSettings):
     """Settings of `python -m tool_service`: flags, `CONVEYOR_TOOLS_KEY`, or `[tools]` in the `--config` file."""
 
-    model_config = SettingsConfigDict(env_prefix="CONVEYOR_TOOLS_", env_nested_delimiter="_", env_nested_max_split=1)
+    model_config = SettingsConfigDict(env_prefix="CONVEYOR_TOOLS_")
     section: ClassVar[str] = "tools"
     short_names: ClassVar[Mapping[str, str]] = {
         "CONVEYOR_TOOLS": "modules",

@@ -57,6 +57,7 @@ def parse_start(start: tool_pb2.Start, settings: ToolSettings) -> Start:
         tuple(map(_function, start.functions)),
         tuple(tuple(_said(call) for call in said.calls) for said in start.said),
         start.stream_content,
+        start.single_call,
     )
 
 
@@ -164,6 +165,8 @@ def event_message(event: events.Event) -> tool_pb2.ExecuteResponse:
             return tool_pb2.ExecuteResponse(approval_awaited=_awaited(event))
         case events.CallFinished():
             return tool_pb2.ExecuteResponse(call_finished=_finished(event))
+        case events.TurnFilled():
+            return tool_pb2.ExecuteResponse(turn_filled=tool_pb2.TurnFilled())
         case events.TurnVetoed():
             return tool_pb2.ExecuteResponse(turn_vetoed=tool_pb2.TurnVetoed(call_id=event.call_id, reason=event.reason))
         case events.TurnFinished():

@@ -97,14 +97,15 @@ class SequenceHandle:
         """Says when the parked sequence is expected to resume, in seconds of `time.monotonic`."""
         self._send(Expect(self.id, returns_at))
 
-    def end_turn(self) -> None:
-        """Ends the running turn early."""
-        self._send(EndTurn(self.id))
+    def end_turn(self, reason: str) -> None:
+        """Ends the running turn early; `reason` is that of its `TurnEnded`."""
+        self._send(EndTurn(self.id, reason))
 
 
 class EngineClient:
     """Begins sequences and hands out what the engine says of them. `failed` is set when the engine is gone, unless by
-    `close`: every sequence fails then."""
+    `close`: every sequence fails then. `cache_usage`: the share of the cache that sequences hold, as of the last step.
+    """
 
     def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, max_sequences: int) -> None:
         self._reader = reader
@@ -113,6 +114,7 @@ class EngineClient:
         self._handles: dict[int, SequenceHandle] = {}
         self._ids = itertools.count(1)
         self._counts = {state.value: 0 for state in State if state is not State.FINISHED}
+        self.cache_usage = 0.0
         self.failed = asyncio.Event()
         self._reading: asyncio.Task[None] | None = asyncio.create_task(self._read())
 
@@ -166,6 +168,7 @@ class EngineClient:
 
     def _hand_out(self, report: Report) -> None:
         self._counts = report.counts
+        self.cache_usage = report.cache_usage
         for output in report.outputs:
             handle = self._handles.get(output.id)
             if handle is not None:

@@ -81,6 +81,11 @@ class Engine:
         """Sequences by state."""
         return self._scheduler.counts()
 
+    @property
+    def cache_usage(self) -> float:
+        """The share of the cache that sequences hold, from 0 to 1."""
+        return self._scheduler.cache_usage
+
     def busy(self) -> bool:
         """Whether the next step has something to run."""
         counts = self._scheduler.counts()
@@ -126,7 +131,7 @@ class Engine:
             case Expect(id=id_) if id_ in self._sequences:
                 self._scheduler.expect(self._sequences[id_], command.returns_at)
             case EndTurn(id=id_) if id_ in self._turns:
-                return self._veto(id_)
+                return self._cut(id_, command.reason)
             case Release(id=id_):
                 self._release(id_)
         return []
@@ -157,12 +162,12 @@ class Engine:
     def _turn(self, spec: TurnSpec, grammar: Grammar | None) -> Turn:
         return Turn(spec, Detokenizer(self._tokenizer), self._end_tokens, grammar)
 
-    def _veto(self, id_: int) -> list[Output]:
+    def _cut(self, id_: int, reason: str) -> list[Output]:
         if self._sequences[id_].state is not State.RUNNING:
             return []
         held = self._turns[id_].stops.close()
         text: list[Output] = [Decoded(id_, (), held)] if held else []
-        return text + self._end_turn(self._sequences[id_], "veto")
+        return text + self._end_turn(self._sequences[id_], reason)
 
     def _release(self, id_: int) -> None:
         sequence = self._sequences.pop(id_, None)

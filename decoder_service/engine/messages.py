@@ -72,9 +72,10 @@ class Expect:
 
 @dataclass(frozen=True, slots=True)
 class EndTurn:
-    """Ends the running turn after the token that was decoded last. Nothing happens if it has ended."""
+    """Ends the running turn after the token that was decoded last, for `reason`. Nothing happens if it has ended."""
 
     id: int
+    reason: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,8 +141,10 @@ Output = TurnBegan | Decoded | TurnEnded | Failed | GrammarRefused
 @dataclass(frozen=True, slots=True)
 class Report:
     """What there is to say after a step. `counts`: the engine's sequences by state; `at`: when the step had ended, in
-    seconds of the monotonic clock, which all processes of a machine share."""
+    seconds of the monotonic clock, which all processes of a machine share; `cache_usage`: the share of the cache that
+    sequences hold."""
 
     outputs: list[Output]
     counts: dict[str, int]
     at: float
+    cache_usage: float = 0.0

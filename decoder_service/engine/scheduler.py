@@ -69,6 +69,11 @@ class Scheduler:
         """Sequences in the batch, oldest first."""
         return tuple(self._running)
 
+    @property
+    def cache_usage(self) -> float:
+        """The share of the pages that sequences hold; what is only kept to be found again counts as free."""
+        return 1 - self._budget.free / self._budget.count
+
     def counts(self) -> dict[str, int]:
         """Sequences by state."""
         queues = (self._waiting, self._running, self._parked, self._returning)

@@ -111,5 +111,5 @@ class _Worker:
         counts = self._engine.counts()
         counts["waiting"] += self._compiling.new_count
         if outputs or counts != self._counts:
-            self._connection.sendall(frame(Report(outputs, counts, time.monotonic())))
+            self._connection.sendall(frame(Report(outputs, counts, time.monotonic(), self._engine.cache_usage)))
             self._counts = counts

@@ -6,6 +6,7 @@ from typing import Annotated
 import grpc
 import typer
 
+from gateway.cli.credentials import Credentials, with_credentials
 from gateway.cli.failure import Failure, Peer, failure_of
 from gateway.cli.options import GATEWAY_ADDRESS, DebugOption, GatewayOption, JsonOption, reachable, utf8
 from gateway.cli.run import run
@@ -17,6 +18,7 @@ from protos.rpc.errors import Reason
 TIMEOUT_SECONDS = 10.0
 
 
+@with_credentials
 def approve(
     request_id: Annotated[
         str, typer.Argument(metavar="REQUEST_ID", callback=utf8, help="the completion, as `approval_awaited` names it")
@@ -29,21 +31,25 @@ def approve(
     gateway: GatewayOption = GATEWAY_ADDRESS,
     as_json: JsonOption = False,
     debug: DebugOption = False,
+    *,
+    credentials: Credentials,
 ) -> None:
     """Allow or refuse a call that waits for a person."""
     if reason and not deny:
         raise typer.BadParameter("--reason needs --deny")
     word = gateway_pb2.ApproveRequest(request_id=request_id, call_id=call_id, approved=not deny, reason=reason)
-    run(_approve(Peer("gateway", reachable(gateway), "--gateway"), word, as_json), debug=debug, as_json=as_json)
+    peer = Peer("gateway", reachable(gateway), "--gateway", credentials)
+    run(_approve(peer, word, as_json), debug=debug, as_json=as_json)
 
 
 async def send_word(peer: Peer, word: gateway_pb2.ApproveRequest) -> None:
     """Sends a person's word to the gateway that has the completion. Raises Failure."""
     context = RequestContext(new_request_id())
-    async with open_channel(peer.address) as channel:
+    async with open_channel(peer.address, peer.credentials.tls) as channel:
         stub = gateway_pb2_grpc.GatewayServiceStub(channel)
         try:
-            await stub.Approve(word, timeout=TIMEOUT_SECONDS, metadata=context.metadata())
+            metadata = (*context.metadata(), *peer.credentials.metadata)
+            await stub.Approve(word, timeout=TIMEOUT_SECONDS, metadata=metadata)
         except grpc.aio.AioRpcError as error:
             raise _explained(failure_of(error, peer, context.request_id)) from error
 

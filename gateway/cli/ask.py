@@ -14,6 +14,7 @@ from gateway.archive.lanes import Lanes
 from gateway.cli.artifacts import ArtifactsOption, Keep, saver
 from gateway.cli.asking import Approve, Asking
 from gateway.cli.client import complete
+from gateway.cli.credentials import Credentials, with_credentials
 from gateway.cli.failure import Peer
 from gateway.cli.live import ledger_line
 from gateway.cli.options import (
@@ -37,6 +38,7 @@ from protos.conveyor.gateway.v1 import gateway_pb2 as pb
 Events = AsyncGenerator[pb.CompleteResponse, None]
 
 
+@with_credentials
 def ask(
     prompt: Annotated[
         str, typer.Argument(metavar="QUESTION", callback=utf8, help="what to ask; - reads it from standard input")
@@ -112,6 +114,8 @@ def ask(
         bool, typer.Option("--json-stream", help="print one JSON object per event, one a line")
     ] = False,
     debug: DebugOption = False,
+    *,
+    credentials: Credentials,
 ) -> None:
     """Ask the model, and watch its tools run while it still writes."""
     if as_json and json_stream:
@@ -123,7 +127,7 @@ def ask(
         limits=pb.Limits(max_tokens=max_tokens, max_turns=max_turns, stop=stop or []),
         replay=[] if replay is None else _replay(replay),
     )
-    peer = Peer("gateway", reachable(gateway), "--gateway")
+    peer = Peer("gateway", reachable(gateway), "--gateway", credentials)
     show = _show(as_json, json_stream)
     drawn = isinstance(show, Panes) if show_timeline is None else show_timeline and not (as_json or json_stream)
     asking = Asking(show, peer, approve, keys=isinstance(show, Panes) and sys.stdin.isatty())

@@ -34,9 +34,11 @@ async def complete(
 ) -> AsyncGenerator[gateway_pb2.CompleteResponse, None]:
     """Events of a completion, up to and including `finished`. Closing the iterator cancels the completion."""
     context = RequestContext(new_request_id())
-    async with open_channel(peer.address) as channel:
+    async with open_channel(peer.address, peer.credentials.tls) as channel:
         stub = gateway_pb2_grpc.GatewayServiceStub(channel)
-        call = stub.Complete(request, timeout=timeout_seconds, metadata=context.metadata())
+        call = stub.Complete(
+            request, timeout=timeout_seconds, metadata=(*context.metadata(), *peer.credentials.metadata)
+        )
         with _explained(call, peer, context.request_id) as progress:
             async for response in call:
                 progress.begun = True
@@ -63,7 +65,7 @@ async def execute(
     is raised here.
     """
     context = RequestContext(request_id)
-    async with open_channel(peer.address) as channel:
+    async with open_channel(peer.address, peer.credentials.tls) as channel:
         stub = tool_pb2_grpc.ToolServiceStub(channel)
         call = stub.Execute(timeout=timeout_seconds, metadata=context.metadata())
         with _explained(call, peer, request_id) as progress:
@@ -98,7 +100,7 @@ async def _conversation(
 async def list_tools(peer: Peer, timeout_seconds: float) -> tool_pb2.ListToolsResponse:
     """The tools and formats of a tool service."""
     context = RequestContext(new_request_id())
-    async with open_channel(peer.address) as channel:
+    async with open_channel(peer.address, peer.credentials.tls) as channel:
         stub = tool_pb2_grpc.ToolServiceStub(channel)
         call = stub.ListTools(tool_pb2.ListToolsRequest(), timeout=timeout_seconds, metadata=context.metadata())
         with _explained(call, peer, context.request_id):

@@ -107,7 +107,7 @@ def demo(
     and with tools that run while the model writes.
     """
     flags = dict(zip(_LISTENING, free_addresses(len(_LISTENING)), strict=True))
-    plan = Plan({**flags, **({("decoder", "model"): model} if model else {})}, str(config or ""))
+    plan = Plan({**flags, **({("decoder", "model"): model} if model else {})}, str(config or "")).unguarded()
     services = services_of(plan, "demo", verbose=verbose)
     peer = Peer("gateway", flags["gateway", "address"], "--gateway")
     console = plain_console(stderr=output == "-")

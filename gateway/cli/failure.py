@@ -1,13 +1,14 @@
 """What a user is told when a command fails: the cause, what to do about it, and the request's id."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import grpc
 from rich.console import Console
 from rich.text import Text
 
+from gateway.cli.credentials import KEY_VARIABLE, Credentials
 from gateway.cli.sanitise import one_line, printable
 from protos.rpc.errors import Reason, from_rpc_error, request_id_of
 
@@ -15,6 +16,10 @@ _SHORTEN = "Shorten it, or serve a model with a longer context: `conveyor up --m
 _LIST = "`conveyor tools list` names what there is."
 _REPLAY = "Correct the --replay file: plain text, a JSON list of turns, or what `conveyor ask --json` printed."
 _START = "Start the services with `conveyor up`; while it loads a model, wait until it says ready."
+_KEY = (
+    f"Set {KEY_VARIABLE} to an API key of this gateway, or name a file that holds one with --key-file; "
+    "on the gateway's machine `conveyor keys new NAME` makes one."
+)
 _BUG = "The logs of the services have the details under this request id; `conveyor up` prints where they are."
 
 REMEDIES: dict[Reason, str] = {
@@ -30,6 +35,7 @@ REMEDIES: dict[Reason, str] = {
     Reason.UNKNOWN_FORMAT: f"Correct --format; {_LIST}",
     Reason.NOT_AWAITED: "Name a call that waits: the event `approval_awaited` has its ids, for as long as it waits.",
     Reason.PROTOCOL_VIOLATION: "Are the command line and the services of the same version? Install them together.",
+    Reason.UNAUTHENTICATED: _KEY,
     Reason.OVERLOADED: "Try again in a moment.",
     Reason.DRAINING: "The services are shutting down; start them with `conveyor up` and try again.",
     Reason.DECODER_UNAVAILABLE: _START,
@@ -42,11 +48,12 @@ REMEDIES: dict[Reason, str] = {
 
 @dataclass(frozen=True, slots=True)
 class Peer:
-    """A service that a command speaks to, and the option that says where it is."""
+    """A service that a command speaks to, the option that says where it is, and what is shown to it."""
 
     name: str
     address: str
     option: str
+    credentials: Credentials = field(default_factory=Credentials)
 
 
 class Failure(Exception):
@@ -119,6 +126,8 @@ def _of_transport(error: grpc.aio.AioRpcError, peer: Peer, request_id: str, begu
     if begun and (code is grpc.StatusCode.UNAVAILABLE or details == "Stream removed"):
         return _gone(peer, request_id)
     if code is grpc.StatusCode.UNAVAILABLE:
+        if is_of_tls(details):
+            return _distrusted(peer, details, request_id)
         return _unreachable(peer, request_id, answers="unhealthy" in details)
     if code is grpc.StatusCode.UNIMPLEMENTED:
         remedy = f"Is {peer.option} right? Another service or version listens there."
@@ -133,6 +142,20 @@ def _gone(peer: Peer, request_id: str) -> Failure:
     return Failure(cause, remedy, request_id, reason=grpc.StatusCode.UNAVAILABLE.name)
 
 
+def is_of_tls(details: str) -> bool:
+    """Whether a status of gRPC's own says that the two could not agree on TLS."""
+    return "handshake" in details.lower() or "peer name" in details.lower()
+
+
+def _distrusted(peer: Peer, details: str, request_id: str) -> Failure:
+    cause = f"the {peer.name} at {peer.address} and this command do not trust each other: {details}"
+    remedy = (
+        "Is --ca the authority of its certificate, and is --server-name, or else the address, a name in it? "
+        "Where it wants a certificate, show one with --client-cert and --client-key."
+    )
+    return Failure(cause, remedy, request_id, reason=grpc.StatusCode.UNAVAILABLE.name)
+
+
 def _late(request_id: str) -> Failure:
     reason, message = Reason.DEADLINE_EXCEEDED, "the request was not done in the time that it was given"
     return Failure(f"{reason}: {message}", REMEDIES[reason], request_id, reason=reason, message=message)
@@ -144,6 +167,10 @@ def _unreachable(peer: Peer, request_id: str, *, answers: bool) -> Failure:
         remedy = "Wait until `conveyor up` says ready; the service's log says what it waits for."
         return Failure(f"the {peer.name} at {peer.address} is not ready", remedy, request_id, reason=reason)
     remedy = (
-        f"Start the services with `conveyor up`, wait until it says ready, or say where they are with {peer.option}."
+        f"Start the services with `conveyor up`, wait until it says ready, or say where they are with {peer.option}. "
     )
+    if peer.credentials.tls.ca:
+        remedy += "Does it speak TLS, and want another certificate than --client-cert?"
+    else:
+        remedy += "Where they speak TLS, name the authority of their certificates with --ca."
     return Failure(f"no {peer.name} answers at {peer.address}", remedy, request_id, reason=reason)

@@ -67,7 +67,7 @@ GatewayOption = Annotated[
 GatewayHttpOption = Annotated[
     str,
     typer.Option(
-        "--http",
+        "--gateway-http",
         envvar="CONVEYOR_GATEWAY_HTTP_ADDRESS",
         metavar=ADDRESS_METAVAR,
         callback=address,

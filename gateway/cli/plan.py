@@ -9,14 +9,18 @@ import os
 import sys
 import tomllib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import combinations
 from pathlib import Path
 from typing import Any
 
+from pydantic import ValidationError
+
 from gateway.cli.options import GATEWAY_ADDRESS, GATEWAY_HTTP_ADDRESS, TOOLS_ADDRESS, reachable
 from gateway.cli.processes import Service
+from gateway.guard.exposure import refuse_public
 from protos.rpc.settings import check_address, check_http_address
+from protos.rpc.tls import NO_TLS, PeerTls
 
 MODULES = {"tools": "tool_service", "decoder": "decoder_service", "gateway": "gateway"}
 DEFAULTS = {
@@ -30,21 +34,35 @@ DEFAULTS = {
 _LISTENING = tuple(DEFAULTS)
 _GRACE_SECONDS = 10.0
 _EVERYWHERE = {"", "0.0.0.0", "[::]"}
+_CALLS = {"tools": (), "decoder": ("tools",), "gateway": ("decoder", "tools")}
+_GUARDS = (
+    ("gateway", "keys-file"),
+    *((section, f"tls.{key}") for section in MODULES for key in ("cert", "key", "client-ca")),
+    *((section, f"peer-tls.{key}") for section in ("decoder", "gateway") for key in ("ca", "cert", "key", "name")),
+)
+_TRUE = {"true", "1", "yes", "on", "y", "t"}
 
 Flags = dict[tuple[str, str], str]
 
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """What to start. `flags` are by section and key in kebab case; `config` is a TOML file for all three, or empty."""
+    """What to start. `flags` are by section and key in kebab case; `config` is a TOML file for all three, or empty.
+
+    `gateway_tls`: how the gateway's health is asked over TLS, where that has been said.
+    """
 
     flags: Flags = field(default_factory=dict)
     config: str = ""
     environment: Mapping[str, str] = field(default_factory=lambda: os.environ)
+    gateway_tls: PeerTls = NO_TLS
 
     def services(self) -> list[Service]:
-        """The three services, tools first. Raises ValueError where the file, an address or a number is wrong."""
+        """The three services, tools first. Raises ValueError where the file, an address or a number is wrong, or where
+        who listens would not be reached, or by everybody."""
         self._check_addresses()
+        self._check_exposure()
+        self._check_tls()
         return [self._service(section) for section in MODULES]
 
     def listening(self) -> dict[tuple[str, str], str]:
@@ -55,9 +73,43 @@ class Plan:
     def value(self, section: str, key: str) -> str | None:
         """The value of a setting as text; None where nobody says anything."""
         name = key.replace("-", "_")
-        variable = f"CONVEYOR_{section}_{name}".upper()
-        found = (self.flags.get((section, key)), self.environment.get(variable), self._table(section).get(name))
+        variable = f"CONVEYOR_{section}_{name}".upper().replace(".", "_")
+        found = (self.flags.get((section, key)), self.environment.get(variable), self._in_file(section, name))
         return next((str(value) for value in found if value is not None), DEFAULTS.get((section, key)))
+
+    def unguarded(self) -> "Plan":
+        """The same with neither keys nor TLS, for services on loopback that nobody calls but who starts them."""
+        return replace(self, flags={**self.flags, **{place: "" for place in _GUARDS if self.value(*place)}})
+
+    def _check_exposure(self) -> None:
+        addresses = {_named("gateway", key): self.value("gateway", key) or "" for key in ("address", "http-address")}
+        allowed = (self.value("gateway", "allow-without-keys") or "").lower() in _TRUE
+        refuse_public(addresses, keys_file=self.value("gateway", "keys-file") or "", allow_without_keys=allowed)
+
+    def _check_tls(self) -> None:
+        for section, peers in _CALLS.items():
+            for peer in peers:
+                checked, shown = self.value(section, "peer-tls.ca"), self.value(peer, "tls.cert")
+                if shown and not checked:
+                    raise ValueError(
+                        f"{peer}.tls is set, so the {section} must know whom to trust: {section}.peer_tls.ca"
+                    )
+                if checked and not shown:
+                    raise ValueError(f"{section}.peer_tls is set, so {peer} must show a certificate: {peer}.tls.cert")
+
+    def _health_tls(self, section: str) -> PeerTls:
+        """How the health of a service is asked: those behind the gateway as it will call them itself."""
+        if not self.value(section, "tls.cert"):
+            return NO_TLS
+        if section == "gateway" and self.gateway_tls.ca:
+            return self.gateway_tls
+        files = {key: self.value("gateway", f"peer-tls.{key}") or "" for key in ("ca", "cert", "key", "name")}
+        if section == "gateway":  # what it will show is known here: no other certificate will do
+            files |= {"ca": self.value("gateway", "tls.cert") or "", "name": ""}
+        try:
+            return PeerTls(**files)
+        except ValidationError as error:
+            raise ValueError(f"gateway.peer_tls: {error.errors()[0]['msg'].removeprefix('Value error, ')}") from None
 
     def _check_addresses(self) -> None:
         for section, key in _LISTENING:
@@ -70,7 +122,8 @@ class Plan:
         arguments = [part for key, value in self._flags_of(section).items() for part in (f"--{key}", value)]
         config = ["--config", self.config] if self.config else []
         command = (sys.executable, "-m", MODULES[section], *arguments, *config)
-        return Service(section, command, reachable(self.value(section, "address") or ""), self._grace_seconds(section))
+        address = reachable(self.value(section, "address") or "")
+        return Service(section, command, address, self._grace_seconds(section), self._health_tls(section))
 
     def _flags_of(self, section: str) -> dict[str, str]:
         own = {key: value for (owner, key), value in self.flags.items() if owner == section}
@@ -78,11 +131,16 @@ class Plan:
         return {**listening, **self._peers(section), **own}
 
     def _peers(self, section: str) -> dict[str, str]:
-        known = {"tools": (), "decoder": ("tools",), "gateway": ("decoder", "tools")}[section]
-        return {f"{peer}-address": reachable(self.value(peer, "address") or "") for peer in known}
+        return {f"{peer}-address": reachable(self.value(peer, "address") or "") for peer in _CALLS[section]}
 
     def _grace_seconds(self, section: str) -> float:
         return float(self.value(section, "grace-seconds") or _GRACE_SECONDS)
+
+    def _in_file(self, section: str, name: str) -> Any:
+        found: Any = self._table(section)
+        for part in name.split("."):
+            found = found.get(part) if isinstance(found, dict) else None
+        return found
 
     def _table(self, section: str) -> dict[str, Any]:
         path = self.config or self.environment.get("CONVEYOR_CONFIG", "")

@@ -22,14 +22,17 @@ from typing import Self, TextIO
 import grpc
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
-from gateway.cli.failure import Failure
+from gateway.cli.failure import Failure, is_of_tls
 from gateway.cli.log_lines import last_lines, readable
+from protos.rpc.certificates import channel_credentials
 from protos.rpc.leash import leashed
+from protos.rpc.tls import NO_TLS, PeerTls
 
 _MARGIN_SECONDS = 2.0
 _REAP_SECONDS = 5.0
 _FOLLOW_SECONDS = 0.1
 _RETRY_SECONDS = 0.05
+_CLOSED_TRIES = 20  # one after the other: enough to know that a server closes each connection by intent
 _LOG_LINES = 12
 _CHANNEL = (
     ("grpc.enable_http_proxy", 0),
@@ -51,12 +54,13 @@ Report = Callable[[str, State], None]
 
 @dataclass(frozen=True, slots=True)
 class Service:
-    """A service to run. `address` is where its health is asked, `grace_seconds` how long it may drain."""
+    """A service to run. `address` is where its health is asked, by `tls`; `grace_seconds` how long it may drain."""
 
     name: str
     command: tuple[str, ...]
     address: str
     grace_seconds: float = 10.0
+    tls: PeerTls = NO_TLS
 
 
 @dataclass(frozen=True, slots=True)
@@ -202,23 +206,45 @@ async def _launch(service: Service, log: Path) -> _Child:
 
 async def _until_serving(service: Service, report: Report) -> None:
     report(service.name, State.STARTING)
-    async with grpc.aio.insecure_channel(service.address, options=_CHANNEL) as channel:
-        while not await _watch(  # noqa: ASYNC110 - the event is in another process
-            health_pb2_grpc.HealthStub(channel), service.name, report
-        ):
+    closed = 0
+    async with _channel(service) as channel:
+        while (ended := await _watch(health_pb2_grpc.HealthStub(channel), service, report)) is not None:
+            closed = closed + 1 if "Socket closed" in ended else 0
+            if service.tls.ca and (is_of_tls(ended) or closed == _CLOSED_TRIES):
+                raise _distrusted(service, ended)
             await asyncio.sleep(_RETRY_SECONDS)
     report(service.name, State.READY)
 
 
-async def _watch(stub: health_pb2_grpc.HealthStub, name: str, report: Report) -> bool:
-    """Whether it came to SERVING before the connection broke."""
-    call = stub.Watch(health_pb2.HealthCheckRequest(), wait_for_ready=True)
-    with suppress(grpc.aio.AioRpcError):
+def _channel(service: Service) -> grpc.aio.Channel:
+    if not service.tls.ca:
+        return grpc.aio.insecure_channel(service.address, options=_CHANNEL)
+    named = (("grpc.ssl_target_name_override", service.tls.name),) if service.tls.name else ()
+    return grpc.aio.secure_channel(service.address, channel_credentials(service.tls), options=(*_CHANNEL, *named))
+
+
+async def _watch(stub: health_pb2_grpc.HealthStub, service: Service, report: Report) -> str | None:
+    """Waits until it says SERVING: None. Where the connection breaks before that, or there is none, the reason."""
+    # A call that waits for a connection is never told that TLS keeps failing.
+    call = stub.Watch(health_pb2.HealthCheckRequest(), wait_for_ready=not service.tls.ca)
+    try:
         async for response in call:
             if response.status == health_pb2.HealthCheckResponse.SERVING:
-                return True
-            report(name, State.LOADING)
-    return False
+                return None
+            report(service.name, State.LOADING)
+    except grpc.aio.AioRpcError as error:
+        return error.details() or ""
+    return ""
+
+
+def _distrusted(service: Service, details: str) -> Failure:
+    cause = f"the {service.name} service at {service.address} and its callers do not trust each other: {details}"
+    remedy = (
+        "Its certificate must name that address, or what gateway.peer_tls.name says, and gateway.peer_tls.ca must "
+        "vouch for it; its tls.client_ca must vouch for gateway.peer_tls.cert. For the gateway itself --server-name, "
+        "--ca and --client-cert stand in their place."
+    )
+    return Failure(cause, remedy)
 
 
 def _death(child: _Child) -> Failure:

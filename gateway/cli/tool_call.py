@@ -11,6 +11,7 @@ from rich.text import Text
 
 from gateway.cli.artifacts import ArtifactsOption, Keep, only_named, saver
 from gateway.cli.client import LIST_SECONDS, list_tools
+from gateway.cli.credentials import Credentials, with_tls
 from gateway.cli.failure import Failure, Peer, show_failure
 from gateway.cli.hand_call import HandCall, HandRun, Pace, run_at_once, run_paced
 from gateway.cli.live import ledger_line
@@ -44,6 +45,7 @@ def rate(value: float | None) -> float | None:
     return value
 
 
+@with_tls
 def call_command(
     name: Annotated[str, typer.Argument(metavar="NAME", callback=utf8, help="the tool")],
     arguments: Annotated[str, typer.Option(metavar="JSON", callback=utf8, help="its arguments, a JSON object")] = "{}",
@@ -73,6 +75,8 @@ def call_command(
     timeout: TimeoutOption = None,
     as_json: JsonOption = False,
     debug: DebugOption = False,
+    *,
+    credentials: Credentials,
 ) -> None:
     """Call a tool as a model would, without a model.
 
@@ -82,7 +86,7 @@ def call_command(
         raise typer.BadParameter("it needs --tokens-per-second, and no --mode", param_hint="--compare")
     chosen = mode or (Mode.SERIAL if tokens_per_second is None else Mode.PARTIAL)
     call = HandCall(name, written_call(name, arguments, call_format), call_format, chosen, approve)
-    peer = Peer("tool service", reachable(tools_address), "--tools-address")
+    peer = Peer("tool service", reachable(tools_address), "--tools-address", credentials)
     keep = saver(artifacts)
     if compare and tokens_per_second is not None:
         run(_compare(peer, call, tokens_per_second, timeout, keep, as_json), debug=debug, as_json=as_json)

@@ -8,6 +8,7 @@ from rich.table import Table
 from rich.text import Text
 
 from gateway.cli.client import LIST_SECONDS, list_tools
+from gateway.cli.credentials import Credentials, with_tls
 from gateway.cli.failure import Peer
 from gateway.cli.options import (
     TOOLS_ADDRESS,
@@ -27,14 +28,17 @@ tools = typer.Typer(name="tools", help="List the tools, or call one.", no_args_i
 
 
 @tools.command("list")
+@with_tls
 def list_command(
     tools_address: ToolsAddressOption = TOOLS_ADDRESS,
     timeout: TimeoutOption = LIST_SECONDS,
     as_json: JsonOption = False,
     debug: DebugOption = False,
+    *,
+    credentials: Credentials,
 ) -> None:
     """List the tools and the formats in which a model can call them."""
-    peer = Peer("tool service", reachable(tools_address), "--tools-address")
+    peer = Peer("tool service", reachable(tools_address), "--tools-address", credentials)
     run(_list(peer, timeout or LIST_SECONDS, as_json), debug=debug, as_json=as_json)
 
 

@@ -12,6 +12,7 @@ from rich.table import Table
 from rich.text import Text
 
 from gateway.archive.lanes import Lanes
+from gateway.cli.credentials import Credentials, with_credentials
 from gateway.cli.failure import Failure, Peer
 from gateway.cli.gateway_http import get_json
 from gateway.cli.options import GATEWAY_HTTP_ADDRESS, DebugOption, GatewayHttpOption, JsonOption, reachable, utf8
@@ -24,6 +25,7 @@ _LISTED = 20
 _STYLES = {"running": "cyan", "finished": "green", "failed": "red"}
 
 
+@with_credentials
 def trace(
     request_id: Annotated[
         str | None,
@@ -35,14 +37,16 @@ def trace(
         Path | None,
         typer.Option(metavar="FILE", dir_okay=False, help="write a trace for https://ui.perfetto.dev there"),
     ] = None,
-    http: GatewayHttpOption = GATEWAY_HTTP_ADDRESS,
+    gateway: GatewayHttpOption = GATEWAY_HTTP_ADDRESS,
     as_json: JsonOption = False,
     debug: DebugOption = False,
+    *,
+    credentials: Credentials,
 ) -> None:
     """Show where a completion's time went."""
     if perfetto is not None and request_id is None:
         raise typer.BadParameter(f"--perfetto needs an ID, or {NEWEST}")
-    peer = Peer("gateway", reachable(http), "--http")
+    peer = Peer("gateway", reachable(gateway), "--gateway-http", credentials)
     run(_trace(peer, request_id, perfetto, as_json), debug=debug, as_json=as_json)
 
 

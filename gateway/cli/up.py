@@ -18,6 +18,7 @@ import typer
 from rich.console import Console
 from rich.text import Text
 
+from gateway.cli.credentials import KEY_VARIABLE, Credentials, with_tls
 from gateway.cli.failure import Failure
 from gateway.cli.models import make_ready
 from gateway.cli.options import ADDRESS_METAVAR, GATEWAY_ADDRESS, DebugOption, JsonOption, reachable
@@ -31,7 +32,7 @@ PASS_THROUGH: dict[str, Any] = {"allow_extra_args": True, "ignore_unknown_option
 
 _ANNOUNCED = {
     "gateway address": "gateway   ",
-    "gateway http address": "HTTP      http://",
+    "gateway http address": "HTTP      ",
     "decoder address": "decoder   ",
     "tools address": "tools     ",
 }
@@ -45,6 +46,7 @@ ConfigOption = Annotated[
 ]
 
 
+@with_tls
 def up(
     context: typer.Context,
     model: ModelOption = None,
@@ -58,6 +60,8 @@ def up(
     verbose: VerboseOption = False,
     as_json: JsonOption = False,
     debug: DebugOption = False,
+    *,
+    credentials: Credentials,
 ) -> None:
     """Run the three services until Ctrl-C.
 
@@ -70,7 +74,8 @@ def up(
         ("decoder", "address"): decoder_address,
         ("tools", "address"): tools_address,
     }
-    plan = _keeping(_plan(context.args, {key: value for key, value in options.items() if value is not None}, config))
+    given = {key: value for key, value in options.items() if value is not None}
+    plan = _keeping(replace(_plan(context.args, given, config), gateway_tls=credentials.tls))
     services = services_of(plan, "up", verbose=verbose)
     run(_up(plan, services, as_json), debug=debug, on_interrupt=lambda interrupted: _stopped(interrupted, services))
 
@@ -175,16 +180,21 @@ def _announce(plan: Plan, services: Services, console: Console, as_json: bool) -
         names = {name.replace(" ", "_"): address for name, address in addresses.items()}
         print(json.dumps({**names, "logs": str(services.logs), "process_ids": services.process_ids}), flush=True)
         return
+    tls = bool(plan.value("gateway", "tls.cert"))
     for name, label in _ANNOUNCED.items():
         if name in addresses:
-            console.print(f"  {label}{addresses[name]}", soft_wrap=True)
-    console.print(f"ready; try: {example(addresses['gateway address'])}", soft_wrap=True)
+            scheme = ("https://" if tls else "http://") if name == "gateway http address" else ""
+            console.print(f"  {label}{scheme}{addresses[name]}", soft_wrap=True)
+    if plan.value("gateway", "keys-file"):
+        console.print(f"a key is asked for: {KEY_VARIABLE}=KEY, from `conveyor keys new NAME`", soft_wrap=True)
+    console.print(f"ready; try: {example(addresses['gateway address'], tls=tls)}", soft_wrap=True)
 
 
-def example(gateway: str) -> str:
-    """A command to try that works as it stands."""
+def example(gateway: str, *, tls: bool = False) -> str:
+    """A command to try that works as it stands, where the environment has a key and the authority's file if needed."""
     where = "" if gateway == GATEWAY_ADDRESS else f" --gateway {shlex.quote(gateway)}"
-    return f'conveyor ask "What is 12*7?" --tools calculator --choice calculator{where}'
+    trust = " --ca FILE" if tls and "CONVEYOR_CA" not in os.environ else ""
+    return f'conveyor ask "What is 12*7?" --tools calculator --choice calculator{where}{trust}'
 
 
 def _stopped(interrupted: Interrupted, services: Services) -> int:

@@ -54,6 +54,7 @@ class ToolUse(_Part):
     stream_arguments: bool = False
     functions: list[Function] = Field([], max_length=MAX_ITEMS)
     stream_content: bool = False
+    single_call: bool = False
 
 
 class Sampling(_Part):

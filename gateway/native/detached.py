@@ -46,11 +46,9 @@ class Detached:
                 pass
 
     def _ended(self, task: asyncio.Task[None]) -> None:
-        """Who follows it is told by its recording; the log is told here."""
+        """Who follows it is told by its recording, the log by who observes it; of bugs the log is told here."""
         self._running.discard(task)
         if task.cancelled() or (error := task.exception()) is None:
             return
-        if isinstance(error, ServiceError):
-            log.info("refused", reason=str(error.reason), message=error.message)
-        else:
+        if not isinstance(error, ServiceError):
             log.error("failed", exc_info=error)

@@ -192,7 +192,7 @@ class ChatRequest(Part):
     # Taken where it means what we do.
     n: Literal[1] | None = None
     logprobs: Literal[False] | None = None
-    parallel_tool_calls: Literal[True] | None = None
+    parallel_tool_calls: bool | None = None
     frequency_penalty: Annotated[float, Field(ge=0, le=0)] | None = None
     presence_penalty: Annotated[float, Field(ge=0, le=0)] | None = None
     logit_bias: dict[str, float] | None = Field(None, max_length=0)
@@ -244,6 +244,7 @@ class ChatRequest(Part):
             choice=_choice(self.tool_choice),
             stream_arguments=True,
             stream_content=True,
+            single_call=self.parallel_tool_calls is False,
         )
 
     def _schema(self) -> str:

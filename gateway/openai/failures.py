@@ -1,6 +1,7 @@
 """Errors in OpenAI's shape: `{"error": {"message", "type", "param", "code"}}`."""
 
 import json
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -12,6 +13,7 @@ from starlette.responses import JSONResponse, Response
 from protos.rpc.errors import UNEXPECTED, Reason, ServiceError
 
 _STATUS: Mapping[Reason, int] = {
+    Reason.UNAUTHENTICATED: 401,
     Reason.NOT_AWAITED: 404,
     Reason.OVERLOADED: 429,
     Reason.DRAINING: 503,
@@ -46,7 +48,7 @@ class HttpFailure(Exception):
 
     def response(self) -> Response:
         """The answer."""
-        headers = {} if self.retry_seconds is None else {"retry-after": f"{max(1, round(self.retry_seconds))}"}
+        headers = {} if self.retry_seconds is None else {"retry-after": f"{max(1, math.ceil(self.retry_seconds))}"}
         return JSONResponse(self.content, self.status, headers)
 
 

@@ -237,7 +237,7 @@ class ResponsesRequest(Part):
     text: TextConfig | None = None
     conveyor: Vendor = Vendor()
     # Taken where it means what we do.
-    parallel_tool_calls: Literal[True] | None = None
+    parallel_tool_calls: bool | None = None
     store: Literal[False] | None = None
     background: Literal[False] | None = None
     truncation: Literal["disabled"] | None = None
@@ -300,6 +300,7 @@ class ResponsesRequest(Part):
             choice=_choice(self.tool_choice),
             stream_arguments=True,
             stream_content=True,
+            single_call=self.parallel_tool_calls is False,
         )
 
     def _schema(self) -> str:

@@ -25,7 +25,16 @@ from protos.rpc import context
 from protos.rpc.errors import ServiceError
 
 STARTED = int(time.time())
-REPEATED = ("instructions", "metadata", "temperature", "top_p", "max_output_tokens", "text", "tools")
+REPEATED = (
+    "parallel_tool_calls",
+    "instructions",
+    "metadata",
+    "temperature",
+    "top_p",
+    "max_output_tokens",
+    "text",
+    "tools",
+)
 
 Events = AsyncGenerator[pb.CompleteResponse, None]
 Result = TypeVar("Result")
@@ -115,8 +124,14 @@ class OpenAi:
 def _repeated(asked: ResponsesRequest) -> dict[str, Any]:
     """What a response repeats of its request."""
     sent = asked.model_dump(mode="json", by_alias=True, exclude_none=True, include={*REPEATED, "tool_choice"})
-    missing = {"tools": [], "metadata": {}, "text": {"format": {"type": "text"}}, "tool_choice": "auto"}
-    return {**dict.fromkeys(REPEATED), **missing, **sent, "parallel_tool_calls": True}
+    missing = {
+        "tools": [],
+        "metadata": {},
+        "text": {"format": {"type": "text"}},
+        "tool_choice": "auto",
+        "parallel_tool_calls": True,
+    }
+    return {**dict.fromkeys(REPEATED), **missing, **sent}
 
 
 async def _said(answer: Answer, events: Events) -> AsyncGenerator[Any, None]:

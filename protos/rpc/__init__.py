@@ -7,5 +7,7 @@
 * `server`: the life of a server: health, reflection, signals, drain.
 * `settings`: one frozen object read once from flags, environment and file.
 * `leash`, `endings`: child processes end with their parent, and how a process ended is told in words.
+* `tls`, `certificates`: the files of TLS, and what servers and channels make of them.
 * `telemetry`: JSON logs and the /metrics port.
+* `tracing`, `otlp`: spans, and how they are sent.
 """

@@ -6,6 +6,7 @@ fixed text. On the wire the reason travels in `google.rpc.ErrorInfo` (see google
 """
 
 import enum
+import math
 from typing import NoReturn
 
 import grpc
@@ -33,6 +34,7 @@ class Reason(enum.StrEnum):
     UNKNOWN_FORMAT = "UNKNOWN_FORMAT"
     NOT_AWAITED = "NOT_AWAITED"
     PROTOCOL_VIOLATION = "PROTOCOL_VIOLATION"
+    UNAUTHENTICATED = "UNAUTHENTICATED"
     OVERLOADED = "OVERLOADED"
     DRAINING = "DRAINING"
     DECODER_UNAVAILABLE = "DECODER_UNAVAILABLE"
@@ -55,6 +57,7 @@ CATALOGUE: dict[Reason, grpc.StatusCode] = {
     Reason.UNKNOWN_FORMAT: grpc.StatusCode.INVALID_ARGUMENT,
     Reason.NOT_AWAITED: grpc.StatusCode.NOT_FOUND,
     Reason.PROTOCOL_VIOLATION: grpc.StatusCode.INVALID_ARGUMENT,
+    Reason.UNAUTHENTICATED: grpc.StatusCode.UNAUTHENTICATED,
     Reason.OVERLOADED: grpc.StatusCode.RESOURCE_EXHAUSTED,
     Reason.DRAINING: grpc.StatusCode.UNAVAILABLE,
     Reason.DECODER_UNAVAILABLE: grpc.StatusCode.UNAVAILABLE,
@@ -94,7 +97,7 @@ def to_status(error: ServiceError, request_id: str) -> grpc.Status:
     ]
     if error.retry_seconds is not None:
         delay = duration_pb2.Duration()
-        delay.FromMilliseconds(round(error.retry_seconds * 1000))
+        delay.FromMilliseconds(math.ceil(error.retry_seconds * 1000))  # who comes earlier would be refused again
         details.append(error_details_pb2.RetryInfo(retry_delay=delay))
     packed = []
     for detail in details:

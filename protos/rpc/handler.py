@@ -70,7 +70,7 @@ def _enter(context: Context) -> None:
     bound = request_context.incoming(context)
     request_context.bind(bound)
     structlog.contextvars.clear_contextvars()
-    structlog.contextvars.bind_contextvars(request_id=bound.request_id)
+    structlog.contextvars.bind_contextvars(**bound.logged())
 
 
 async def _abort(method: str, context: Context, error: Exception) -> NoReturn:

@@ -16,7 +16,12 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_health.v1.health import aio as health
 from grpc_reflection.v1alpha import reflection
 
+from protos.rpc.certificates import server_credentials
 from protos.rpc.channel import MESSAGE_BYTES
+from protos.rpc.tls import ServerTls
+
+METADATA_BYTES = 16 * 1024  # of a call; gRPC answers RESOURCE_EXHAUSTED to more, and the connection stays
+_HANDSHAKE_SECONDS = 20  # for TLS and the first words of HTTP/2; who says nothing holds no connection for longer
 
 log = structlog.get_logger()
 
@@ -24,7 +29,8 @@ log = structlog.get_logger()
 class Server:
     """A gRPC server with health and reflection.
 
-    `register` is called with the `grpc.aio.Server` to add servicers to; `services` are their full names.
+    `register` is called with the `grpc.aio.Server` to add servicers to; `services` are their full names. Beyond
+    `max_connections` new ones are closed at once.
     """
 
     def __init__(
@@ -34,10 +40,15 @@ class Server:
         services: Sequence[str],
         *,
         reflect: bool = True,
+        tls: ServerTls | None = None,
+        interceptors: Sequence[grpc.aio.ServerInterceptor] = (),
+        max_connections: int = 1_000_000,
     ) -> None:
         self._services = ("", *services)
         self._health = _Health()
+        self._tls = tls if tls is not None and tls.cert else None
         self._server = grpc.aio.server(
+            interceptors=tuple(interceptors),
             options=[
                 ("grpc.max_send_message_length", MESSAGE_BYTES),
                 ("grpc.max_receive_message_length", MESSAGE_BYTES),
@@ -45,7 +56,11 @@ class Server:
                 ("grpc.http2.min_ping_interval_without_data_ms", 5_000),
                 ("grpc.http2.max_ping_strikes", 0),
                 ("grpc.so_reuseport", 0),
-            ]
+                ("grpc.max_metadata_size", METADATA_BYTES),
+                ("grpc.absolute_max_metadata_size", METADATA_BYTES),
+                ("grpc.server_handshake_timeout_ms", _HANDSHAKE_SECONDS * 1000),
+                ("grpc.max_allowed_incoming_connections", max_connections),
+            ],
         )
         register(self._server)
         health_pb2_grpc.add_HealthServicer_to_server(self._health, self._server)
@@ -60,11 +75,16 @@ class Server:
     async def start(self) -> None:
         """Listens. Raises OSError with the address and the remedy where it cannot."""
         try:
-            self.port = self._server.add_insecure_port(self._address)
+            self.port = self._add_port()
         except RuntimeError as error:
             raise OSError(f"cannot listen on {self._address}: is it taken by another process?") from error
         await self._say(health_pb2.HealthCheckResponse.NOT_SERVING)
         await self._server.start()
+
+    def _add_port(self) -> int:
+        if self._tls is None:
+            return self._server.add_insecure_port(self._address)
+        return self._server.add_secure_port(self._address, server_credentials(self._tls))
 
     async def ready(self) -> None:
         """Tells health that calls are welcome. The service calls it when it can answer one."""

@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Annotated, Any, ClassVar, Self
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, Field, ValidationError
-from pydantic_core import PydanticCustomError
+from pydantic_core import ErrorDetails, PydanticCustomError
 from pydantic_settings import (
     BaseSettings,
     CliSettingsSource,
@@ -30,9 +30,15 @@ from pydantic_settings import (
     SettingsError,
 )
 
+from protos.rpc.tls import ServerTls
+
 SECTIONS = ("gateway", "decoder", "tools")
-# Variables that are not of one section's prefix: for all services, or a short name of a setting of one (`short_names`).
-OTHER_VARIABLES = ("CONVEYOR_CONFIG", "CONVEYOR_CACHE", "CONVEYOR_TOOLS", "CONVEYOR_PYTHON_SANDBOX")
+# Variables that are not of one section's prefix: for all services, a short name of a setting of one (`short_names`), or
+# for those who call the services.
+OTHER_VARIABLES = (
+    *("CONVEYOR_CONFIG", "CONVEYOR_CACHE", "CONVEYOR_TOOLS", "CONVEYOR_PYTHON_SANDBOX"),
+    *("CONVEYOR_API_KEY", "CONVEYOR_CA", "CONVEYOR_CLIENT_CERT", "CONVEYOR_CLIENT_KEY", "CONVEYOR_SERVER_NAME"),
+)
 
 _HOST_PORT = re.compile(r"(?:\[[^\s\[\]]+\]|[^\s:\[\]]*):(\d{1,5})", re.ASCII)
 _PORT = "must be host:port with a port from 0 to 65535"
@@ -57,12 +63,21 @@ def _is_host_port(text: str) -> bool:
     return found is not None and int(found[1]) <= 65535
 
 
+def check_endpoint(text: str) -> str:
+    """Gives `text` back where spans can be sent there, or where it is empty: nowhere. Raises as `check_address`."""
+    scheme, _, rest = text.partition("://")
+    if not text or (scheme in ("http", "https") and _is_host_port(rest) and not rest.startswith(":")):
+        return text
+    raise PydanticCustomError("endpoint", "must be http://host:port, or https:// with TLS, or empty")
+
+
 def _split(value: Any) -> Any:
     return [part.strip() for part in value.split(",") if part.strip()] if isinstance(value, str) else value
 
 
 Address = Annotated[str, AfterValidator(check_address)]
 HttpAddress = Annotated[str, AfterValidator(check_http_address)]
+Endpoint = Annotated[str, AfterValidator(check_endpoint)]
 # With commas between them wherever they are text; pydantic-settings would want JSON in the environment.
 Names = Annotated[list[str], NoDecode, BeforeValidator(_split)]
 
@@ -73,7 +88,14 @@ class ServiceSettings(BaseSettings):
     `short_names`: variables that people type by hand, and the path of the setting that each stands for.
     """
 
-    model_config = SettingsConfigDict(frozen=True, extra="forbid", cli_kebab_case=True, cli_hide_none_type=True)
+    model_config = SettingsConfigDict(
+        frozen=True,
+        extra="forbid",
+        cli_kebab_case=True,
+        cli_hide_none_type=True,
+        env_nested_delimiter="_",
+        env_nested_max_split=1,
+    )
     section: ClassVar[str]
     short_names: ClassVar[Mapping[str, str]] = {}
 
@@ -82,6 +104,11 @@ class ServiceSettings(BaseSettings):
     )
     grace_seconds: float = Field(10.0, ge=0, le=600, description="how long running calls may go on after SIGTERM")
     reflection: bool = Field(True, description="answer gRPC server reflection")
+    traces_endpoint: Endpoint = Field(
+        "", description="where spans are sent by OTLP over gRPC, such as http://127.0.0.1:4317; empty: nowhere"
+    )
+    traces_ratio: float = Field(1.0, ge=0, le=1, description="share of the traces that begin here that are kept")
+    tls: ServerTls = Field(ServerTls(), description="what the service shows, and wants to be shown, where it listens")
 
     @classmethod
     def settings_customise_sources(
@@ -108,8 +135,7 @@ class ServiceSettings(BaseSettings):
             _set_short_names(values, cls.short_names)
             return cls(_cli_settings_source=flags(args=arguments), **values)
         except ValidationError as error:
-            problems = [f"{'.'.join(map(str, p['loc']))} = {p['input']!r}: {p['msg']}" for p in error.errors()]
-            raise SystemExit(_fail(cls.section, problems)) from None
+            raise SystemExit(_fail(cls.section, list(map(_problem, error.errors())))) from None
         except (SettingsError, ValueError, OSError) as error:
             raise SystemExit(_fail(cls.section, [str(error)])) from None
 
@@ -168,6 +194,14 @@ def _is_setting(cls: type[ServiceSettings], name: str) -> bool:
     """Whether it is a setting, or begins with one that is a table; whether that has such a key pydantic says."""
     tables = tuple(f"{key}_" for key, field in cls.model_fields.items() if isinstance(field.default, BaseModel))
     return name in cls.model_fields or name.startswith(tables)
+
+
+def _problem(error: ErrorDetails) -> str:
+    """What is wrong with which setting; with several of them together, the sentence says it all."""
+    place, message = ".".join(map(str, error["loc"])), error["msg"].removeprefix("Value error, ")
+    if error["type"] == "value_error" and isinstance(error["input"], Mapping | BaseModel):
+        return f"{place}: {message}" if place else message
+    return f"{place} = {error['input']!r}: {message}"
 
 
 def _fail(section: str, problems: list[str]) -> int:

@@ -28,7 +28,7 @@ async def stack(model: LoadedModel) -> AsyncIterator[Stack]:
 
 
 async def trace(stack: Stack, *arguments: str) -> tuple[int, str, str]:
-    return await conveyor("trace", *arguments, "--http", stack.http.removeprefix("http://"))
+    return await conveyor("trace", *arguments, "--gateway-http", stack.http.removeprefix("http://"))
 
 
 async def test_a_completion_is_listed_drawn_and_written(stack: Stack, tmp_path: Path) -> None:
@@ -64,8 +64,8 @@ async def test_what_goes_wrong_is_explained(stack: Stack, tmp_path: Path) -> Non
     request_id = (await stack.complete(REQUEST)).finished.request_id
     status, _, errors = await trace(stack, request_id, "--perfetto", str(tmp_path / "no" / "file"))
     assert status == 1 and errors.startswith(f"error: cannot write {tmp_path}/no/file: No such file")
-    status, _, errors = await conveyor("trace", "--http", "127.0.0.1:1")
-    assert status == 1 and errors.startswith("error: no gateway answers at http://127.0.0.1:1: ")
+    status, _, errors = await conveyor("trace", "--gateway-http", "127.0.0.1:1")
+    assert status == 1 and errors.startswith("error: no gateway answers at 127.0.0.1:1: ")
     assert (await conveyor("trace", "--perfetto", "x"))[0] == 2
 
 

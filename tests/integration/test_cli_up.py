@@ -2,9 +2,11 @@
 
 import asyncio
 import json
+import re
 import signal
 import sys
 from asyncio.subprocess import PIPE, Process
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -14,6 +16,7 @@ from decoder_service.models.__main__ import main as pull_models
 from decoder_service.models.catalogue import DEFAULT
 from gateway.cli.app import app
 from gateway.cli.processes import free_addresses
+from tests.certificates import Authority
 
 ROOT = Path(__file__).parents[2]
 STAND_IN = ROOT / "tests" / "unit" / "gateway" / "cli" / "stand_in.py"
@@ -136,6 +139,59 @@ async def test_a_taken_address_is_named_before_anything_starts(folder):
     assert process.returncode == 1
     assert f"error: {given[1]} is taken by another process\n" in errors.decode()
     assert "--tools.address" in errors.decode()
+
+
+def over_tls(folder: Path, ours: Authority, *, trusted: Authority) -> list[str]:
+    """Options with which each service shows a certificate and wants one, and `trusted` is whom callers trust."""
+    shown = [
+        *("--gateway.tls", ours.pair("gateway")),
+        *("--decoder.tls", ours.pair("decoder")),
+        *("--tools.tls", ours.pair("tools")),
+        *("--gateway.peer-tls", ours.pair("calling-gateway")),
+        *("--decoder.peer-tls", ours.pair("calling-decoder")),
+    ]
+    options = []
+    for option, pair in zip(shown[::2], shown[1::2], strict=True):
+        options += [f"{option}.cert", pair.cert, f"{option}.key", pair.key]
+        authority = ("ca", trusted.ca) if "peer" in option else ("client-ca", ours.ca)
+        options += [f"{option}.{authority[0]}", authority[1]]
+    return options
+
+
+async def test_up_asks_for_health_over_mutual_tls_and_says_what_callers_need(folder):
+    ours = Authority(folder)
+    options = [*over_tls(folder, ours, trusted=ours), "--gateway.keys-file", "keys"]
+    process = await start(folder, "up", *options, *addresses())
+    lines = [line async for line in until_ready(process)]
+    process.send_signal(signal.SIGINT)
+    await process.communicate()
+    assert any(line.startswith("  HTTP      https://127.0.0.1:") for line in lines)
+    assert any("CONVEYOR_API_KEY" in line for line in lines)
+    assert lines[-1].endswith(" --ca FILE")
+
+
+@pytest.mark.parametrize("mistrusting", ["caller", "service"])
+async def test_up_says_which_certificate_is_not_trusted_and_does_not_wait_for_ever(folder, mistrusting):
+    (folder / "other").mkdir()
+    ours, stranger = Authority(folder), Authority(folder / "other", "stranger")
+    options = over_tls(folder, ours, trusted=stranger if mistrusting == "caller" else ours)
+    if mistrusting == "service":  # it closes the connection, and says nothing
+        options = [
+            stranger.ca if before.endswith("client-ca") else option for before, option in pairwise(["", *options])
+        ]
+    process = await start(folder, "up", *options, *addresses())
+    _, errors = await process.communicate()
+    assert process.returncode == 1
+    assert re.search(r"error: the (tools|decoder|gateway) service at \S+ and its callers do not trust", errors.decode())
+    assert "gateway.peer_tls.ca" in errors.decode()
+
+
+async def test_up_refuses_an_address_that_others_reach_without_keys_before_anything_starts(folder):
+    process = await start(folder, "up", *addresses()[:4], "--gateway-address", "0.0.0.0:50051")
+    output, errors = await process.communicate()
+    assert (process.returncode, output) == (2, b"")
+    assert b"can be reached from other machines" in errors and b"conveyor keys new NAME" in errors
+    assert not (folder / "cache").exists()
 
 
 @pytest.mark.parametrize("wrong", [("--modle", "x"), ("--decoder.threads",), ("--config", "missing.toml"), ("stray",)])

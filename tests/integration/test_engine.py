@@ -254,7 +254,7 @@ async def test_a_turn_can_be_ended_and_a_sequence_released_at_any_time(
     reasons = []
     async for output in handle.turn():
         if isinstance(output, Decoded):
-            handle.end_turn()
+            handle.end_turn("veto")
         if isinstance(output, TurnEnded):
             reasons.append(output.reason)
     engine.release(other)

@@ -200,7 +200,7 @@ def closed_port():
 async def fetch(port, path):
     """Status and body of an HTTP GET."""
     reader, writer = await asyncio.open_connection("127.0.0.1", port)
-    writer.write(f"GET {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n".encode())
+    writer.write(f"GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n".encode())
     answer = (await reader.read()).decode()
     writer.close()
     await writer.wait_closed()
@@ -453,9 +453,13 @@ async def test_http_tells_metrics_liveness_and_readiness():
         assert (status, json.loads(body)["ready"]) == (200, True)
         assert (await fetch(running.gateway.http_port, "/nothing"))[0] == 404
         assert await metric(running, 'conveyor_requests_total{outcome="OK"}') == 1
-        for name in ("time_to_first_token_seconds", "e2e_request_latency_seconds", "tool_hidden_seconds"):
-            assert await metric(running, f"conveyor_{name}_count") == 1
-        assert await metric(running, "conveyor_overlap_attained_ratio_count") == 1
+        assert await metric(running, 'conveyor_request_success_total{finished_reason="stop"}') == 1
+        names = ("time_to_first_token_seconds", "inter_token_latency_seconds", "e2e_request_latency_seconds")
+        for name in (*names, "tool_hidden_seconds", "overlap_attained_ratio"):
+            of = '{mode="partial",tool="search"}' if name not in names else ""
+            assert await metric(running, f"conveyor_{name}_count{of}") == 1
+        hidden = await metric(running, 'conveyor_tool_hidden_seconds_sum{mode="partial",tool="search"}')
+        assert hidden == pytest.approx(0.4)
         assert await metric(running, "conveyor_requests_running") == 0
 
 
@@ -467,8 +471,37 @@ async def test_a_finished_completion_is_one_log_line_without_text():
     (line,) = [line for line in lines if line["event"] == "completed"]
     assert (line["request_id"], line["turns"], line["calls"]) == ("req-3", 1, 1)
     assert (line["prompt_tokens"], line["completion_tokens"], line["hidden_seconds"]) == (5, 7, 0.4)
-    assert line["latency_seconds"] > 0
+    assert (line["mode"], line["tools"], line["finish_reason"]) == ("partial", ["search"], "stop")
+    assert 0 < line["first_token_seconds"] <= line["latency_seconds"]
     assert SECRET not in str(lines)
+
+
+async def test_a_completion_that_comes_to_nothing_is_one_log_line_too():
+    with structlog.testing.capture_logs() as lines:
+        async with house(FakeDecoder(TURN[:2], hangs=True), max_active=1) as running:
+            call = running.complete(tool_use=use("search"), metadata=(("x-request-id", "left"),))
+            await asyncio.wait_for(running.decoder.running.wait(), SOON)
+            await failure_of(running.complete(metadata=(("x-request-id", "too-many"),)))
+            await anext(aiter(call))
+            call.cancel()
+            await asyncio.wait_for(running.decoder.ended.wait(), SOON)
+    found = {line["request_id"]: line for line in lines if line["event"] == "not_completed"}
+    assert {name: line["reason"] for name, line in found.items()} == {"left": "CANCELLED", "too-many": "OVERLOADED"}
+    assert found["left"]["latency_seconds"] > 0
+    assert (found["left"]["mode"], found["left"]["turns"]) == ("partial", 0)
+    assert SECRET not in str(lines)
+
+
+async def test_what_was_asked_and_answered_is_logged_where_that_is_wanted_up_to_a_length():
+    long = "x" * 5000
+    asked = [gateway_pb2.Message(role="user", content=f'say "{long}"\n')]
+    script = [at(0.1, text_delta=decoder_pb2.TextDelta(text=piece)) for piece in ("a\n", long, long)]
+    with structlog.testing.capture_logs() as lines:
+        async with house(FakeDecoder([*script, FINISHED]), log_content=True) as running:
+            await responses_of(running.complete(messages=asked))
+    (line,) = [line for line in lines if line["event"] == "completed"]
+    assert line["prompt"] == f'say "{long}'[:4096]
+    assert line["answer"] == f"a\n{long}"[:4096]
 
 
 async def test_a_drain_lets_running_completions_finish_and_takes_no_new_ones():

@@ -281,3 +281,56 @@ async def test_earlier_calls_are_read_in_formats_that_write_none_such(
         extra_body=replaying("Fine.", format=call_format),
     )
     assert answer.choices[0].message.content == "Fine."
+
+
+async def test_the_client_that_does_not_await_is_served_alike(stack: Stack) -> None:
+    """Chat and responses, streamed and whole."""
+
+    def ask() -> list[str]:
+        with openai.OpenAI(base_url=f"{stack.http}/v1", api_key="any", max_retries=0) as client:
+            said = {"extra_body": replaying("Hello there!")}
+            messages = [{"role": "user", "content": "Say hello."}]
+            whole = client.chat.completions.create(model=MODEL, messages=messages, **said)  # type: ignore[call-overload]
+            chunks = client.chat.completions.create(model=MODEL, messages=messages, stream=True, **said)  # type: ignore[call-overload]
+            response = client.responses.create(model=MODEL, input="Say hello.", **said)  # type: ignore[call-overload]
+            events = client.responses.create(model=MODEL, input="Say hello.", stream=True, **said)  # type: ignore[call-overload]
+            return [
+                whole.choices[0].message.content,
+                "".join(chunk.choices[0].delta.content or "" for chunk in chunks),
+                response.output_text,
+                "".join(event.delta for event in events if event.type == "response.output_text.delta"),
+            ]
+
+    assert await asyncio.to_thread(ask) == ["Hello there!"] * 4
+
+
+@pytest.mark.parametrize("streamed", [False, True])
+async def test_a_turn_has_one_call_where_the_client_wants_no_more(client: openai.AsyncOpenAI, streamed: bool) -> None:
+    asked: dict[str, Any] = {"model": MODEL, "messages": [ASKED], "tools": [WEATHER], "parallel_tool_calls": False}
+    body = {"extra_body": replaying(f"{CALL}\n{CALL}\n" + "and more " * 200)}
+    if streamed:
+        chunks = [chunk async for chunk in await client.chat.completions.create(**asked, **body, stream=True)]
+        parts = [part for chunk in chunks for part in chunk.choices[0].delta.tool_calls or ()]
+        assert {part.index for part in parts} == {0}
+        assert json.loads("".join(part.function.arguments or "" for part in parts)) == ARGUMENTS
+        assert "".join(chunk.choices[0].delta.content or "" for chunk in chunks).strip() == ""
+        assert chunks[-1].choices[0].finish_reason == "tool_calls"
+    else:
+        answer = await client.chat.completions.create(**asked, **body)
+        [call] = answer.choices[0].message.tool_calls
+        assert json.loads(call.function.arguments) == ARGUMENTS
+        assert answer.choices[0].finish_reason == "tool_calls"
+        assert answer.usage.completion_tokens < 200  # the turn was ended there
+
+
+async def test_hosted_calls_come_one_a_turn_too(client: openai.AsyncOpenAI) -> None:
+    python = '<tool_call>\n{"name": "python", "arguments": {"code": "print(6 * 7)"}}\n</tool_call>'
+    answer = await client.responses.create(
+        model=MODEL,
+        input="Compute.",
+        tools=[{"type": "code_interpreter", "container": {"type": "auto"}}],
+        parallel_tool_calls=False,
+        extra_body=replaying(python * 3 + "and more " * 100, "It is 42."),
+    )
+    assert [item.type for item in answer.output] == ["code_interpreter_call", "message"]
+    assert answer.output_text == "It is 42." and answer.parallel_tool_calls is False

@@ -29,12 +29,14 @@ async def client(any_model: LoadedModel) -> AsyncIterator[openai.AsyncOpenAI]:
         yield made
 
 
-def scripted(client: openai.AsyncOpenAI, *turns: str) -> openai.AsyncOpenAI:
-    waiting = list(turns)
+def scripted(client: openai.AsyncOpenAI, *requests: str | tuple[str, ...]) -> openai.AsyncOpenAI:
+    """The model says these turns at each request."""
+    waiting = [(turns,) if isinstance(turns, str) else turns for turns in requests]
 
     def patched(create: object) -> object:
         async def call(**fields: object) -> object:
-            body = {"conveyor": {"replay": [waiting.pop(0)], "max_turns": 1}}
+            turns = waiting.pop(0)
+            body = {"conveyor": {"replay": turns, "max_turns": len(turns)}}
             return await create(**{**fields, "extra_body": body})  # type: ignore[operator]
 
         return call
@@ -61,3 +63,25 @@ async def test_an_agent_calls_its_function_and_answers(
     assert result.final_output == "It is sunny."
     outputs = [item.output for item in result.new_items if isinstance(item, agents.ToolCallOutputItem)]
     assert outputs == ["sunny in Kyiv"]
+
+
+PYTHON = '<tool_call>\n{"name": "python", "arguments": {"code": "print(6 * 7)"}}\n</tool_call>'
+
+
+@pytest.mark.parametrize("streamed", [False, True])
+async def test_an_agent_has_code_run_here_beside_its_own_function(client: openai.AsyncOpenAI, streamed: bool) -> None:
+    scripts = (PYTHON, CALL), ("It is sunny, and 42.",)
+    model = agents.OpenAIResponsesModel(model="any", openai_client=scripted(client, *scripts))
+    interpreter = agents.CodeInterpreterTool({"type": "code_interpreter", "container": {"type": "auto"}})
+    agent = agents.Agent(name="Forecaster", model=model, tools=[weather, interpreter])
+    if streamed:
+        run = agents.Runner.run_streamed(agent, "What is the weather in Kyiv, and 6 * 7?")
+        kinds = [event.data.type async for event in run.stream_events() if event.type == "raw_response_event"]
+        assert "response.code_interpreter_call_code.delta" in kinds
+        result: agents.result.RunResultBase = run
+    else:
+        result = await agents.Runner.run(agent, "What is the weather in Kyiv, and 6 * 7?")
+    assert result.final_output == "It is sunny, and 42."
+    ran = [item.raw_item for item in result.new_items if isinstance(item, agents.ToolCallItem)]
+    assert [item.type for item in ran] == ["code_interpreter_call", "function_call"]  # type: ignore[union-attr]
+    assert ran[0].outputs[0].logs == "42\n"  # type: ignore[union-attr]

@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator
 
 import grpc
 import pytest
+from prometheus_client import CollectorRegistry
 
 from decoder_service.tool_client import ToolStream
 from decoder_service.tool_feed import ToolFeeds
@@ -15,6 +16,7 @@ from protos.rpc.channel import open_channel
 from protos.rpc.errors import Reason, ServiceError
 from tests.integration.stack import serving
 from tool_service.execution.host import ToolHost, by_name
+from tool_service.metrics import ToolMetrics
 from tool_service.servicer import ToolServicer
 from tool_service.settings import ToolSettings
 from tool_service.tools.calculator.tool import calculator
@@ -26,7 +28,7 @@ class Watched(ToolServicer):
     """A servicer that counts by which way text came."""
 
     def __init__(self) -> None:
-        super().__init__(ToolHost(by_name([calculator])), ToolSettings())
+        super().__init__(ToolHost(by_name([calculator])), ToolSettings(), ToolMetrics(CollectorRegistry()))
         self.by_stream, self.by_feed, self.messages = 0, 0, 0
         self.has_feeds = True
 

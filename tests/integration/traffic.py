@@ -110,7 +110,7 @@ class Traffic:
             self.tally.left += 1
             yield Release(guest.id)
         elif guest.state == "running" and chance < VETO + LEAVE:
-            yield EndTurn(guest.id)
+            yield EndTurn(guest.id, "veto")
 
     def _spec(self, guest: Guest) -> TurnSpec:
         guest.turns -= 1

@@ -6,6 +6,8 @@ from pathlib import Path
 import pytest
 import yaml
 
+from gateway.settings import GatewaySettings
+
 ROOT = Path(__file__).resolve().parents[2]
 FOLDER_OF = {"decoder": "decoder_service", "tools": "tool_service", "gateway": "gateway"}
 COMPOSE = yaml.safe_load((ROOT / "docker-compose.yml").read_text("utf-8"))
@@ -64,6 +66,18 @@ def test_a_container_has_no_rights_that_it_does_not_need(service):
     assert description["read_only"] is True
     assert description["cap_drop"] == ["ALL"]
     assert "no-new-privileges:true" in description["security_opt"]
+
+
+def test_the_gateway_runs_without_keys_only_where_it_is_published_on_loopback(monkeypatch):
+    image = re.findall(r"\b(CONVEYOR_[A-Z_]+)=(\S+)", "\n".join(final_stage("gateway")))
+    for name, value in image:
+        monkeypatch.setenv(name, value)
+    with pytest.raises(SystemExit):
+        GatewaySettings.load([])
+    for name, value in COMPOSE["services"]["gateway"]["environment"].items():
+        monkeypatch.setenv(name, value)
+    assert GatewaySettings.load([]).allow_without_keys
+    assert all(port.startswith("127.0.0.1:") for port in COMPOSE["services"]["gateway"]["ports"])
 
 
 def test_there_are_three_services_and_only_the_gateway_is_published_on_loopback():

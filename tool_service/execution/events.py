@@ -94,7 +94,8 @@ Outcome = str | Failure | HandedOver
 
 @dataclass(frozen=True, slots=True)
 class CallFinished:
-    """A call has ended. `arguments_json` is empty unless it was sealed; times in seconds."""
+    """A call has ended. `arguments_json` is empty unless it was sealed, `sealed_at` characters into the turn; times in
+    seconds."""
 
     call_id: str
     outcome: Outcome
@@ -102,6 +103,12 @@ class CallFinished:
     busy: float
     waiting: float
     queued: float
+    sealed_at: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class TurnFilled:
+    """The turn has the one call that it may have."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,6 +136,7 @@ Event = (
     | CallArtifact
     | ApprovalAwaited
     | CallFinished
+    | TurnFilled
     | TurnVetoed
     | TurnFinished
 )

@@ -44,7 +44,7 @@ class Start:
     """A completion to open. `required_tool`: a tool's name, "*" for any, or empty. `completion_id`: the same in every
     try of one request, and no other's; empty for one that is tried once. `stream_arguments`: say arguments while they
     are written. `functions` are the client's; `said`: the calls of earlier turns, by name and arguments;
-    `stream_content`: say what stands beside the calls.
+    `stream_content`: say what stands beside the calls; `single_call`: read at most one a turn.
     """
 
     format: str
@@ -57,6 +57,7 @@ class Start:
     functions: tuple[ClientFunction, ...] = ()
     said: tuple[tuple[tuple[str, dict[str, Any]], ...], ...] = ()
     stream_content: bool = False
+    single_call: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,6 +131,7 @@ class ToolHost:
             limits=start.limits,
             stream_arguments=start.stream_arguments,
             stream_content=start.stream_content,
+            single_call=start.single_call,
             slots=self.slots | {function.name: asyncio.Semaphore() for function in start.functions},
             journal=self.journal,
             workers=self.workers,

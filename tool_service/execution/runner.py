@@ -13,6 +13,7 @@ from tool_service.execution.events import (
     ContentDelta,
     Event,
     Failure,
+    TurnFilled,
     TurnFinished,
     TurnVetoed,
 )
@@ -90,10 +91,13 @@ class Runner:
         self._offset = 0
         self._decoding = True
         self._vetoed = False
+        self._filled = False
 
     def _handle(self, events: list[parsed.Event]) -> None:
         for event in events:
             match event:
+                case _ if self._filled:
+                    pass  # written before the turn could be ended
                 case parsed.Text() | parsed.Reasoning():
                     if self._shared.stream_content:
                         self._out(ContentDelta(event.text, isinstance(event, parsed.Reasoning)))
@@ -101,6 +105,8 @@ class Runner:
                     self._open(event)
                 case _ if event.call in self._calls and not self._calls[event.call].over:
                     self._pass_on(self._calls[event.call], event)
+            if self._shared.single_call and isinstance(event, parsed.CallSealed | parsed.CallMalformed):
+                self._fill()
 
     def _open(self, event: parsed.CallOpened) -> None:
         call_id = f"call_{next(self._ids)}"
@@ -120,6 +126,12 @@ class Runner:
         self._register(call)
         if self._mode is Mode.PARTIAL and tool.starts_early:
             call.launch()
+
+    def _fill(self) -> None:
+        """The turn has its one call: what it says more is for nothing."""
+        if self._decoding and not self._filled:
+            self._out(TurnFilled())
+        self._filled = True
 
     def _inner_calls(self, parent: RunningCall) -> InnerCalls:
         return InnerCalls(parent, self._inner, self._shared, self._register)

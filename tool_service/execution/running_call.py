@@ -286,5 +286,5 @@ class RunningCall:
             outcome = Failure(outcome.code, f"{self._output.text}{self._output.cut(message)}")
         self._verdict = outcome
         timing = (self.meter.busy, self.meter.waiting, self._invocation.queued + self.meter.queued)
-        self._emit(CallFinished(self.id, outcome, self._arguments_json, *timing))
+        self._emit(CallFinished(self.id, outcome, self._arguments_json, *timing, self._complete))
         self._finished.set()

@@ -64,7 +64,7 @@ class Shared:
 
     `way_out` is what calls that have much to say wait for.
     `stream_arguments`: somebody wants to see arguments while they are written; `stream_content`: what stands beside the
-    calls.
+    calls. `single_call`: a turn has one at most.
     """
 
     completion_id: str
@@ -72,6 +72,7 @@ class Shared:
     limits: Limits
     stream_arguments: bool
     stream_content: bool
+    single_call: bool
     slots: Mapping[str, asyncio.Semaphore]
     journal: EffectJournal
     workers: WorkerPool

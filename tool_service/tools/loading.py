@@ -41,7 +41,7 @@ async def open_host(settings: ToolSettings) -> AsyncIterator[ToolHost]:
         choice = _Choice(settings)
         host = ToolHost(
             choice.of(await _open_tools(settings, stack)),
-            EffectJournal(_state_folder(settings) / "effects.db"),
+            EffectJournal(state_folder(settings) / "effects.db"),
             WorkerPool(settings.workers, int(settings.worker_memory_gib * GIB)),
             settings.approval_seconds,
         )
@@ -116,7 +116,7 @@ def _is_wanted(name: str, settings: ToolSettings) -> bool:
     return not settings.only or name in settings.only
 
 
-def _state_folder(settings: ToolSettings) -> Path:
+def state_folder(settings: ToolSettings) -> Path:
     """`state_folder`, or where the XDG Base Directory Specification has it."""
     state = os.environ.get("XDG_STATE_HOME") or Path.home() / ".local" / "state"
     return Path(settings.state_folder).expanduser() if settings.state_folder else Path(state) / "conveyor"

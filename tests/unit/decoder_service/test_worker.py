@@ -108,7 +108,7 @@ async def test_a_later_turn_waits_for_its_grammar_too(engine: ThreadEngine, comp
 
 async def test_a_veto_before_the_turn_began_ends_nothing(engine: ThreadEngine, compiler: Gated) -> None:
     handle = engine.begin(PROMPT, Sampling(), under(SLOW))
-    handle.end_turn()
+    handle.end_turn("veto")
     compiler.gate.set()
     text, end = await said(handle)
     assert (text, end.reason) == ("slow", "stop")
@@ -207,7 +207,9 @@ def test_the_commands_of_a_sequence_keep_their_order_whenever_its_grammars_are_t
             command: Command = Begin(id_, (1,), Sampling(), turn)
             spoken[id_], carried_out[id_] = [], []
         else:
-            command = luck.choice((Resume(id_, (luck.random(),), turn), EndTurn(id_), Expect(id_, luck.random())))  # type: ignore[arg-type]
+            command = luck.choice(
+                (Resume(id_, (luck.random(),), turn), EndTurn(id_, "veto"), Expect(id_, luck.random()))
+            )  # type: ignore[arg-type]
         spoken[id_].append(command)
         carry_out(compiling.take(command))
         for one in spoken:

@@ -221,3 +221,11 @@ def test_an_inner_call_starts_no_sooner_than_those_it_waited_for():
 def test_a_call_that_had_to_wait_for_one_that_is_unknown_waits_for_nothing():
     events = [TextDecoded(1.0, 1), CallStarted(1.0, "a", ("gone",)), CallFinished(2.0, "a", 1.0), TurnDecoded(1.0)]
     assert account([*events, TurnFinished(2.0)], 2.0).ideal == pytest.approx(2.0)
+
+
+def test_what_is_hidden_is_shared_out_among_calls_by_their_work():
+    timeline = Timeline()
+    for event in (TurnDecoded(2.0), CallFinished(2.5, "a", 1.5), CallFinished(1.0, "b", 0.5), TurnFinished(2.5)):
+        timeline.add(event)
+    assert timeline.close(3.0).hidden == pytest.approx(1.5)
+    assert timeline.hidden_by_call == pytest.approx({"a": 1.125, "b": 0.375})

@@ -153,7 +153,7 @@ class Accepted(_message.Message):
     def __init__(self, instance: _Optional[str] = ..., listener: _Optional[str] = ...) -> None: ...
 
 class ToolUse(_message.Message):
-    __slots__ = ("format", "tools", "mode", "choice", "stream_arguments", "functions", "stream_content")
+    __slots__ = ("format", "tools", "mode", "choice", "stream_arguments", "functions", "stream_content", "single_call")
     FORMAT_FIELD_NUMBER: _ClassVar[int]
     TOOLS_FIELD_NUMBER: _ClassVar[int]
     MODE_FIELD_NUMBER: _ClassVar[int]
@@ -161,6 +161,7 @@ class ToolUse(_message.Message):
     STREAM_ARGUMENTS_FIELD_NUMBER: _ClassVar[int]
     FUNCTIONS_FIELD_NUMBER: _ClassVar[int]
     STREAM_CONTENT_FIELD_NUMBER: _ClassVar[int]
+    SINGLE_CALL_FIELD_NUMBER: _ClassVar[int]
     format: str
     tools: _containers.RepeatedScalarFieldContainer[str]
     mode: Mode
@@ -168,7 +169,8 @@ class ToolUse(_message.Message):
     stream_arguments: bool
     functions: _containers.RepeatedCompositeFieldContainer[Function]
     stream_content: bool
-    def __init__(self, format: _Optional[str] = ..., tools: _Optional[_Iterable[str]] = ..., mode: _Optional[_Union[Mode, str]] = ..., choice: _Optional[str] = ..., stream_arguments: _Optional[bool] = ..., functions: _Optional[_Iterable[_Union[Function, _Mapping]]] = ..., stream_content: _Optional[bool] = ...) -> None: ...
+    single_call: bool
+    def __init__(self, format: _Optional[str] = ..., tools: _Optional[_Iterable[str]] = ..., mode: _Optional[_Union[Mode, str]] = ..., choice: _Optional[str] = ..., stream_arguments: _Optional[bool] = ..., functions: _Optional[_Iterable[_Union[Function, _Mapping]]] = ..., stream_content: _Optional[bool] = ..., single_call: _Optional[bool] = ...) -> None: ...
 
 class Function(_message.Message):
     __slots__ = ("name", "description", "parameters_json_schema")

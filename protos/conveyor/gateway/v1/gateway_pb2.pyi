@@ -120,7 +120,7 @@ class CompleteResponse(_message.Message):
     def __init__(self, at: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., turn_started: _Optional[_Union[TurnStarted, _Mapping]] = ..., text_delta: _Optional[_Union[TextDelta, _Mapping]] = ..., call_opened: _Optional[_Union[CallOpened, _Mapping]] = ..., arguments_delta: _Optional[_Union[ArgumentsDelta, _Mapping]] = ..., call_started: _Optional[_Union[CallStarted, _Mapping]] = ..., unit_finished: _Optional[_Union[UnitFinished, _Mapping]] = ..., call_output: _Optional[_Union[CallOutput, _Mapping]] = ..., call_finished: _Optional[_Union[CallFinished, _Mapping]] = ..., turn_vetoed: _Optional[_Union[TurnVetoed, _Mapping]] = ..., turn_decoded: _Optional[_Union[TurnDecoded, _Mapping]] = ..., turn_finished: _Optional[_Union[TurnFinished, _Mapping]] = ..., finished: _Optional[_Union[Finished, _Mapping]] = ..., call_artifact: _Optional[_Union[CallArtifact, _Mapping]] = ..., approval_awaited: _Optional[_Union[ApprovalAwaited, _Mapping]] = ..., content_delta: _Optional[_Union[ContentDelta, _Mapping]] = ...) -> None: ...
 
 class ToolUse(_message.Message):
-    __slots__ = ("format", "tools", "mode", "choice", "stream_arguments", "functions", "stream_content")
+    __slots__ = ("format", "tools", "mode", "choice", "stream_arguments", "functions", "stream_content", "single_call")
     FORMAT_FIELD_NUMBER: _ClassVar[int]
     TOOLS_FIELD_NUMBER: _ClassVar[int]
     MODE_FIELD_NUMBER: _ClassVar[int]
@@ -128,6 +128,7 @@ class ToolUse(_message.Message):
     STREAM_ARGUMENTS_FIELD_NUMBER: _ClassVar[int]
     FUNCTIONS_FIELD_NUMBER: _ClassVar[int]
     STREAM_CONTENT_FIELD_NUMBER: _ClassVar[int]
+    SINGLE_CALL_FIELD_NUMBER: _ClassVar[int]
     format: str
     tools: _containers.RepeatedScalarFieldContainer[str]
     mode: Mode
@@ -135,7 +136,8 @@ class ToolUse(_message.Message):
     stream_arguments: bool
     functions: _containers.RepeatedCompositeFieldContainer[Function]
     stream_content: bool
-    def __init__(self, format: _Optional[str] = ..., tools: _Optional[_Iterable[str]] = ..., mode: _Optional[_Union[Mode, str]] = ..., choice: _Optional[str] = ..., stream_arguments: _Optional[bool] = ..., functions: _Optional[_Iterable[_Union[Function, _Mapping]]] = ..., stream_content: _Optional[bool] = ...) -> None: ...
+    single_call: bool
+    def __init__(self, format: _Optional[str] = ..., tools: _Optional[_Iterable[str]] = ..., mode: _Optional[_Union[Mode, str]] = ..., choice: _Optional[str] = ..., stream_arguments: _Optional[bool] = ..., functions: _Optional[_Iterable[_Union[Function, _Mapping]]] = ..., stream_content: _Optional[bool] = ..., single_call: _Optional[bool] = ...) -> None: ...
 
 class Function(_message.Message):
     __slots__ = ("name", "description", "parameters_json_schema")

@@ -60,7 +60,7 @@ class ExecuteRequest(_message.Message):
     def __init__(self, start: _Optional[_Union[Start, _Mapping]] = ..., text_delta: _Optional[_Union[TextDelta, _Mapping]] = ..., turn_end: _Optional[_Union[TurnEnd, _Mapping]] = ..., decide: _Optional[_Union[Decide, _Mapping]] = ...) -> None: ...
 
 class ExecuteResponse(_message.Message):
-    __slots__ = ("started", "call_opened", "arguments_delta", "call_started", "unit_finished", "call_output", "call_finished", "turn_vetoed", "turn_finished", "call_artifact", "approval_awaited", "content_delta")
+    __slots__ = ("started", "call_opened", "arguments_delta", "call_started", "unit_finished", "call_output", "call_finished", "turn_vetoed", "turn_finished", "call_artifact", "approval_awaited", "content_delta", "turn_filled")
     STARTED_FIELD_NUMBER: _ClassVar[int]
     CALL_OPENED_FIELD_NUMBER: _ClassVar[int]
     ARGUMENTS_DELTA_FIELD_NUMBER: _ClassVar[int]
@@ -73,6 +73,7 @@ class ExecuteResponse(_message.Message):
     CALL_ARTIFACT_FIELD_NUMBER: _ClassVar[int]
     APPROVAL_AWAITED_FIELD_NUMBER: _ClassVar[int]
     CONTENT_DELTA_FIELD_NUMBER: _ClassVar[int]
+    TURN_FILLED_FIELD_NUMBER: _ClassVar[int]
     started: Started
     call_opened: CallOpened
     arguments_delta: ArgumentsDelta
@@ -85,7 +86,8 @@ class ExecuteResponse(_message.Message):
     call_artifact: CallArtifact
     approval_awaited: ApprovalAwaited
     content_delta: ContentDelta
-    def __init__(self, started: _Optional[_Union[Started, _Mapping]] = ..., call_opened: _Optional[_Union[CallOpened, _Mapping]] = ..., arguments_delta: _Optional[_Union[ArgumentsDelta, _Mapping]] = ..., call_started: _Optional[_Union[CallStarted, _Mapping]] = ..., unit_finished: _Optional[_Union[UnitFinished, _Mapping]] = ..., call_output: _Optional[_Union[CallOutput, _Mapping]] = ..., call_finished: _Optional[_Union[CallFinished, _Mapping]] = ..., turn_vetoed: _Optional[_Union[TurnVetoed, _Mapping]] = ..., turn_finished: _Optional[_Union[TurnFinished, _Mapping]] = ..., call_artifact: _Optional[_Union[CallArtifact, _Mapping]] = ..., approval_awaited: _Optional[_Union[ApprovalAwaited, _Mapping]] = ..., content_delta: _Optional[_Union[ContentDelta, _Mapping]] = ...) -> None: ...
+    turn_filled: TurnFilled
+    def __init__(self, started: _Optional[_Union[Started, _Mapping]] = ..., call_opened: _Optional[_Union[CallOpened, _Mapping]] = ..., arguments_delta: _Optional[_Union[ArgumentsDelta, _Mapping]] = ..., call_started: _Optional[_Union[CallStarted, _Mapping]] = ..., unit_finished: _Optional[_Union[UnitFinished, _Mapping]] = ..., call_output: _Optional[_Union[CallOutput, _Mapping]] = ..., call_finished: _Optional[_Union[CallFinished, _Mapping]] = ..., turn_vetoed: _Optional[_Union[TurnVetoed, _Mapping]] = ..., turn_finished: _Optional[_Union[TurnFinished, _Mapping]] = ..., call_artifact: _Optional[_Union[CallArtifact, _Mapping]] = ..., approval_awaited: _Optional[_Union[ApprovalAwaited, _Mapping]] = ..., content_delta: _Optional[_Union[ContentDelta, _Mapping]] = ..., turn_filled: _Optional[_Union[TurnFilled, _Mapping]] = ...) -> None: ...
 
 class FeedRequest(_message.Message):
     __slots__ = ("feed", "texts")
@@ -109,8 +111,12 @@ class FeedResponse(_message.Message):
     instance: str
     def __init__(self, instance: _Optional[str] = ...) -> None: ...
 
+class TurnFilled(_message.Message):
+    __slots__ = ()
+    def __init__(self) -> None: ...
+
 class Start(_message.Message):
-    __slots__ = ("format", "tools", "mode", "limits", "required_tool", "feed", "fed_as", "stream_arguments", "functions", "said", "stream_content")
+    __slots__ = ("format", "tools", "mode", "limits", "required_tool", "feed", "fed_as", "stream_arguments", "functions", "said", "stream_content", "single_call")
     FORMAT_FIELD_NUMBER: _ClassVar[int]
     TOOLS_FIELD_NUMBER: _ClassVar[int]
     MODE_FIELD_NUMBER: _ClassVar[int]
@@ -122,6 +128,7 @@ class Start(_message.Message):
     FUNCTIONS_FIELD_NUMBER: _ClassVar[int]
     SAID_FIELD_NUMBER: _ClassVar[int]
     STREAM_CONTENT_FIELD_NUMBER: _ClassVar[int]
+    SINGLE_CALL_FIELD_NUMBER: _ClassVar[int]
     format: str
     tools: _containers.RepeatedScalarFieldContainer[str]
     mode: Mode
@@ -133,7 +140,8 @@ class Start(_message.Message):
     functions: _containers.RepeatedCompositeFieldContainer[Function]
     said: _containers.RepeatedCompositeFieldContainer[SaidCalls]
     stream_content: bool
-    def __init__(self, format: _Optional[str] = ..., tools: _Optional[_Iterable[str]] = ..., mode: _Optional[_Union[Mode, str]] = ..., limits: _Optional[_Union[Limits, _Mapping]] = ..., required_tool: _Optional[str] = ..., feed: _Optional[str] = ..., fed_as: _Optional[int] = ..., stream_arguments: _Optional[bool] = ..., functions: _Optional[_Iterable[_Union[Function, _Mapping]]] = ..., said: _Optional[_Iterable[_Union[SaidCalls, _Mapping]]] = ..., stream_content: _Optional[bool] = ...) -> None: ...
+    single_call: bool
+    def __init__(self, format: _Optional[str] = ..., tools: _Optional[_Iterable[str]] = ..., mode: _Optional[_Union[Mode, str]] = ..., limits: _Optional[_Union[Limits, _Mapping]] = ..., required_tool: _Optional[str] = ..., feed: _Optional[str] = ..., fed_as: _Optional[int] = ..., stream_arguments: _Optional[bool] = ..., functions: _Optional[_Iterable[_Union[Function, _Mapping]]] = ..., said: _Optional[_Iterable[_Union[SaidCalls, _Mapping]]] = ..., stream_content: _Optional[bool] = ..., single_call: _Optional[bool] = ...) -> None: ...
 
 class Function(_message.Message):
     __slots__ = ("name", "description", "parameters_json_schema")

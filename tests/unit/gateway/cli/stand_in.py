@@ -1,5 +1,7 @@
 """A process that behaves like a service: serves gRPC health, logs JSON lines, and drains, or not, on SIGTERM.
 
+Over TLS where it is given a certificate.
+
 Run as `python stand_in.py [serve|load|stubborn|crash] --address HOST:PORT [--KEY VALUE]…`.
 """
 
@@ -9,6 +11,7 @@ import signal
 import subprocess
 import sys
 from concurrent import futures
+from pathlib import Path
 
 import grpc
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
@@ -18,12 +21,16 @@ def log(event: str, **values: object) -> None:
     print(json.dumps({"event": event, "level": "info", **values}), file=sys.stderr, flush=True)
 
 
-def serve(address: str, status: int) -> grpc.Server:
+def serve(address: str, status: int, files: dict[str, bytes]) -> grpc.Server:
     servicer = health.HealthServicer()
     servicer.set("", status)
     server = grpc.server(futures.ThreadPoolExecutor(4))
     health_pb2_grpc.add_HealthServicer_to_server(servicer, server)
-    server.add_insecure_port(address)
+    if files:
+        pair, authority = (files["--tls.key"], files["--tls.cert"]), files.get("--tls.client-ca")
+        server.add_secure_port(address, grpc.ssl_server_credentials([pair], authority, authority is not None))
+    else:
+        server.add_insecure_port(address)
     server.start()
     return server
 
@@ -40,11 +47,13 @@ def main() -> None:
     if behaviour == "stubborn":
         child = subprocess.Popen(["sleep", "60"])
         log("child", process_id=child.pid)
-    address = arguments[arguments.index("--address") + 1]
+    options = dict(zip(arguments[::2], arguments[1::2], strict=True))
+    address = options["--address"]
     loading = behaviour == "load"
     server = serve(
         address,
         health_pb2.HealthCheckResponse.NOT_SERVING if loading else health_pb2.HealthCheckResponse.SERVING,
+        {name: Path(path).read_bytes() for name, path in options.items() if name.startswith("--tls.")},
     )
     log("ready")
     signal.sigwait({signal.SIGTERM})

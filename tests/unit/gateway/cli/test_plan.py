@@ -1,8 +1,11 @@
 import re
+from dataclasses import replace
 
 import pytest
 
 from gateway.cli.plan import Plan, parse_flags
+from protos.rpc.tls import NO_TLS, PeerTls
+from tests.certificates import Authority
 
 
 def commands(plan: Plan) -> dict[str, tuple[str, ...]]:
@@ -45,7 +48,8 @@ def test_a_flag_goes_to_its_service_and_before_environment_and_file(tmp_path):
 
 
 def test_health_is_asked_where_it_can_be_reached():
-    plan = Plan({("gateway", "address"): "[::]:50051", ("tools", "address"): "unix:/run/tools"}, "", {})
+    given = {("gateway", "address"): "[::]:50051", ("tools", "address"): "unix:/run/tools"}
+    plan = Plan({**given, ("gateway", "allow-without-keys"): "true"}, "", {})
     assert [service.address for service in plan.services()] == ["unix:/run/tools", "127.0.0.1:50052", "[::1]:50051"]
 
 
@@ -90,6 +94,50 @@ def test_flags_of_services_are_read_in_both_spellings():
         ("tools", "x"): "a=b",
         ("gateway", "seed"): "-5",
     }
+
+
+@pytest.mark.parametrize("key", ["address", "http-address"])
+def test_an_address_that_others_reach_wants_keys(key):
+    flags = {("gateway", key): "0.0.0.0:9"}
+    with pytest.raises(
+        ValueError, match=rf"gateway\.{key} = '0\.0\.0\.0:9' can be reached from other machines.*keys_file"
+    ):
+        Plan(flags, "", {}).services()
+    assert Plan({**flags, ("gateway", "keys-file"): "keys"}, "", {}).services()
+    assert Plan(flags, "", {"CONVEYOR_GATEWAY_ALLOW_WITHOUT_KEYS": "true"}).services()
+    with pytest.raises(ValueError, match="can be reached"):
+        Plan(flags, "", {"CONVEYOR_GATEWAY_ALLOW_WITHOUT_KEYS": "false"}).services()
+
+
+def test_who_speaks_tls_must_be_checked_and_who_is_checked_must_speak_it(tmp_path):
+    ours = Authority(tmp_path)
+    pair = ours.pair("service")
+    shown = {("tools", "tls.cert"): pair.cert, ("tools", "tls.key"): pair.key}
+    with pytest.raises(
+        ValueError, match=r"tools\.tls is set, so the decoder must know whom to trust: decoder\.peer_tls"
+    ):
+        Plan(shown, "", {}).services()
+    with pytest.raises(ValueError, match=r"gateway\.peer_tls is set, so decoder must show a certificate"):
+        Plan({("gateway", "peer-tls.ca"): ours.ca}, "", {}).services()
+
+
+def test_health_is_asked_as_the_gateway_asks_and_the_gateways_by_what_it_shows(tmp_path):
+    ours = Authority(tmp_path)
+    pair, own = ours.pair("service"), ours.pair("caller")
+    config = tmp_path / "conveyor.toml"
+    tables = [f'[{name}.tls]\ncert = "{pair.cert}"\nkey = "{pair.key}"\n' for name in ("gateway", "decoder", "tools")]
+    peer = f'ca = "{ours.ca}"\ncert = "{own.cert}"\nkey = "{own.key}"\n'
+    config.write_text("".join(tables) + f"[gateway.peer_tls]\n{peer}[decoder.peer_tls]\n{peer}")
+    plan = Plan({}, str(config), {})
+    caller = PeerTls(ca=ours.ca, cert=own.cert, key=own.key)
+    at_gateway = PeerTls(ca=pair.cert, cert=own.cert, key=own.key)
+    assert [service.tls for service in plan.services()] == [caller, caller, at_gateway]
+    told = PeerTls(ca=ours.ca, name="gateway.example")
+    assert [service.tls for service in replace(plan, gateway_tls=told).services()] == [caller, caller, told]
+    assert [service.tls for service in plan.unguarded().services()] == [NO_TLS, NO_TLS, NO_TLS]
+    lifted = flags(commands(plan.unguarded())["gateway"])
+    assert lifted["--tls.cert"] == lifted["--tls.key"] == lifted["--peer-tls.ca"] == ""
+    assert "--keys-file" not in lifted
 
 
 @pytest.mark.parametrize("wrong", ["--modle", "stray", "--decoder.", "--engine.x", "--model.decoder"])

@@ -108,7 +108,7 @@ REFUSED = [
     ({"top_logprobs": 2}, "top_logprobs", "not supported"),
     ({"frequency_penalty": 0.5}, "frequency_penalty", "0"),
     ({"logit_bias": {"1": 5}}, "logit_bias", "at most 0"),
-    ({"parallel_tool_calls": False}, "parallel_tool_calls", "True"),
+    ({"parallel_tool_calls": "no"}, "parallel_tool_calls", "boolean"),
     ({"temperature": 3}, "temperature", "less than or equal to 2"),
     ({"max_tokens": 0}, "max_tokens", "greater than or equal to 1"),
     ({"max_tokens": "9"}, "max_tokens", "integer"),

@@ -113,3 +113,37 @@ async def test_what_stands_beside_the_calls_is_said_where_it_is_wanted() -> None
     assert "".join(delta.text for delta in said if delta.reasoning) == "Hm."
     assert "".join(delta.text for delta in said if not delta.reasoning).split() == ["Let", "me", "look.", "Soon."]
     assert not silent.of(ev.ContentDelta)
+
+
+@pytest.mark.parametrize("format_", ["hermes", "mistral", "qwen3_coder", "pythonic", "json"])
+@pytest.mark.parametrize("size", [1, 10_000])
+async def test_a_turn_that_may_have_one_call_is_filled_by_it(format_: str, size: int) -> None:
+    log, kyiv = Log(), {"city": "Kyiv"}
+    said = (("weather", kyiv), ("echo", {"text": "hi"}))
+    completion = opened(log, format_=format_, single_call=True, stream_content=True, said=(said,))
+    [text] = completion.said
+    for _ in range(2):  # each turn may have one
+        log.events.clear()
+        for place in range(0, len(text), size):
+            completion.runner.text(text[place : place + size])
+        await end(completion.runner)
+        assert [event.name for event in log.of(ev.CallOpened)] == ["weather"]
+        [finished] = log.of(ev.CallFinished)
+        assert isinstance(finished.outcome, ev.HandedOver) and json.loads(finished.arguments_json) == kyiv
+        assert len(log.of(ev.TurnFilled)) <= 1 and "".join(d.text for d in log.of(ev.ContentDelta)).strip() == ""
+        assert log.of(ev.TurnFinished)[0].call_count == 1
+
+
+async def test_a_turn_is_filled_when_its_call_is_written_well_or_badly() -> None:
+    for text, filled in (
+        ("Let me look.", 0),
+        ('<tool_call>\n{"name": "weather", "arguments": {"city": "Kyiv"}}\n', 1),
+        ('<tool_call>\n{"name": "nowhere", "arguments": {}}\n', 1),
+        ('<tool_call>\n{"name": "weather", "arguments": {"city": nonsense}}\n</tool_call>', 1),
+    ):
+        log = Log()
+        runner = opened(log, single_call=True).runner
+        runner.text(text)
+        assert len(log.of(ev.TurnFilled)) == filled, text
+        await end(runner)
+        assert len(log.of(ev.TurnFilled)) == filled

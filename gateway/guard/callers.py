@@ -1,0 +1,76 @@
+"""Whose key a request shows."""
+
+import hmac
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import structlog
+
+from gateway.guard.keys_file import Keys, KeysError, hashed, read
+from protos.rpc.errors import Reason, ServiceError
+
+LOOK_SECONDS = 1.0  # how long a key that was revoked may still be taken
+_SCHEME = "bearer"
+_REMEDY = "send one that `conveyor keys new NAME` made, as `Authorization: Bearer KEY`"
+
+log = structlog.get_logger()
+
+
+class Callers:
+    """The keys in the file `path`, which is read again when it changes. Raises KeysError where it is wrong at first.
+
+    A file that has gone wrong since then leaves the last good keys in place, and the log says so. `clock` counts
+    seconds.
+    """
+
+    def __init__(self, path: Path, clock: Callable[[], float] = time.monotonic) -> None:
+        self._path = path
+        self._clock = clock
+        self._looked_at = clock()
+        self._state = _state(path)  # before it is read: a change while it is read is seen the next time
+        self._keys: Keys = read(path)
+        if not self._keys:
+            log.warning("no keys", file=str(path))
+
+    def name_of(self, authorization: str) -> str:
+        """Whose key is in the value of an `Authorization` header or metadatum.
+
+        Raises `ServiceError` UNAUTHENTICATED where there is none or a wrong one. Every key is compared in full, so how
+        long that takes tells nothing.
+        """
+        scheme, _, key = authorization.strip().partition(" ")
+        if scheme.lower() != _SCHEME or not key.strip():
+            raise ServiceError(Reason.UNAUTHENTICATED, f"An API key is needed: {_REMEDY}.")
+        shown, found = hashed(key.strip()), ""
+        for name, digest in self._latest().items():
+            if hmac.compare_digest(shown, digest):
+                found = name
+        if not found:
+            raise ServiceError(Reason.UNAUTHENTICATED, f"This API key is not known, or no longer: {_REMEDY}.")
+        return found
+
+    def _latest(self) -> Keys:
+        now = self._clock()
+        if now - self._looked_at >= LOOK_SECONDS:
+            self._looked_at = now
+            before, self._state = self._state, _state(self._path)
+            if self._state != before:
+                self._read_again()
+        return self._keys
+
+    def _read_again(self) -> None:
+        try:
+            self._keys = read(self._path)
+        except KeysError as error:
+            log.error("keys kept", cause=str(error))
+        else:
+            log.info("keys read", file=str(self._path), count=len(self._keys))
+
+
+def _state(path: Path) -> tuple[int, int, int] | None:
+    try:
+        found = path.stat()
+    except OSError:
+        return None
+    return found.st_mtime_ns, found.st_size, found.st_ino

@@ -1,0 +1,96 @@
+"""What gRPC and HTTP show and check by the files of `tls.py`.
+
+A server's files are looked at with every handshake and read again when they have changed, so that a certificate is
+renewed without a restart; connections that are there keep theirs. Files that do not fit leave the last good ones in
+place, and the log says so: a renewal replaces two files, one after the other. What a caller shows is read when its
+channel is opened: gRPC has no way to change it later.
+"""
+
+import os
+import ssl
+from collections.abc import Callable
+
+import grpc
+import structlog
+
+from protos.rpc.tls import PeerTls, ServerTls, TlsError, read
+
+log = structlog.get_logger()
+
+
+def server_credentials(tls: ServerTls) -> grpc.ServerCredentials:
+    """For the port of a gRPC server."""
+    changed = _watch(tls)
+
+    def fetch() -> grpc.ServerCertificateConfiguration | None:  # in a thread of gRPC's, before each handshake
+        return _configuration(tls) if changed() else None
+
+    # None for no change is gRPC's own rule, which its types forget.
+    return grpc.dynamic_ssl_server_credentials(_configuration(tls), fetch, bool(tls.client_ca))  # type: ignore[arg-type]
+
+
+def channel_credentials(tls: PeerTls) -> grpc.ChannelCredentials:
+    """For a channel to servers that `tls.ca` vouches for."""
+    own = (read(tls.key), read(tls.cert)) if tls.cert else (None, None)
+    return grpc.ssl_channel_credentials(read(tls.ca), *own)
+
+
+def http_context(tls: ServerTls) -> ssl.SSLContext:
+    """For a server of HTTP."""
+    changed, latest = _watch(tls), _context(tls)
+
+    def renew(connection: ssl.SSLObject, _name: str | None, _context_of_it: ssl.SSLContext) -> None:
+        nonlocal latest
+        if changed():
+            latest = _context(tls)
+        connection.context = latest
+
+    listening = _context(tls)
+    listening.sni_callback = renew  # it is called with each handshake, whether the client names a server or not
+    return listening
+
+
+def _configuration(tls: ServerTls) -> grpc.ServerCertificateConfiguration:
+    pairs = [(read(tls.key), read(tls.cert))]
+    return grpc.ssl_server_certificate_configuration(pairs, read(tls.client_ca) if tls.client_ca else None)
+
+
+def _context(tls: ServerTls) -> ssl.SSLContext:
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(tls.cert, tls.key, password="")
+    if tls.client_ca:
+        context.verify_mode = ssl.CERT_REQUIRED
+        context.load_verify_locations(tls.client_ca)
+    return context
+
+
+def _watch(tls: ServerTls) -> Callable[[], bool]:
+    """A function that says whether the files have changed since it was asked last, to others that fit."""
+    seen = _look(tls)
+
+    def changed() -> bool:
+        nonlocal seen
+        before, seen = seen, _look(tls)
+        if seen == before:
+            return False
+        try:
+            tls.check_files()
+        except TlsError as error:
+            log.error("certificate kept", cause=str(error))
+            return False
+        log.info("certificate renewed", file=tls.cert)
+        return True
+
+    return changed
+
+
+def _look(tls: ServerTls) -> tuple[tuple[int, int, int] | None, ...]:
+    return tuple(map(_state, (tls.cert, tls.key, tls.client_ca)))
+
+
+def _state(path: str) -> tuple[int, int, int] | None:
+    try:
+        found = os.stat(path)  # noqa: PTH116 - of "" too, which is no file
+    except OSError:
+        return None
+    return found.st_mtime_ns, found.st_size, found.st_ino

@@ -1,0 +1,32 @@
+"""What a completion's calls leave behind beside their events: metrics, and spans where they are kept."""
+
+from dataclasses import dataclass
+
+from tool_service.call_spans import CallSpans
+from tool_service.execution.events import Event
+from tool_service.metrics import CallMetrics
+
+
+@dataclass(frozen=True, slots=True)
+class Observed:
+    """Hears of every event in the moment in which it happens."""
+
+    metrics: CallMetrics
+    spans: CallSpans | None = None
+
+    def observe(self, event: Event) -> None:
+        """Takes one event."""
+        self.metrics.observe(event)
+        if self.spans is not None:
+            self.spans.observe(event)
+
+    def turn_decoded(self) -> None:
+        """The running turn's text is at its end."""
+        if self.spans is not None:
+            self.spans.turn_decoded()
+
+    def close(self) -> None:
+        """The completion is over, and every call has been stopped."""
+        self.metrics.close()
+        if self.spans is not None:
+            self.spans.close()
