@@ -5,6 +5,7 @@ import time
 from pathlib import Path
 
 import structlog
+from starlette.routing import Route
 
 from gateway.archive.archive import Archive
 from gateway.completions import Completions
@@ -19,6 +20,7 @@ from gateway.models import ServedModel
 from gateway.native.routes import Native
 from gateway.observing import Observer
 from gateway.openai.routes import OpenAi
+from gateway.openapi import document as openapi
 from gateway.readiness import Readiness
 from gateway.servicer import GatewayServicer
 from gateway.settings import GatewaySettings
@@ -64,7 +66,8 @@ class Gateway:
         self.readiness = Readiness(self._channels, self._tell, needed_once=frozenset(("tools",)))
         openai = OpenAi(self.completions, ServedModel(decoder).name, settings.max_body_bytes)
         self._native = Native(self.completions, self._archive, self.catalogue, settings.max_body_bytes)
-        app = create_app(self.readiness, self.metrics, (*openai.routes, *self._native.routes))
+        app = create_app(self.readiness, self.metrics, (*openai.routes, *self._native.routes, openapi.route()))
+        self.routes = [route for route in app.routes if isinstance(route, Route)]
         hosts = Hosts(settings.http_address, settings.allowed_hosts)
         self._http = HttpServer(
             settings.http_address,
