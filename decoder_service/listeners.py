@@ -22,6 +22,7 @@ class Listener:
     def __init__(self, name: str) -> None:
         self.name = name
         self.is_lost = False
+        self._is_ending = False
         self._pending: list[decoder_pb2.Told] = []
         self._news = asyncio.Event()
 
@@ -40,14 +41,21 @@ class Listener:
         self._pending.clear()
         self._news.set()
 
+    def end(self) -> None:
+        """Nothing more will be told; what waits is."""
+        self._is_ending = True
+        self._news.set()
+
     async def messages(self) -> AsyncGenerator[decoder_pb2.ListenResponse, None]:
-        """What is told, until the listener is lost."""
-        while not self.is_lost:
+        """What is told, until the listener is lost or all is told."""
+        while not self.is_lost and not (self._is_ending and not self._pending):
             await self._news.wait()
             self._news.clear()
             while self._pending:
                 told, self._pending = self._pending[:MOST_IN_MESSAGE], self._pending[MOST_IN_MESSAGE:]
                 yield decoder_pb2.ListenResponse(told=told)
+        if self.is_lost:
+            reject(Reason.OVERLOADED, "the listener does not read; what waited for it was dropped")
 
 
 class Listeners:
@@ -79,4 +87,4 @@ class Listeners:
     def end(self) -> None:
         """Ends all of them, when nobody is left to be told of."""
         for listener in self._listeners.values():
-            listener.lose()
+            listener.end()

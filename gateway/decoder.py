@@ -5,7 +5,7 @@ from collections.abc import AsyncGenerator, AsyncIterator
 
 import grpc
 
-from gateway.listening import Ears, Text
+from gateway.listening import Ear, Ears, Text
 from protos.conveyor.decoder.v1 import decoder_pb2, decoder_pb2_grpc
 from protos.rpc import context
 from protos.rpc.errors import Reason, ServiceError, from_rpc_error
@@ -74,7 +74,8 @@ class _OwnStream:
         self._ears = ears
         self._text = text
         self._next = 1  # number of the event that is to come
-        self._listener = ""  # the ear that brings the text
+        self._listener = ""
+        self._ear: Ear | None = None  # of that name; it brings the text
         self._read_ahead: decoder_pb2.GenerateResponse | None = None
         self._taken = asyncio.Event()
         self._reading = asyncio.create_task(self._read())
@@ -86,7 +87,7 @@ class _OwnStream:
             if self._read_ahead is None and self._reading.done():
                 self._end()
                 return None
-            if self._listener and not self._ears.hears(self._listener):
+            if self._is_cut_off():
                 raise ServiceError(Reason.DECODER_UNAVAILABLE, "The decoder's text was cut off; try again.")
             self._text.news.clear()
             await self._text.news.wait()
@@ -110,6 +111,14 @@ class _OwnStream:
             return event
         return None
 
+    def _is_cut_off(self) -> bool:
+        """Whether text is missing that will not come any more."""
+        if not self._listener:
+            return False
+        if self._ear is None or self._ear.is_cut:
+            return True
+        return self._read_ahead is not None and self._ear.is_lost
+
     def _end(self) -> None:
         if self._reading.cancelled():  # as is what waits for a call that was cancelled here
             raise ServiceError(Reason.CANCELLED, _CANCELLED)
@@ -130,5 +139,6 @@ class _OwnStream:
 
     def _accept(self, accepted: decoder_pb2.Accepted) -> None:
         self._listener = accepted.listener
+        self._ear = self._ears.find(accepted.listener)
         if not accepted.listener:
             self._ears.want(accepted.instance)

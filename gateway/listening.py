@@ -58,11 +58,12 @@ class Text:
 
 
 class Ear:
-    """The stream from one process."""
+    """The stream from one process. `is_lost`: nothing more will come; `is_cut`: and something may be missing."""
 
     def __init__(self, name: str, call: _Call, texts: dict[int, Text]) -> None:
         self.name = name
         self.is_lost = False
+        self.is_cut = False
         self._call = call
         self._texts = texts
         self._listening = asyncio.create_task(self._listen())
@@ -79,7 +80,10 @@ class Ear:
                     if (text := self._texts.get(told.told_as)) is not None:
                         text.hear(told.event)
         except grpc.aio.AioRpcError:
-            pass  # the completions say what it means to them
+            self.is_cut = True  # the completions say what it means to them
+        except asyncio.CancelledError:
+            self.is_cut = True
+            raise
         finally:
             self.is_lost = True
             self._call.cancel()
@@ -110,9 +114,9 @@ class Ears:
         """Of the streams that there are."""
         return [ear.name for ear in self._ears.living()]
 
-    def hears(self, name: str) -> bool:
-        """Whether the stream of this name lives."""
-        return name in self.names()
+    def find(self, name: str) -> Ear | None:
+        """The stream of this name, where it lives."""
+        return next((ear for ear in self._ears.living() if ear.name == name), None)
 
     def want(self, instance: str) -> None:
         """Has a stream opened to a process, for the completions to come."""

@@ -101,7 +101,17 @@ async def test_a_listener_that_does_not_read_is_cut_off() -> None:
     for _ in range(MOST_PENDING + 1):
         listener.tell(1, text("a"))
     assert listener.is_lost and listeners.find(["l"]) is None
-    assert [message async for message in listener.messages()] == []
+    with pytest.raises(ServiceError):
+        await anext(listener.messages())
+
+
+async def test_a_listener_that_is_ended_is_told_what_waits() -> None:
+    listeners = Listeners()
+    listener = listeners.open("l")
+    listener.tell(1, text("a"))
+    listeners.end()
+    [message] = [message async for message in listener.messages()]
+    assert message.told[0].event.text_delta.text == "a"
 
 
 @pytest.mark.parametrize("name", ["", "x" * 65, "taken"])
