@@ -2,6 +2,7 @@
 
 import asyncio
 import itertools
+import socket
 from collections.abc import AsyncIterator
 
 import grpc
@@ -83,3 +84,22 @@ async def test_text_that_waits_is_put_together_and_nothing_of_it_is_lost(small_m
         assert len([token for each in answer.of("text_delta") for token in each.text_delta.token_ids]) == (
             answer.finished.usage.completion_tokens
         )
+
+
+async def test_a_connection_of_a_client_that_takes_nothing_is_cut(
+    small_model: LoadedModel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("gateway.http.STALLED_MS", 1000)
+    async with running_stack(small_model, [draw]) as stack:
+        metadata = (("x-request-id", "drawn"),)
+        assert [event async for event in stack.client.Complete(request("draw", CALL), metadata=metadata, timeout=60)]
+        connections = stack.gateway._http._server.server_state.connections
+        with socket.socket() as slow:
+            slow.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+            slow.connect(("127.0.0.1", stack.gateway.http_port))
+            slow.sendall(b"GET /v1/completions/drawn/events HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n")
+            async with asyncio.timeout(30):
+                while not connections:  # noqa: ASYNC110 - the server keeps the set
+                    await asyncio.sleep(0.005)
+                while connections:  # noqa: ASYNC110
+                    await asyncio.sleep(0.05)
