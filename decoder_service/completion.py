@@ -108,6 +108,8 @@ class Completion:
     async def _run(self) -> None:
         async with AsyncExitStack() as stack:
             spans = stack.enter_context(turn_spans(self._decoder.tracer, self._decoder.model))
+            if self._decoder.engine.is_full:  # nor are tools opened, nor long texts read, for who is refused
+                raise _overloaded()
             started = await self._open_tools(stack)
             prompt, turn = await asyncio.to_thread(self._first, started)  # long texts take long to tokenise
             try:
@@ -120,9 +122,7 @@ class Completion:
             except SequenceFailedError as error:
                 raise ServiceError(Reason.INTERNAL, str(error)) from error
             except EngineOverloadedError:
-                raise ServiceError(
-                    Reason.OVERLOADED, "as many completions wait as may", retry_seconds=RETRY_SECONDS
-                ) from None
+                raise _overloaded() from None
 
     async def _open_tools(self, stack: AsyncExitStack) -> tool_pb2.Started:
         tools = self._request.tools
@@ -334,3 +334,7 @@ class Completion:
         happened = time.monotonic() if at is None else at
         response.at.FromNanoseconds(max(0, int((happened - self._began) * 1e9)))
         self._outbox.put(response)
+
+
+def _overloaded() -> ServiceError:
+    return ServiceError(Reason.OVERLOADED, "as many completions wait as may", retry_seconds=RETRY_SECONDS)

@@ -21,8 +21,8 @@ class HttpRefusedError(Exception):
 
 
 class HttpStream:
-    """One request for a stream of events, on a connection of its own. An async context manager; leaving it closes the
-    connection, whatever of the answer is still to come."""
+    """One request for a stream of events, on a connection of its own. An async context manager: entering it connects,
+    leaving it closes the connection, whatever of the answer is still to come."""
 
     def __init__(self, address: str, path: str, body: dict[str, Any], request_id: str) -> None:
         self._address = address
@@ -33,17 +33,24 @@ class HttpStream:
     async def __aenter__(self) -> "HttpStream":
         host, _, port = self._address.rpartition(":")
         self._reader, self._writer = await asyncio.open_connection(host, int(port))
+        return self
+
+    def ask(self) -> None:
+        """Sends the request."""
         head = (
             f"POST {self._path} HTTP/1.1\r\nHost: {self._address}\r\nContent-Type: application/json\r\n"
             f"{REQUEST_ID}: {self._request_id}\r\nContent-Length: {len(self._body)}\r\n\r\n"
         )
         self._writer.write(head.encode() + self._body)
-        return self
 
     async def __aexit__(self, *_: object) -> None:
         self._writer.close()
         with suppress(OSError):
             await self._writer.wait_closed()
+
+    def close(self) -> None:
+        """Closes the connection."""
+        self._writer.close()
 
     async def begun(self) -> None:
         """Reads the head of the answer. Raises HttpRefusedError."""

@@ -139,6 +139,8 @@ async def by_http(house: House, asked: Asked) -> Heard:
     }
     heard = Heard()
     async with HttpStream(house.http, "/v1/chat/completions", body, heard.request_id) as stream:
+        heard.asked = time.monotonic()  # clients keep their connections, as those of gRPC do
+        stream.ask()
         await stream.begun()
         async for came, data in stream.events():
             if b'"content":"' in data and b'"content":""' not in data:
