@@ -21,7 +21,7 @@ help: ## this list
 
 install: $(VENV)/.installed ## make the virtual environment: services, development tools, model
 
-system-packages: ## Debian packages that are wanted (g++ for the decoder, PostgreSQL for tests); needs root, and goes on without
+system-packages: ## Debian packages that are wanted (g++ for the decoder, PostgreSQL and Chromium for tests); needs root, and goes on without
 	scripts/system-packages
 
 demo: install ## three prompts, tools after the turn against tools while the model writes

@@ -41,7 +41,7 @@ async def _answered(handler: Handler, request: Request) -> Response:
     except ClientDisconnect:
         return HttpFailure(499, "cancelled", "the client has left").response()
     except ServiceError as error:
-        log.info("refused", method=request.url.path, reason=str(error.reason), message=error.message)
+        log.info("refused", path=request.url.path, **error.logged())
         return failures.of_service(error).response()
     except Exception:
         log.exception("failed", method=request.url.path)

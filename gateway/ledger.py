@@ -21,7 +21,8 @@ Of the completion:
     decode, tool, hidden   the sums over its turns
     serial     completion + hidden: every call after its turn, one after the other
     ideal      completion - sum of max(0, exposed_i - ideal exposed_i): no transport, no contention
-    attained   (serial - completion) / (serial - ideal), in [0, 1]; None where less than 1 ms could be saved
+    attained   (serial - completion) / (serial - ideal), in [0, 1]; None where no tool worked or less than
+               1 ms could be saved
 """
 
 from bisect import bisect_left
@@ -129,7 +130,7 @@ class Timeline:
         ideal = max(0.0, completion - self._avoidable)
         serial = completion + self._hidden
         savable = serial - ideal
-        attained = min(1.0, self._hidden / savable) if savable >= _WORTH_SAVING_SECONDS else None
+        attained = min(1.0, self._hidden / savable) if self._tool and savable >= _WORTH_SAVING_SECONDS else None
         return Ledger(completion, self._decode, self._tool, self._hidden, serial, ideal, attained)
 
     def _fold(self, finished: float) -> None:

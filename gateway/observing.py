@@ -19,6 +19,7 @@ from gateway.outcome import error_of
 from gateway.request import Completion
 from protos.conveyor.decoder.v1 import decoder_pb2
 from protos.rpc import context
+from protos.rpc.errors import Reason
 from protos.rpc.tracing import OPERATION, OURSELVES, PROVIDER, Kind, Span, Tracer, Value
 
 CONTENT_CHARS = 4096  # of a prompt or an answer in the log
@@ -48,7 +49,11 @@ class Observer:
         try:
             yield observed
         except BaseException as error:
-            observed.fail(error_of(error).reason)
+            reason = error_of(error).reason
+            if observed.finished and reason is Reason.CANCELLED:
+                observed.end()  # whoever leaves at the last event has had all of it
+            else:
+                observed.fail(reason)
             raise
         else:
             observed.end()
@@ -79,6 +84,7 @@ class Observed:
         self._answer: list[str] | None = [] if log_content else None
         self._room = CONTENT_CHARS  # in the answer
         self._facts: dict[str, Any] = {}  # for the log
+        self.finished = False
         self._turn_count = 0
         self._call_count = 0
 
@@ -118,6 +124,7 @@ class Observed:
 
     def finish(self, finished: decoder_pb2.Finished) -> Ledger:
         """The completion has come to its end. Gives its ledger."""
+        self.finished = True
         ledger = self._timeline.close(time.monotonic() - self._arrived)
         reason = decoder_pb2.FinishReason.Name(finished.finish_reason).removeprefix("FINISH_REASON_").lower()
         # Only calls that worked have a share, so each name is a tool's and none the model's invention.

@@ -7,6 +7,7 @@ from pathlib import Path
 import structlog
 from starlette.routing import Route
 
+from gateway import page
 from gateway.archive.archive import Archive
 from gateway.completions import Completions
 from gateway.guard.callers import Callers
@@ -66,7 +67,8 @@ class Gateway:
         self.readiness = Readiness(self._channels, self._tell, needed_once=frozenset(("tools",)))
         openai = OpenAi(self.completions, ServedModel(decoder).name, settings.max_body_bytes)
         self._native = Native(self.completions, self._archive, self.catalogue, settings.max_body_bytes)
-        app = create_app(self.readiness, self.metrics, (*openai.routes, *self._native.routes, openapi.route()))
+        routes = (*page.routes, *openai.routes, *self._native.routes, openapi.route())
+        app = create_app(self.readiness, self.metrics, routes)
         self.routes = [route for route in app.routes if isinstance(route, Route)]
         hosts = Hosts(settings.http_address, settings.allowed_hosts)
         self._http = HttpServer(

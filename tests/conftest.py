@@ -8,10 +8,15 @@ from typing import TYPE_CHECKING
 
 os.environ.setdefault("GRPC_ENABLE_FORK_SUPPORT", "0")  # as tool_service/__init__.py does, before anything imports gRPC
 
+import hypothesis
 import pytest
 
 if TYPE_CHECKING:  # seconds of torch, which the process that hands out the tests has no use for
     from decoder_service.models.loader import LoadedModel
+
+# No example is wrong because the machine was busy.
+hypothesis.settings.register_profile("untimed", deadline=None)
+hypothesis.settings.load_profile("untimed")
 
 # A run in the background of a shell comes with Ctrl-C ignored, and so would every process that a test starts.
 signal.signal(signal.SIGINT, signal.default_int_handler)

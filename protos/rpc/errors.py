@@ -83,6 +83,11 @@ class ServiceError(Exception):
     def __str__(self) -> str:
         return f"{self.reason}: {self.message}"
 
+    def logged(self) -> dict[str, str]:
+        """What a log says of it. What is wrong with a request is told to who sent it alone: it may quote a prompt."""
+        told = {} if self.code is grpc.StatusCode.INVALID_ARGUMENT else {"message": self.message}
+        return {"reason": str(self.reason), **told}
+
     @property
     def code(self) -> grpc.StatusCode:
         """The gRPC status that this error becomes."""

@@ -75,7 +75,7 @@ def _enter(context: Context) -> None:
 
 async def _abort(method: str, context: Context, error: Exception) -> NoReturn:
     if isinstance(error, ServiceError):
-        log.info("refused", method=method, reason=str(error.reason), message=error.message)
+        log.info("refused", method=method, **error.logged())
     else:
         log.error("failed", method=method, exc_info=error)
         error = ServiceError(Reason.INTERNAL, UNEXPECTED)

@@ -1,10 +1,11 @@
 """Models and weights that tests share."""
 
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 from dataclasses import replace
 from typing import Any
 
 import pytest
+import pytest_asyncio
 import torch
 from transformers import AutoModelForCausalLM, LlamaConfig, PreTrainedModel
 
@@ -65,3 +66,12 @@ def any_model(request: pytest.FixtureRequest) -> LoadedModel:
     """For what is the same whatever the model says and however long it takes: the small one, and at length both."""
     found: LoadedModel = request.getfixturevalue(request.param)
     return found
+
+
+@pytest_asyncio.fixture(scope="session", loop_scope="session")
+async def browser() -> AsyncIterator[Any]:
+    """One Chromium for all tests of a worker."""
+    from tests.integration.browser import chromium
+
+    async with chromium() as running:
+        yield running

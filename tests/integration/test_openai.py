@@ -332,5 +332,6 @@ async def test_hosted_calls_come_one_a_turn_too(client: openai.AsyncOpenAI) -> N
         parallel_tool_calls=False,
         extra_body=replaying(python * 3 + "and more " * 100, "It is 42."),
     )
-    assert [item.type for item in answer.output] == ["code_interpreter_call", "message"]
-    assert answer.output_text == "It is 42." and answer.parallel_tool_calls is False
+    assert [item.type for item in answer.output] == ["code_interpreter_call", "message", "message"]
+    assert answer.output_text.endswith("It is 42.") and "<tool_call>" not in answer.output_text
+    assert answer.parallel_tool_calls is False

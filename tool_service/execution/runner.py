@@ -91,22 +91,21 @@ class Runner:
         self._offset = 0
         self._decoding = True
         self._vetoed = False
-        self._filled = False
+        self._filled = self._silent = False
 
     def _handle(self, events: list[parsed.Event]) -> None:
         for event in events:
             match event:
-                case _ if self._filled:
-                    pass  # written before the turn could be ended
                 case parsed.Text() | parsed.Reasoning():
-                    if self._shared.stream_content:
+                    if self._shared.stream_content and not self._silent:
                         self._out(ContentDelta(event.text, isinstance(event, parsed.Reasoning)))
                 case parsed.CallOpened():
-                    self._open(event)
+                    if not self._filled:
+                        self._open(event)
                 case _ if event.call in self._calls and not self._calls[event.call].over:
                     self._pass_on(self._calls[event.call], event)
             if self._shared.single_call and isinstance(event, parsed.CallSealed | parsed.CallMalformed):
-                self._fill()
+                self._fill(event.call)
 
     def _open(self, event: parsed.CallOpened) -> None:
         call_id = f"call_{next(self._ids)}"
@@ -127,11 +126,16 @@ class Runner:
         if self._mode is Mode.PARTIAL and tool.starts_early:
             call.launch()
 
-    def _fill(self) -> None:
-        """The turn has its one call: what it says more is for nothing."""
-        if self._decoding and not self._filled:
-            self._out(TurnFilled())
+    def _fill(self, call: int) -> None:
+        """The turn has its one call; further ones are not read.
+
+        Where the client runs it, what the turn says more is for nothing. With a tool of ours the next turn goes on
+        behind this text, which must not break off amid the format's marks: a call is sealed before those that close it.
+        """
         self._filled = True
+        if self._decoding and call in self._calls and self._calls[call].is_clients:
+            self._silent = True
+            self._out(TurnFilled())
 
     def _inner_calls(self, parent: RunningCall) -> InnerCalls:
         return InnerCalls(parent, self._inner, self._shared, self._register)

@@ -252,8 +252,13 @@ class RunningCall:
             log.info("tool raised", tool=self.tool.name, error=type(error).__name__)
             return Failure("RAISED", described(error))
 
+    @property
+    def is_clients(self) -> bool:
+        """Whether the client runs it."""
+        return isinstance(self.tool, ClientFunction)
+
     async def _work(self) -> str | HandedOver:
-        if isinstance(self.tool, ClientFunction):
+        if self.is_clients:
             return HandedOver()
         if not self.tool.starts_early or not await self._clearance.may_prepare():
             await self.call.until_sealed()

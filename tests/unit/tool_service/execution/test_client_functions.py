@@ -138,8 +138,9 @@ async def test_a_turn_is_filled_when_its_call_is_written_well_or_badly() -> None
     for text, filled in (
         ("Let me look.", 0),
         ('<tool_call>\n{"name": "weather", "arguments": {"city": "Kyiv"}}\n', 1),
-        ('<tool_call>\n{"name": "nowhere", "arguments": {}}\n', 1),
         ('<tool_call>\n{"name": "weather", "arguments": {"city": nonsense}}\n</tool_call>', 1),
+        ('<tool_call>\n{"name": "nowhere", "arguments": {}}\n</tool_call>', 0),
+        (written("echo", text="hi"), 0),  # a tool of ours: the next turn goes on behind it
     ):
         log = Log()
         runner = opened(log, single_call=True).runner
@@ -147,3 +148,14 @@ async def test_a_turn_is_filled_when_its_call_is_written_well_or_badly() -> None
         assert len(log.of(ev.TurnFilled)) == filled, text
         await end(runner)
         assert len(log.of(ev.TurnFilled)) == filled
+
+
+async def test_behind_a_call_of_a_hosted_tool_no_other_is_read_and_the_text_goes_on() -> None:
+    log = Log()
+    runner = opened(log, single_call=True, stream_content=True).runner
+    runner.text(written("echo", text="hi") + written("weather", city="Kyiv") + "\nSoon.")
+    await end(runner)
+    assert [event.name for event in log.of(ev.CallOpened)] == ["echo"] and log.of(ev.TurnFinished) == [
+        ev.TurnFinished(1)
+    ]
+    assert "".join(delta.text for delta in log.of(ev.ContentDelta)).strip() == "Soon."

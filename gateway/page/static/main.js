@@ -1,0 +1,183 @@
+// The page: what is asked, and the address that says what is shown (`#ID`, or `#ID+ID` for two that are compared).
+
+import { Api, ApiError, pathOf } from "./api.js";
+import { Composer, FieldError } from "./composer.js";
+import { EXAMPLES } from "./examples.js";
+import { $, h, inert } from "./inert.js";
+import { Recent } from "./recent.js";
+
+const [FIRST, SECOND] = ["serial", "partial"];
+const PAUSED = "conveyor-compare"; // the first of two, while the second has not begun: a reload goes on with it
+
+const api = new Api(askKey);
+const composer = new Composer($("form"));
+const recent = new Recent($("recent"), api);
+// Nothing of it is needed before a completion is there, nor for the first paint.
+const staged = import("./stage.js").then(({ Stage }) => new Stage(api, () => recent.refresh()));
+const isNarrow = matchMedia("(max-width: 860px)");
+let doing = null; // what is under way: another thing that a reader does gives it up
+
+function show(stage, runs, focus = 0) {
+  const address = `#${runs.map(({ id }) => encodeURIComponent(id)).join("+")}`;
+  if (runs.length && location.hash !== address) history.pushState(null, "", address);
+  stage.show(runs, focus);
+  if (runs.length && isNarrow.matches) $("main").scrollIntoView(); // it is below the form there
+  recent.mark(runs.map(({ id }) => id));
+}
+
+async function begin(stage, request) {
+  const { id } = await api.json("/v1/completions", "POST", request);
+  recent.refresh();
+  return stage.run(id, request);
+}
+
+async function run(request) {
+  const mine = (doing = {});
+  const stage = await staged;
+  const one = await begin(stage, request);
+  if (doing !== mine) return;
+  show(stage, [one]);
+  await one.follow();
+}
+
+/** Runs it in two modes, one after the other. The second says what the first has said, so that they compare. */
+async function compare(request) {
+  const tool = $("tools").querySelector("input");
+  if (!request.tool_use) throw new FieldError(tool, "Pick a tool first: without one there is nothing to compare.");
+  const mine = (doing = {});
+  const stage = await staged;
+  const one = await begin(stage, { ...request, tool_use: { ...request.tool_use, mode: FIRST } });
+  if (doing !== mine) return;
+  sessionStorage.setItem(PAUSED, one.id);
+  show(stage, [one]);
+  await one.follow();
+  await compareWith(stage, one, mine);
+}
+
+async function compareWith(stage, one, mine) {
+  if (doing !== mine || !one.record.finished) return;
+  sessionStorage.removeItem(PAUSED);
+  const { request } = one.record;
+  const replay = one.transcript.said();
+  const two = await begin(stage, { ...request, replay, tool_use: { ...request.tool_use, mode: SECOND } });
+  if (doing !== mine) return;
+  show(stage, [one, two], 1);
+  await two.follow();
+}
+
+/** Shows completions that the gateway has, and follows those that still run. */
+async function open(stage, ids) {
+  const mine = (doing = {});
+  const details = await Promise.all(ids.map((id) => api.json(pathOf(id))));
+  if (doing !== mine) return;
+  const runs = details.map(({ id, request, mode, events, error, cut }) => {
+    if (request.tool_use) request.tool_use.mode = mode;
+    const one = stage.run(id, request);
+    one.replay(events, error);
+    one.isCut = cut;
+    return one;
+  });
+  show(stage, runs, runs.length - 1);
+  const running = runs.filter(({ record }) => !record.over);
+  if (!running.length) requestAnimationFrame(() => stage.rewind());
+  await Promise.all(running.map((one) => one.follow()));
+  if (runs.length === 1 && sessionStorage.getItem(PAUSED) === ids[0]) await compareWith(stage, runs[0], mine);
+}
+
+function addressed() {
+  try {
+    return location.hash.slice(1).split("+").filter(Boolean).map(decodeURIComponent).slice(0, 2);
+  } catch {
+    return [];
+  }
+}
+
+async function route() {
+  const ids = addressed();
+  const stage = await staged;
+  if (ids.join("+") === stage.runs.map(({ id }) => id).join("+")) return;
+  if (ids.length) await attempt(() => open(stage, ids));
+  else show(stage, [], (doing = null));
+}
+
+async function stop() {
+  const stage = await staged;
+  sessionStorage.removeItem(PAUSED);
+  doing = null;
+  for (const { id, record } of stage.runs) if (!record.over) await api.json(`${pathOf(id)}/cancel`, "POST");
+}
+
+/** Fetched, and not linked to: a link sends no key. */
+async function download(query, ending) {
+  const { id } = (await staged).shown;
+  const response = await api.send(pathOf(id) + query);
+  const url = URL.createObjectURL(await response.blob());
+  h("a", { href: url, download: id.replace(/[^\w.-]/g, "_") + ending }).click();
+  setTimeout(() => URL.revokeObjectURL(url), 60_000);
+}
+
+/** Does it, and says what went wrong. */
+async function attempt(work) {
+  $("problem").hidden = true;
+  try {
+    await work();
+  } catch (error) {
+    $("problem").textContent = inert(error.message);
+    $("problem").hidden = false;
+    if (error instanceof FieldError) showField(error.field);
+    else if (!(error instanceof ApiError)) throw error;
+  }
+}
+
+function showField(field) {
+  const around = field?.closest("details");
+  if (around) around.open = true;
+  field?.focus();
+}
+
+function askKey(isRefused) {
+  const dialog = $("key");
+  const asked = "This gateway wants a key. It is kept for this tab alone.";
+  $("key-said").textContent = isRefused ? "The gateway does not know this key." : asked;
+  dialog.returnValue = "";
+  dialog.showModal();
+  return new Promise((resolve) => {
+    const close = () => {
+      resolve(dialog.returnValue === "use" ? $("key-value").value.trim() : null);
+      $("key-value").value = "";
+    };
+    dialog.addEventListener("close", close, { once: true });
+  });
+}
+
+$("form").addEventListener("submit", (event) => {
+  event.preventDefault();
+  const work = event.submitter === $("compare") ? compare : run;
+  attempt(async () => work(composer.request()));
+});
+for (const button of document.querySelectorAll(".stop")) button.addEventListener("click", () => attempt(stop));
+$("json").addEventListener("click", () => attempt(() => download("", ".json")));
+$("perfetto").addEventListener("click", () => attempt(() => download("?format=perfetto", ".perfetto.json")));
+$("again").addEventListener("click", async () => {
+  composer.fillFrom((await staged).shown.record.request ?? {});
+  $("prompt").focus();
+});
+$("skip").addEventListener("click", (event) => {
+  event.preventDefault(); // the address names completions
+  $("main").focus();
+});
+addEventListener("hashchange", route);
+$("examples").append(
+  ...EXAMPLES.map(({ name, ...settings }) => {
+    const blank = { system: "", choice: "auto", max_tokens: "", temperature: "", seed: "" };
+    return h("button", { type: "button", onclick: () => composer.fill({ ...blank, ...settings }) }, name);
+  }),
+);
+
+$("tools-fold").open = !isNarrow.matches;
+
+if (!location.hash) $("prompt").focus();
+
+attempt(async () => composer.offer(await api.json("/v1/tools")));
+recent.refresh();
+route();

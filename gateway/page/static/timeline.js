@@ -1,0 +1,520 @@
+// When what happened: a lane for each turn's decoding and one for each call, on one axis. Drawn on a canvas, so that
+// thousands of marks are one element; the lanes' names beside it are buttons, by which keys reach every unit.
+
+import { count, seconds } from "./figures.js";
+import { h, oneLine } from "./inert.js";
+import { hiddenWords, nameOf, unitWords } from "./words.js";
+
+const AXIS = 24; // pixels
+const ROW = 24;
+const LOW_ROW = 17; // where there are more lanes than MANY
+const MANY = 20;
+const MOST_ROWS = 200; // what is beyond is in the table
+const PAD = 10; // pixels before the first second, and twice as many after the last
+const NEAR = 5; // pixels
+const MARKS_MS = 50; // new marks come no sooner than this after the last ones
+const ENDS = [1, 1.5, 2, 3, 4, 5, 6, 8, 10];
+const STEPS = [1, 2, 5, 10];
+const COLOURS = [
+  "ink", "muted", "faint", "grid", "surface",
+  "prompt", "decode", "decode-soft", "hidden", "exposed", "error",
+];
+
+const roundAbove = (value, numbers) => {
+  const power = 10 ** Math.floor(Math.log10(value));
+  return power * numbers.find((number) => number * power >= value * 0.9999);
+};
+
+export class Timeline {
+  #records = [];
+  #rows = [];
+  #row = ROW;
+  #labels = new Map(); // by turn, call or record
+  #view = null; // [from, to] where a reader has zoomed in
+  #drawn = ""; // what it was, the last time
+  #drawnMs = 0;
+  width = 0; // pixels
+  #settled = { scale: "", rows: 0 }; // the first lanes, in which nothing will change
+  #picked = null; // {row, unit}
+  #theme = null;
+  #drag = null;
+
+  /** In `root`, which has the parts by their classes. `pick(record, call, unit, reveals)` hears what is pointed at. */
+  constructor(root, pick) {
+    const part = (name) => root.querySelector(`.${name}`);
+    Object.assign(this, { root, pick, list: part("lanes"), canvas: part("plot"), axis: part("axis") });
+    Object.assign(this, { tip: part("tip"), needle: part("needle"), said: part("said") });
+    const resize = ([{ contentRect }]) => {
+      this.width = contentRect.width; // asking for it in a frame would lay the page out once more
+      this.#redraw();
+    };
+    new ResizeObserver(resize).observe(this.canvas.parentElement);
+    const recolour = () => {
+      this.#theme = null;
+      this.#redraw();
+    };
+    for (const query of ["(prefers-color-scheme: dark)", "(forced-colors: active)", "(prefers-contrast: more)"]) {
+      matchMedia(query).addEventListener("change", recolour);
+    }
+    this.#listen(part);
+  }
+
+  show(records) {
+    this.#records = records;
+    this.#view = this.#picked = null;
+    this.#rows = [];
+    this.#labels.clear();
+    this.list.replaceChildren();
+    this.#hideTip();
+    this.#redraw();
+  }
+
+  /** Once a frame. Marks are drawn when there are new ones; while a completion runs, only the needle moves. */
+  draw() {
+    this.#arrange();
+    const [from, to] = this.#span();
+    const state = this.#records.map((record) => [record.at, record.over || Math.floor(record.now() * 4)]).join();
+    const drawn = `${from} ${to} ${state} ${this.#rows.length}`;
+    const { width } = this;
+    if (!width) return;
+    const now = performance.now();
+    const isDue = now - this.#drawnMs >= MARKS_MS || this.#records.every((record) => record.over);
+    if (drawn !== this.#drawn && (isDue || !this.#drawn)) {
+      this.#drawn = drawn;
+      this.#drawnMs = now;
+      this.scale = (width - 3 * PAD) / (to - from);
+      this.from = from;
+      this.#drawAll(width, to);
+    }
+    this.#moveNeedle(width);
+  }
+
+  #redraw() {
+    this.#drawn = this.#settled.scale = "";
+    if (this.#records.length) this.draw();
+  }
+
+  // --- which lanes there are ---------------------------------------------------------------------------------------
+
+  #arrange() {
+    const rows = this.#records.flatMap((record) => [...this.#rowsOf(record)]).slice(0, MOST_ROWS);
+    const isGrown = rows.length !== this.#rows.length;
+    this.#rows = rows;
+    if (isGrown) this.#setHeight(rows.length > MANY ? LOW_ROW : ROW);
+    rows.forEach((row, place) => this.#label(row, place));
+  }
+
+  #setHeight(pixels) {
+    this.#row = pixels;
+    this.root.style.setProperty("--row", `${pixels}px`);
+  }
+
+  *#rowsOf(record) {
+    if (this.#records.length > 1) yield { kind: "title", key: record, record };
+    for (const turn of record.turns) {
+      yield { kind: "turn", key: turn, record, turn };
+      for (const call of turn.calls) yield { kind: "call", key: call, record, turn, call };
+    }
+    if (this.#records.length === 1 && saves(record)) yield { kind: "all", key: record, record };
+  }
+
+  #label(row, place) {
+    let label = this.#labels.get(row.key);
+    if (!label) {
+      const inner = row.kind === "call" ? `depth-${Math.min(3, row.call.depth)}` : "";
+      const attributes = { type: "button", class: `lane ${row.kind} ${inner}`, tabindex: place ? -1 : 0 };
+      const button = h("button", attributes, h("bdi", {}, nameOfRow(row)));
+      label = { element: h("li", {}, button), button, phase: "" };
+      button.addEventListener("focus", () => this.#rowOf(button, (row) => this.#point(row, null, true)));
+      button.addEventListener("blur", () => this.#hideTip());
+      this.#labels.set(row.key, label);
+    }
+    const phase = row.call?.phase ?? "";
+    if (label.phase !== phase) label.button.dataset.phase = label.phase = phase;
+    const there = this.list.children[place] ?? null;
+    if (there !== label.element) this.list.insertBefore(label.element, there);
+  }
+
+  // --- the axis ----------------------------------------------------------------------------------------------------
+
+  /** What is shown: all, up to a round number while it grows. */
+  #span() {
+    if (this.#view) return this.#view;
+    let end = 0.05;
+    for (const record of this.#records) {
+      const now = record.now();
+      end = Math.max(end, record.over ? now : roundAbove(Math.max(0.5, now), ENDS));
+      if (this.#records.length === 1 && saves(record)) end = Math.max(end, record.ledger.serial_seconds);
+    }
+    return [0, end];
+  }
+
+  #x(at) {
+    return PAD + (at - this.from) * this.scale;
+  }
+
+  #time(x) {
+    return this.from + (x - PAD) / this.scale;
+  }
+
+  /** Shows `factor` times as much around a place of the canvas. */
+  #zoom(factor, x = this.width / 2) {
+    const [from, to] = this.#span();
+    const whole = ((this.#view = null), this.#span());
+    const at = this.#time(x);
+    const length = Math.min((to - from) * factor, whole[1]);
+    if (length >= whole[1] * 0.999) return this.#redraw();
+    const begin = Math.min(Math.max(0, at - ((at - from) / (to - from)) * Math.max(length, 0.002)), whole[1] - length);
+    this.#view = [begin, begin + Math.max(length, 0.002)];
+    this.#redraw();
+  }
+
+  #pan(bySeconds) {
+    if (!this.#view) return;
+    const [from, to] = this.#view;
+    this.#view = null;
+    const by = Math.min(Math.max(bySeconds, -from), this.#span()[1] - to);
+    this.#view = [from + by, to + by];
+    this.#redraw();
+  }
+
+  // --- drawing -----------------------------------------------------------------------------------------------------
+
+  #drawAll(width, to) {
+    this.#theme ??= themeOf(this.root);
+    const height = this.#rows.length * this.#row;
+    const scale = `${this.from} ${to} ${width} ${height}`;
+    const settled = scale === this.#settled.scale ? this.#settled.rows : 0;
+    const axis = prepared(this.axis, width, AXIS, 0);
+    const plot = prepared(this.canvas, width, height, settled * this.#row);
+    this.#drawAxis(axis, plot, width, settled * this.#row, height, to);
+    this.#rows.forEach((row, place) => {
+      const y = place * this.#row;
+      if (place < settled) return;
+      if (row.kind === "title") this.#drawTitle(plot, y, width);
+      else if (row.kind === "turn") this.#drawTurn(plot, row, y, place);
+      else if (row.kind === "call") this.#drawCall(plot, row.call, row.record, y);
+      else this.#drawSaved(plot, row.record.ledger, y);
+    });
+    if (this.#picked) this.#drawPicked(plot, width);
+    const rows = this.#rows.findIndex(({ kind, turn }) => kind === "all" || (turn && turn.finishedAt === null));
+    this.#settled = { scale, rows: rows < 0 ? this.#rows.length : rows };
+  }
+
+  #drawAxis(axis, plot, width, top, height, to) {
+    const step = roundAbove(((to - this.from) * 70) / width, STEPS);
+    axis.fillStyle = this.#theme.muted;
+    axis.font = `11px ${this.#theme.font}`;
+    axis.textBaseline = "middle";
+    plot.fillStyle = this.#theme.grid;
+    for (let number = Math.ceil(this.from / step); number * step <= to + step / 1e6; number++) {
+      const x = Math.round(this.#x(number * step));
+      plot.fillRect(x, top, 1, height - top);
+      const text = number ? `${+(number * step).toPrecision(6)} s` : "0";
+      const room = axis.measureText(text).width;
+      axis.fillText(text, Math.min(Math.max(0, x - room / 2), width - room), AXIS / 2);
+    }
+  }
+
+  #drawTitle(plot, y, width) {
+    plot.fillStyle = this.#theme.grid;
+    plot.fillRect(0, y + this.#row - 1, width, 1);
+  }
+
+  /** Text as it came; before it, the prompt; after it, thin, the wait for calls; a line through them where it ended. */
+  #drawTurn(plot, { record, turn }, y, place) {
+    const theme = this.#theme;
+    const [middle, half] = [y + this.#row / 2, this.#row / 4];
+    const last = turn.ticks[turn.ticks.length - 1] ?? turn.begin;
+    const first = turn.ticks[0] ?? turn.decodedAt ?? record.now();
+    plot.fillStyle = theme.prompt;
+    plot.fillRect(this.#x(turn.begin), middle - 2, Math.max(0, (first - turn.begin) * this.scale), 4);
+    plot.fillStyle = theme["decode-soft"];
+    plot.fillRect(this.#x(first), middle - half, Math.max(0, (last - first) * this.scale), 2 * half);
+    plot.fillStyle = theme.decode;
+    let before = -Infinity;
+    for (const tick of turn.ticks) {
+      const x = Math.round(this.#x(tick));
+      if (x - before < 2) continue;
+      plot.fillRect((before = x), middle - half, 1, 2 * half);
+    }
+    if (turn.decodedAt === null) return;
+    const rows = turn.calls.length + 1;
+    const parked = turn.calls.length ? (turn.finishedAt ?? record.now()) : turn.decodedAt;
+    this.#line(plot, theme.faint, turn.decodedAt, parked, middle);
+    plot.fillStyle = turn.veto ? theme.error : theme.ink;
+    const x = Math.round(this.#x(turn.decodedAt));
+    plot.fillRect(x, y + 3, turn.veto ? 2 : 1, this.#row - 6);
+    const end = Math.min(place + rows, this.#rows.length) * this.#row;
+    for (let dash = y + this.#row; dash < end; dash += 6) plot.fillRect(x, dash, 1, 3);
+  }
+
+  /** Its units, what decoding hid of them filled and the rest hatched; thin, where it waited; dotted, before it ran. */
+  #drawCall(plot, call, record, y) {
+    const theme = this.#theme;
+    const middle = y + this.#row / 2;
+    const end = call.endedAt ?? record.now();
+    const start = call.startedAt ?? end;
+    this.#line(plot, theme.faint, call.openedAt, start, middle, 1.5, [1.5, 2.5]);
+    this.#line(plot, theme.faint, start, end, middle);
+    for (const [from, to] of call.awaited) this.#line(plot, theme.exposed, from, to ?? record.now(), middle, 3, [5, 3]);
+    for (const unit of call.units) this.#drawUnit(plot, unit, call.turn.hides(unit.from, unit.at), middle);
+    if (call.over) this.#drawEnd(plot, call, this.#x(end), middle);
+  }
+
+  #drawUnit(plot, unit, hidden, middle) {
+    const theme = this.#theme;
+    const half = this.#row / 3.4;
+    const from = this.#x(unit.from);
+    const to = Math.max(this.#x(unit.at), from + 2);
+    const isWhole = unit.at - unit.from - hidden < 0.0005;
+    const border = isWhole ? to : hidden > 0 ? Math.min(to, this.#x(unit.from + hidden)) : from;
+    plot.fillStyle = theme.hidden;
+    plot.fillRect(from, middle - half, border - from, 2 * half);
+    if (border < to) {
+      plot.fillStyle = theme.surface;
+      plot.fillRect(border, middle - half, to - border, 2 * half);
+      plot.fillStyle = to - border < 4 ? theme.exposed : theme.hatch;
+      plot.fillRect(border, middle - half, to - border, 2 * half);
+      plot.strokeStyle = theme.exposed;
+      if (to - border >= 4) plot.strokeRect(border + 0.5, middle - half + 0.5, to - border - 1, 2 * half - 1);
+    }
+    if (to - from > 3) {
+      plot.fillStyle = theme.surface; // parts it from the unit before
+      plot.fillRect(from - 0.5, middle - half, 1, 2 * half);
+    }
+  }
+
+  /** A thin one, of what is in view. */
+  #line(plot, colour, from, to, middle, width = 1.5, dashes = []) {
+    const [begin, end] = [Math.max(this.#x(from), -8), Math.min(this.#x(to), this.width + 8)];
+    if (end <= begin) return;
+    plot.strokeStyle = colour;
+    plot.lineWidth = width;
+    plot.setLineDash(dashes);
+    plot.beginPath();
+    plot.moveTo(begin, middle);
+    plot.lineTo(end, middle);
+    plot.stroke();
+    plot.setLineDash([]);
+    plot.lineWidth = 1;
+  }
+
+  #drawEnd(plot, call, x, middle) {
+    plot.fillStyle = plot.strokeStyle = call.phase === "failed" ? this.#theme.error : this.#theme.faint;
+    if (call.phase !== "failed") return plot.fillRect(x, middle - 4, 1.5, 8);
+    plot.lineWidth = 2;
+    plot.beginPath();
+    for (const side of [-4, 4]) {
+      plot.moveTo(x + 6 - 4, middle - side);
+      plot.lineTo(x + 6 + 4, middle + side);
+    }
+    plot.stroke();
+    plot.lineWidth = 1;
+  }
+
+  /** What it took, and what it would have taken with every call after its turn, one after the other. */
+  #drawSaved(plot, ledger, y) {
+    const theme = this.#theme;
+    const middle = y + this.#row / 2;
+    const [zero, end, serial] = [0, ledger.completion_seconds, ledger.serial_seconds].map((at) => this.#x(at));
+    plot.fillStyle = theme.ink;
+    plot.fillRect(zero, middle - 3, end - zero, 6);
+    plot.strokeStyle = theme.hidden;
+    plot.setLineDash([4, 3]);
+    plot.strokeRect(end + 0.5, middle - 6.5, Math.max(1, serial - end - 1), 13);
+    plot.setLineDash([]);
+    const text = `${seconds(ledger.serial_seconds - ledger.completion_seconds)} saved`;
+    plot.font = `11px ${theme.font}`;
+    plot.textBaseline = "middle";
+    if (plot.measureText(text).width > serial - end - 12) return;
+    plot.fillStyle = theme.muted;
+    plot.fillText(text, end + 7, middle + 0.5);
+  }
+
+  #drawPicked(plot, width) {
+    const { row, unit } = this.#picked;
+    const y = this.#rows.findIndex((other) => other.key === row.key && other.kind === row.kind) * this.#row;
+    if (y < 0) return;
+    plot.strokeStyle = this.#theme.ink;
+    if (!unit) return plot.strokeRect(0.5, y + 0.5, width - 1, this.#row - 1);
+    const from = this.#x(unit.from);
+    plot.lineWidth = 2;
+    plot.strokeRect(from - 2, y + 3, Math.max(2, this.#x(unit.at) - from) + 4, this.#row - 6);
+    plot.lineWidth = 1;
+  }
+
+  #moveNeedle(width) {
+    const running = this.#records.find((record) => !record.over);
+    const x = running ? this.#x(running.now()) : -1;
+    this.needle.hidden = x < 0 || x > width;
+    if (!this.needle.hidden) this.needle.style.transform = `translateX(${x.toFixed(1)}px)`;
+  }
+
+  // --- pointing ----------------------------------------------------------------------------------------------------
+
+  #listen(part) {
+    const { canvas, list } = this;
+    canvas.addEventListener("pointermove", (event) => this.#move(event));
+    canvas.addEventListener("pointerdown", (event) => {
+      this.#drag = this.#view && { x: event.offsetX };
+      if (this.#drag) canvas.setPointerCapture(event.pointerId);
+      this.#move(event, true);
+    });
+    canvas.addEventListener("pointerup", () => (this.#drag = null));
+    canvas.addEventListener("pointerleave", () => this.#hideTip());
+    canvas.addEventListener("wheel", (event) => this.#wheel(event), { passive: false });
+    list.addEventListener("keydown", (event) => this.#key(event));
+    part("closer").addEventListener("click", () => this.#zoom(0.5));
+    part("wider").addEventListener("click", () => this.#zoom(2));
+    part("whole").addEventListener("click", () => this.#zoom(Infinity));
+  }
+
+  #wheel(event) {
+    if (event.ctrlKey || event.metaKey) this.#zoom(Math.exp(event.deltaY / 200), event.offsetX);
+    else if (this.#view && (event.deltaX || event.shiftKey)) this.#pan((event.deltaX || event.deltaY) / this.scale);
+    else return;
+    event.preventDefault();
+  }
+
+  #move({ offsetX: x, offsetY: y }, reveals = false) {
+    if (this.#drag) {
+      this.#pan((this.#drag.x - x) / this.scale);
+      this.#drag = { x };
+      return;
+    }
+    const row = this.#rows[Math.floor(y / this.#row)];
+    if (!row) return this.#hideTip();
+    this.#point(row, row.call ? nearest(row.call.units, this.#time(x), NEAR / this.scale) : null, reveals, x);
+  }
+
+  #key(event) {
+    const buttons = [...this.list.querySelectorAll("button")];
+    const place = buttons.indexOf(document.activeElement);
+    const row = this.#rows[place];
+    if (!row) return;
+    const units = row.call?.units ?? [];
+    const unit = this.#picked?.row.key === row.key ? units.indexOf(this.#picked.unit) : -1;
+    const lanes = { ArrowDown: place + 1, ArrowUp: place - 1, Home: 0, End: buttons.length - 1 };
+    const along = { ArrowRight: unit + 1, ArrowLeft: unit < 0 ? units.length - 1 : unit - 1 };
+    if (event.key in lanes) this.#focus(buttons, lanes[event.key]);
+    else if (event.key in along) this.#point(row, units[along[event.key]] ?? null, true);
+    else if (event.key === "+") this.#zoom(0.5);
+    else if (event.key === "-") this.#zoom(2);
+    else if (event.key === "0") this.#zoom(Infinity);
+    else if (event.key === "Escape") this.#hideTip();
+    else return;
+    event.preventDefault();
+  }
+
+  #focus(buttons, place) {
+    const button = buttons[Math.min(Math.max(0, place), buttons.length - 1)];
+    buttons.forEach((other) => (other.tabIndex = other === button ? 0 : -1));
+    button.focus();
+  }
+
+  #rowOf(button, then) {
+    const row = this.#rows[[...this.list.querySelectorAll("button")].indexOf(button)];
+    if (row) then(row);
+  }
+
+  /** Tells of a lane, or of a unit in it; aloud where keys have come to it. */
+  #point(row, unit, aloud, x = unit ? this.#x(unit.from) : PAD) {
+    if (this.#picked?.row.key !== row.key || this.#picked.unit !== unit || aloud) {
+      this.#picked = { row, unit };
+      this.#redraw();
+      this.pick(row.record, row.call ?? null, unit, aloud);
+    }
+    const [title, ...lines] = unit ? [unit.label || "other work", unitWords(row.call, unit)] : wordsOf(row);
+    this.tip.replaceChildren(h("b", {}, h("bdi", {}, shortened(title))), ...lines.map((line) => h("span", {}, line)));
+    this.tip.hidden = false;
+    const y = this.#rows.findIndex((other) => other.key === row.key && other.kind === row.kind) * this.#row;
+    const left = Math.min(Math.max(0, x + 12), Math.max(0, this.width - this.tip.offsetWidth - 4));
+    this.tip.style.transform = `translate(${left.toFixed()}px, ${y + this.#row + 2}px)`;
+    if (aloud) this.said.textContent = [shortened(title), ...lines].join(", ");
+  }
+
+  #hideTip() {
+    this.tip.hidden = true;
+    if (!this.#picked) return;
+    this.#picked = null;
+    this.#redraw();
+    this.pick(null, null, null, false);
+  }
+}
+
+const shortened = (text) => oneLine(text, 90);
+
+const saves = ({ ledger }) => ledger !== null && ledger.serial_seconds - ledger.completion_seconds > 0.005;
+
+function nameOfRow({ kind, record, turn, call }) {
+  if (kind === "title") return nameOf(record);
+  if (kind === "turn") return `turn ${turn.number + 1}`;
+  return kind === "call" ? call.label : "in all";
+}
+
+/** A lane in words: a title, and lines. */
+function wordsOf({ kind, record, turn, call }) {
+  if (kind === "title") return [nameOf(record), seconds(record.now())];
+  if (kind === "all") {
+    const { completion_seconds: took, serial_seconds: serial } = record.ledger;
+    return ["In all", `took ${seconds(took)}`, `serial it would have taken ${seconds(serial)}`];
+  }
+  if (kind === "turn") {
+    const first = turn.ticks[0] ?? record.now();
+    const end = turn.decodedAt ?? record.now();
+    const tokens = `${count(turn.tokens, "token")} in ${seconds(Math.max(0, end - first))}`;
+    const veto = turn.veto ? ["stopped by a tool"] : [];
+    return [`Turn ${turn.number + 1}`, `prompt ${seconds(first - turn.begin)}`, tokens, ...veto];
+  }
+  const end = call.endedAt === null ? "still runs" : `ended at ${seconds(call.endedAt)}`;
+  const start = call.startedAt === null ? "has not run" : `ran from ${seconds(call.startedAt)}`;
+  const busy = call.units.reduce((sum, unit) => sum + unit.busy, 0);
+  const worked = `${count(call.units.length, "unit")} worked ${seconds(busy)}, ${hiddenWords(call.hidden, busy)}`;
+  const named = `named at ${seconds(call.openedAt)}, ${start}, ${end}`;
+  return [`${call.label}, ${call.phase}`, named, ...(call.units.length ? [worked] : [])];
+}
+
+function nearest(units, at, within) {
+  let best = null;
+  let least = within;
+  for (const unit of units) {
+    const distance = at < unit.from ? unit.from - at : Math.max(0, at - unit.at);
+    if (distance < least || (distance === least && least === 0)) [best, least] = [unit, distance];
+  }
+  return best;
+}
+
+/** What is below `top` is empty, and all of a canvas that has another size now. */
+function prepared(canvas, width, height, top) {
+  const ratio = Math.min(2, devicePixelRatio || 1);
+  const [columns, lines] = [Math.round(width * ratio), Math.round(height * ratio)];
+  if (canvas.width !== columns || canvas.height !== lines) {
+    Object.assign(canvas, { width: columns, height: lines });
+    Object.assign(canvas.style, { width: `${width}px`, height: `${height}px` });
+  }
+  const context = canvas.getContext("2d");
+  context.setTransform(ratio, 0, 0, ratio, 0, 0);
+  context.clearRect(0, top, width, height - top);
+  return context;
+}
+
+/** The style sheet's colours; canvases know nothing of it. */
+function themeOf(root) {
+  const style = getComputedStyle(root);
+  const theme = Object.fromEntries(COLOURS.map((name) => [name, style.getPropertyValue(`--${name}`).trim()]));
+  return { ...theme, font: style.fontFamily, hatch: hatch(theme.exposed) };
+}
+
+function hatch(colour) {
+  const tile = Object.assign(document.createElement("canvas"), { width: 6, height: 6 });
+  const context = tile.getContext("2d");
+  context.strokeStyle = colour;
+  context.lineWidth = 1.5;
+  for (const shift of [-6, 0, 6]) {
+    context.moveTo(shift - 1, 7);
+    context.lineTo(shift + 7, -1);
+  }
+  context.stroke();
+  return context.createPattern(tile, "repeat");
+}
