@@ -7,7 +7,6 @@ from typing import Any
 
 import httpx
 import pytest
-import requests
 import schemathesis
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
@@ -89,7 +88,6 @@ def ask_one(address: str, operation: Any, examples: int, known: str) -> None:
 def generated(
     address: str, operation: Any, mode: GenerationMode, names: tuple[str, ...], examples: int, known: str
 ) -> None:
-    session = requests.Session()
     checks = list(CHECKS.get_by_names(list(names)))
 
     @settings(
@@ -104,7 +102,7 @@ def generated(
     def one(case: Any, knows: bool) -> None:
         if knows and "id" in (case.path_parameters or {}):
             case.path_parameters["id"] = known
-        case.call_and_validate(base_url=address, session=session, checks=checks, timeout=60)
+        case.call_and_validate(base_url=address, checks=checks, timeout=60)
 
     one()
 
