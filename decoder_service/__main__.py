@@ -29,7 +29,7 @@ async def serve(settings: DecoderSettings, registry: CollectorRegistry) -> None:
         from decoder_service.servicer import DecoderServicer
         from protos.conveyor.decoder.v1 import decoder_pb2, decoder_pb2_grpc
         from protos.rpc.channel import open_channel
-        from protos.rpc.server import Server, until_stopped
+        from protos.rpc.server import Draining, Server, until_stopped
         from protos.rpc.tracing import FLUSH_SECONDS, open_tracer
 
         hello, engine = await process.loaded(settings.max_running + settings.max_waiting)
@@ -49,7 +49,7 @@ async def serve(settings: DecoderSettings, registry: CollectorRegistry) -> None:
         await server.start()
         await warm_up(decoder)
         await server.ready()
-        await until_stopped(server, settings.grace_seconds, engine.failed)
+        await until_stopped(Draining(server, servicer.drain), settings.grace_seconds, engine.failed)
 
 
 def main() -> int:

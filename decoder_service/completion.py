@@ -3,7 +3,7 @@ tools' results go back into the sequence.
 
     prompt ─▶ turn ─▶ (calls? results ─▶ new tokens) ─▶ turn ─▶ … ─▶ finished
 
-Everything that the caller is to see passes through one queue, stamped with the time since the request came.
+Everything that the caller is to see passes through one outbox, stamped with the time since the request came.
 """
 
 import asyncio
@@ -26,6 +26,7 @@ from decoder_service.engine.client import (
     SequenceHandle,
 )
 from decoder_service.engine.messages import Decoded, TurnBegan, TurnEnded, TurnSpec
+from decoder_service.outbox import Outbox
 from decoder_service.request import Request
 from decoder_service.text.answer import answer_grammar
 from decoder_service.text.grammar_text import GrammarText
@@ -68,14 +69,14 @@ class Decoder:
 
 
 class Completion:
-    """A running completion. `events` is its only verb."""
+    """A running completion. `events` is its only verb; what it says goes through `outbox`."""
 
-    def __init__(self, decoder: Decoder, request: Request) -> None:
+    def __init__(self, decoder: Decoder, request: Request, outbox: Outbox) -> None:
         self._decoder = decoder
         self._request = request
         self._began = time.monotonic()
         log.debug("began", monotonic=self._began)  # puts the events' times beside other clocks of this machine
-        self._outbox: asyncio.Queue[decoder_pb2.GenerateResponse | None] = asyncio.Queue()
+        self._outbox = outbox
         self._usage = decoder_pb2.Usage()
         self._messages: list[Message] = []  # the conversation as the model reads it
         self._results: dict[str, Result] = {}
@@ -87,9 +88,10 @@ class Completion:
         self._news = asyncio.Event()  # of the running calls
 
     async def events(self) -> AsyncGenerator[decoder_pb2.GenerateResponse, None]:
-        """Runs the completion. Closing the iterator frees the sequence and stops the tools. Raises ServiceError."""
+        """Runs the completion, and gives what goes by its own stream. Closing the iterator frees the sequence and stops
+        the tools. Raises ServiceError."""
         work = asyncio.create_task(self._run())
-        work.add_done_callback(lambda _: self._outbox.put_nowait(None))
+        work.add_done_callback(lambda _: self._outbox.close())
         try:
             while (event := await self._outbox.get()) is not None:
                 yield event
@@ -106,6 +108,8 @@ class Completion:
     async def _run(self) -> None:
         async with AsyncExitStack() as stack:
             spans = stack.enter_context(turn_spans(self._decoder.tracer, self._decoder.model))
+            if self._decoder.engine.is_full:  # nor are tools opened, nor long texts read, for who is refused
+                raise _overloaded()
             started = await self._open_tools(stack)
             prompt, turn = await asyncio.to_thread(self._first, started)  # long texts take long to tokenise
             try:
@@ -118,16 +122,14 @@ class Completion:
             except SequenceFailedError as error:
                 raise ServiceError(Reason.INTERNAL, str(error)) from error
             except EngineOverloadedError:
-                raise ServiceError(
-                    Reason.OVERLOADED, "as many completions wait as may", retry_seconds=RETRY_SECONDS
-                ) from None
+                raise _overloaded() from None
 
     async def _open_tools(self, stack: AsyncExitStack) -> tool_pb2.Started:
         tools = self._request.tools
         if tools is None:
             return tool_pb2.Started()
         self._tools = await stack.enter_async_context(
-            ToolStream(self._decoder.tools, self._decoder.feeds, self._on_tool_event)
+            ToolStream(self._decoder.tools, self._decoder.feeds, self._on_tool_event, self._outbox.room)
         )
         return await self._tools.start(
             tool_pb2.Start(
@@ -331,4 +333,8 @@ class Completion:
         response = decoder_pb2.GenerateResponse(**event)  # type: ignore[arg-type]
         happened = time.monotonic() if at is None else at
         response.at.FromNanoseconds(max(0, int((happened - self._began) * 1e9)))
-        self._outbox.put_nowait(response)
+        self._outbox.put(response)
+
+
+def _overloaded() -> ServiceError:
+    return ServiceError(Reason.OVERLOADED, "as many completions wait as may", retry_seconds=RETRY_SECONDS)

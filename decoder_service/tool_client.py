@@ -1,7 +1,7 @@
 """The decoder's side of `ToolService.Execute`: one stream per completion, but for its text (`tool_feed.py`)."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from types import TracebackType
 from typing import Self
 
@@ -26,7 +26,8 @@ END_REASONS = {
 class ToolStream:
     """One completion's stream. An async context manager: leaving it cancels whatever still runs.
 
-    `on_event` is called with every event but `Started` and `TurnFinished`, in order, as it arrives.
+    `on_event` is called with every event but `Started` and `TurnFinished`, in order, as it arrives. After each of them
+    `room` is waited for: while it takes its time the tools have to, once gRPC's own buffers are full.
     """
 
     def __init__(
@@ -34,6 +35,7 @@ class ToolStream:
         stub: "tool_pb2_grpc.ToolServiceAsyncStub",
         feeds: ToolFeeds,
         on_event: Callable[[tool_pb2.ExecuteResponse], None],
+        room: Callable[[], Awaitable[None]],
     ) -> None:
         self._stub = stub
         self._feeds = feeds
@@ -42,6 +44,7 @@ class ToolStream:
         self._fed_length = 0  # of the running turn
         self._unsent: list[str] = []
         self._on_event = on_event
+        self._room = room
         self._finished: asyncio.Queue[int | ServiceError] = asyncio.Queue()
         self._failure: ServiceError | None = None
         self._reader: asyncio.Task[None] | None = None
@@ -156,6 +159,7 @@ class ToolStream:
                     self._finished.put_nowait(response.turn_finished.call_count)
                 else:
                     self._on_event(response)
+                    await self._room()
         except grpc.aio.AioRpcError as error:
             failure = from_rpc_error(error, Reason.TOOL_SERVICE_UNAVAILABLE)
         except Exception:

@@ -8,26 +8,20 @@ process, text goes by the completion's own stream.
 """
 
 import asyncio
-import contextvars
 import itertools
 import secrets
-import time
 from collections.abc import Callable
 from contextlib import suppress
 
 import grpc
-import structlog
 
 from protos.conveyor.tool.v1 import tool_pb2, tool_pb2_grpc
+from protos.rpc.instances import PerInstance
 
 OPEN_SECONDS = 5.0
-RETRY_SECONDS = 1.0  # between two searches
-MOST_ATTEMPTS = 16  # of one
 MOST_TEXTS = 1024  # in a message, for a message has its limit
 
 _Call = grpc.aio.StreamStreamCall[tool_pb2.FeedRequest, tool_pb2.FeedResponse]
-
-log = structlog.get_logger()
 
 
 class Feed:
@@ -89,9 +83,7 @@ class ToolFeeds:
         self.name = secrets.token_hex(16)
         self._stub = stub
         self._numbers = itertools.count(1)
-        self._feeds: dict[str, Feed] = {}
-        self._opening: asyncio.Task[None] | None = None
-        self._tried_at = -RETRY_SECONDS
+        self._feeds = PerInstance("feed", self._open)
 
     def next_number(self) -> int:
         """A completion's number."""
@@ -99,44 +91,19 @@ class ToolFeeds:
 
     def to(self, instance: str) -> Feed | None:
         """The feed to a process; where there is none, None, and one is opened for the completions to come."""
-        if not self._is_missing(instance):
-            return self._feeds[instance]
-        idle = self._opening is None or self._opening.done()
-        if idle and time.monotonic() - self._tried_at >= RETRY_SECONDS:
-            self._tried_at = time.monotonic()
-            self._opening = asyncio.create_task(self._find(instance), context=contextvars.Context())
-        return None
+        return self._feeds.to(instance)
 
     async def aclose(self) -> None:
         """Ends all of them."""
-        if self._opening is not None:
-            self._opening.cancel()
-            await asyncio.gather(self._opening, return_exceptions=True)
-        await asyncio.gather(*(feed.aclose() for feed in self._feeds.values()))
+        await self._feeds.aclose()
 
-    async def _find(self, instance: str) -> None:
-        """Opens feeds until there is one to this process. The channel chooses where each goes, one after the other."""
-        for _ in range(MOST_ATTEMPTS):
-            if not await self._open() or not self._is_missing(instance):
-                return
-
-    async def _open(self) -> bool:
-        """Opens one, and keeps it where none leads there yet. False: nobody answers, or there are no feeds."""
+    async def _open(self) -> tuple[str, Feed] | None:
         call = self._stub.Feed()
-        instance = ""
         with suppress(grpc.aio.AioRpcError, asyncio.InvalidStateError, TimeoutError):
             async with asyncio.timeout(OPEN_SECONDS):
                 await call.write(tool_pb2.FeedRequest(feed=self.name))
                 response = await call.read()
-            instance = response.instance if isinstance(response, tool_pb2.FeedResponse) else ""
-        if not instance or not self._is_missing(instance):
-            call.cancel()
-            return bool(instance)
-        self._feeds = {name: feed for name, feed in self._feeds.items() if not feed.is_lost}
-        self._feeds[instance] = Feed(call)
-        log.info("feed opened", instance=instance)
-        return True
-
-    def _is_missing(self, instance: str) -> bool:
-        feed = self._feeds.get(instance)
-        return feed is None or feed.is_lost
+            if isinstance(response, tool_pb2.FeedResponse) and response.instance:
+                return response.instance, Feed(call)
+        call.cancel()
+        return None

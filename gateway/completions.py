@@ -18,6 +18,7 @@ from gateway.archive.archive import Archive
 from gateway.archive.recording import Recording
 from gateway.decoder import Generation
 from gateway.guard.limits import Limits
+from gateway.listening import Ears
 from gateway.observing import Observed, Observer
 from gateway.request import Completion, parse
 from gateway.settings import GatewaySettings
@@ -43,6 +44,7 @@ class Completions:
     ) -> None:
         self._settings = settings
         self._decoder = decoder
+        self.ears = Ears(decoder)
         self._catalogue = catalogue
         self._observer = observer
         self._archive = archive
@@ -126,7 +128,7 @@ class Completions:
         self, completion: Completion, observed: Observed, recording: Recording
     ) -> AsyncGenerator[gateway_pb2.CompleteResponse, None]:
         finished = False
-        generation = Generation(self._decoder, wire.to_start(completion))
+        generation = Generation(self._decoder, self.ears, wire.to_start(completion))
         recording.on_cancel(generation.cancel)
         async with AsyncExitStack() as stack:
             approvals = stack.enter_context(self.approvals.of(context.current().request_id, generation.decide))

@@ -5,22 +5,25 @@ from collections.abc import AsyncGenerator, AsyncIterator
 
 import grpc
 
+from gateway.listening import Ear, Ears, Text
 from protos.conveyor.decoder.v1 import decoder_pb2, decoder_pb2_grpc
 from protos.rpc import context
 from protos.rpc.errors import Reason, ServiceError, from_rpc_error
 
+_Call = grpc.aio.StreamStreamCall[decoder_pb2.GenerateRequest, decoder_pb2.GenerateResponse]
 _CANCELLED = "The completion was cancelled."
 
 
 class Generation:
     """A completion on its way through the decoder behind `stub`, in the name and within the deadline of the running
-    request."""
+    request. Its text comes by `ears` where one of them leads there."""
 
-    def __init__(self, stub: "decoder_pb2_grpc.DecoderServiceAsyncStub", start: decoder_pb2.Start) -> None:
+    def __init__(self, stub: "decoder_pb2_grpc.DecoderServiceAsyncStub", ears: Ears, start: decoder_pb2.Start) -> None:
         self._stub = stub
+        self._ears = ears
+        self._start = start
         self._commands: asyncio.Queue[decoder_pb2.GenerateRequest | None] = asyncio.Queue()
-        self._commands.put_nowait(decoder_pb2.GenerateRequest(start=start))
-        self._call: grpc.aio.Call | None = None
+        self._call: _Call | None = None
         self._cancelled = False
 
     async def events(self) -> AsyncGenerator[decoder_pb2.GenerateResponse, None]:
@@ -32,21 +35,19 @@ class Generation:
         if self._cancelled:
             raise ServiceError(Reason.CANCELLED, _CANCELLED)
         running = context.current()
-        call = self._stub.Generate(self._sent(), timeout=running.remaining_seconds(), metadata=running.metadata())
-        self._call = call
-        try:
-            async for response in call:
-                yield response
-        except grpc.aio.AioRpcError as error:
-            raise from_rpc_error(error, Reason.DECODER_UNAVAILABLE) from error
-        except asyncio.CancelledError:
-            task = asyncio.current_task()
-            if not self._cancelled or (task is not None and task.cancelling()):
-                raise
-            raise ServiceError(Reason.CANCELLED, _CANCELLED) from None
-        finally:
-            self._commands.put_nowait(None)  # gRPC reads on for as long as the iterator goes on
-            call.cancel()
+        with self._ears.text() as text:
+            call = self._stub.Generate(
+                self._sent(text), timeout=running.remaining_seconds(), metadata=running.metadata()
+            )
+            self._call = call
+            own = _OwnStream(call, self._ears, text)
+            try:
+                while (event := await own.next()) is not None:
+                    yield event
+            finally:
+                self._commands.put_nowait(None)  # gRPC reads on for as long as the iterator goes on
+                call.cancel()
+                await own.aclose()
 
     def cancel(self) -> None:
         """Ends the work behind `events`, from outside of the task that reads them."""
@@ -58,6 +59,86 @@ class Generation:
         """Passes a person's word on a call on."""
         self._commands.put_nowait(decoder_pb2.GenerateRequest(decide=decide))
 
-    async def _sent(self) -> AsyncIterator[decoder_pb2.GenerateRequest]:
+    async def _sent(self, text: Text) -> AsyncIterator[decoder_pb2.GenerateRequest]:
+        listening = decoder_pb2.Listening(listeners=self._ears.names(), told_as=text.told_as)
+        yield decoder_pb2.GenerateRequest(start=self._start, listening=listening)
         while (command := await self._commands.get()) is not None:
             yield command
+
+
+class _OwnStream:
+    """The completion's own stream, and between its events those that come by an ear. It is read one event ahead."""
+
+    def __init__(self, call: _Call, ears: Ears, text: Text) -> None:
+        self._call = call
+        self._ears = ears
+        self._text = text
+        self._next = 1  # number of the event that is to come
+        self._listener = ""
+        self._ear: Ear | None = None  # of that name; it brings the text
+        self._read_ahead: decoder_pb2.GenerateResponse | None = None
+        self._taken = asyncio.Event()
+        self._reading = asyncio.create_task(self._read())
+        self._reading.add_done_callback(lambda _: text.news.set())
+
+    async def next(self) -> decoder_pb2.GenerateResponse | None:
+        """The next event; None at the end. Raises ServiceError."""
+        while (event := self._due()) is None:
+            if self._read_ahead is None and self._reading.done():
+                self._end()
+                return None
+            if self._is_cut_off():
+                raise ServiceError(Reason.DECODER_UNAVAILABLE, "The decoder's text was cut off; try again.")
+            self._text.news.clear()
+            await self._text.news.wait()
+        event.ClearField("number")
+        return event
+
+    async def aclose(self) -> None:
+        """Ends the reading."""
+        self._reading.cancel()
+        await asyncio.gather(self._reading, return_exceptions=True)
+
+    def _due(self) -> decoder_pb2.GenerateResponse | None:
+        ahead = self._read_ahead
+        if ahead is not None and ahead.number in (0, self._next):
+            self._next += bool(ahead.number)
+            self._read_ahead = None
+            self._taken.set()
+            return ahead
+        if (heard := self._text.take(self._next)) is not None:
+            event, self._next = heard
+            return event
+        return None
+
+    def _is_cut_off(self) -> bool:
+        """Whether text is missing that will not come any more."""
+        if not self._listener:
+            return False
+        if self._ear is None or self._ear.is_cut:
+            return True
+        return self._read_ahead is not None and self._ear.is_lost
+
+    def _end(self) -> None:
+        if self._reading.cancelled():  # as is what waits for a call that was cancelled here
+            raise ServiceError(Reason.CANCELLED, _CANCELLED)
+        try:
+            self._reading.result()
+        except grpc.aio.AioRpcError as error:
+            raise from_rpc_error(error, Reason.DECODER_UNAVAILABLE) from error
+
+    async def _read(self) -> None:
+        while isinstance(response := await self._call.read(), decoder_pb2.GenerateResponse):
+            if response.HasField("accepted"):
+                self._accept(response.accepted)
+                continue
+            self._taken.clear()
+            self._read_ahead = response
+            self._text.news.set()
+            await self._taken.wait()
+
+    def _accept(self, accepted: decoder_pb2.Accepted) -> None:
+        self._listener = accepted.listener
+        self._ear = self._ears.find(accepted.listener)
+        if not accepted.listener:
+            self._ears.want(accepted.instance)

@@ -14,7 +14,6 @@ from gateway.openai.failures import HttpFailure
 from protos.rpc import context
 from protos.rpc.errors import ServiceError
 
-PING_SECONDS = 15  # while tools run, so that nothing between us and the client thinks that the stream is dead
 MAX_VALUES = 50_000  # in a body
 _TEXTS = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"', re.DOTALL)
 

@@ -5,6 +5,7 @@ import time
 from pathlib import Path
 
 import structlog
+from starlette.routing import Route
 
 from gateway import page
 from gateway.archive.archive import Archive
@@ -20,6 +21,7 @@ from gateway.models import ServedModel
 from gateway.native.routes import Native
 from gateway.observing import Observer
 from gateway.openai.routes import OpenAi
+from gateway.openapi import document as openapi
 from gateway.readiness import Readiness
 from gateway.servicer import GatewayServicer
 from gateway.settings import GatewaySettings
@@ -65,8 +67,9 @@ class Gateway:
         self.readiness = Readiness(self._channels, self._tell, needed_once=frozenset(("tools",)))
         openai = OpenAi(self.completions, ServedModel(decoder).name, settings.max_body_bytes)
         self._native = Native(self.completions, self._archive, self.catalogue, settings.max_body_bytes)
-        routes = (*page.routes, *openai.routes, *self._native.routes)
+        routes = (*page.routes, *openai.routes, *self._native.routes, openapi.route())
         app = create_app(self.readiness, self.metrics, routes)
+        self.routes = [route for route in app.routes if isinstance(route, Route)]
         hosts = Hosts(settings.http_address, settings.allowed_hosts)
         self._http = HttpServer(
             settings.http_address,
@@ -114,6 +117,7 @@ class Gateway:
         for task in self._background:
             task.cancel()
         await asyncio.gather(*self._background, return_exceptions=True)
+        await self.completions.ears.aclose()
         for channel in self._channels.values():
             await channel.close()
         await self._tracer.aclose(min(FLUSH_SECONDS, grace_seconds))

@@ -8,7 +8,7 @@ import uvloop
 from prometheus_client import CollectorRegistry
 
 from protos.conveyor.tool.v1 import tool_pb2, tool_pb2_grpc
-from protos.rpc.server import Server, until_stopped
+from protos.rpc.server import Draining, Server, until_stopped
 from protos.rpc.telemetry import configure_logs, new_registry, serve_metrics
 from protos.rpc.tracing import FLUSH_SECONDS, open_tracer
 from tool_service.execution.host import ToolHost
@@ -46,25 +46,9 @@ async def _serve(servicer: ToolServicer, host: ToolHost, settings: ToolSettings)
     await server.start()
     warming = asyncio.create_task(host.warm_up())
     await server.ready()
-    await until_stopped(_Draining(server, servicer), settings.grace_seconds)
+    await until_stopped(Draining(server, servicer.drain), settings.grace_seconds)
     await servicer.idle(CLOSE_SECONDS)
     warming.cancel()
-
-
-class _Draining:
-    """The server, whose drain the feeds do not hold up."""
-
-    def __init__(self, server: Server, servicer: ToolServicer) -> None:
-        self._server = server
-        self._servicer = servicer
-
-    async def stop(self, grace_seconds: float) -> None:
-        """See `Server.stop`."""
-        feeds = asyncio.create_task(self._servicer.drain())
-        try:
-            await self._server.stop(grace_seconds)
-        finally:
-            feeds.cancel()
 
 
 def main() -> int:

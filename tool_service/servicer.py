@@ -22,6 +22,7 @@ from tool_service.execution.host import (
     UnknownFormatError,
     UnknownToolError,
 )
+from tool_service.execution.mailbox import Mailbox
 from tool_service.feeds import Feeds
 from tool_service.formats import FORMATS
 from tool_service.metrics import CallMetrics, Labels, ToolMetrics
@@ -108,22 +109,22 @@ class ToolServicer(tool_pb2_grpc.ToolServiceServicer):
         first = await anext(aiter(requests), None)
         if first is None or first.WhichOneof("command") != "start":
             reject(Reason.PROTOCOL_VIOLATION, "the first command must be start")
-        events: asyncio.Queue[Event | Exception | None] = asyncio.Queue()
+        events = Mailbox()
         start = wire.parse_start(first.start, self._settings)
         observed = self._observed(start)
 
         def emit(event: Event) -> None:
             observed.observe(event)
-            events.put_nowait(event)
+            events.put(event)
 
-        opened = self._open(start, emit)
-        commands = Commands(opened.runner, events.put_nowait)
+        opened = self._open(start, emit, events)
+        commands = Commands(opened.runner, events.put)
         async with contextlib.AsyncExitStack() as stack:
             stack.callback(observed.close)
             stack.push_async_callback(opened.runner.aclose)
             self._feed_to(commands, first.start, stack)
             obeying = asyncio.create_task(_obey(commands, observed, requests))
-            obeying.add_done_callback(lambda _: events.put_nowait(None))
+            obeying.add_done_callback(lambda _: events.put(None))
             try:
                 yield wire.started(opened, self._feeds.instance)
                 while (event := await events.get()) is not None:
@@ -150,9 +151,9 @@ class ToolServicer(tool_pb2_grpc.ToolServiceServicer):
             return Observed(metrics)
         return Observed(metrics, CallSpans(self._tracer, context.current().traceparent, mode, labels))
 
-    def _open(self, start: Start, emit: Callable[[Event], None]) -> Opened:
+    def _open(self, start: Start, emit: Callable[[Event], None], events: Mailbox) -> Opened:
         try:
-            return self._host.open(start, emit)
+            return self._host.open(start, emit, events)
         except UnknownFormatError as error:
             raise ServiceError(Reason.UNKNOWN_FORMAT, str(error)) from error
         except UnknownToolError as error:

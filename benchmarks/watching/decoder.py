@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import time
 from collections.abc import AsyncIterator, Callable, Iterable
+from typing import Any
 
 import grpc
 from prometheus_client import CollectorRegistry
@@ -43,6 +44,13 @@ class ScriptedDecoder(decoder_pb2_grpc.DecoderServiceServicer):
             yield event
             if event.WhichOneof("event") == "approval_awaited":
                 self.decided.append((await anext(request_iterator)).decide)
+
+    async def Listen(
+        self, request: decoder_pb2.ListenRequest, context: "grpc.aio.ServicerContext[Any, Any]"
+    ) -> AsyncIterator[decoder_pb2.ListenResponse]:
+        """Not here: all goes by a completion's own stream."""
+        await context.abort(grpc.StatusCode.UNIMPLEMENTED, "nobody is listened to")
+        yield decoder_pb2.ListenResponse()
 
     async def GetModel(self, request: decoder_pb2.GetModelRequest, context: object) -> decoder_pb2.GetModelResponse:
         """Which model this is."""

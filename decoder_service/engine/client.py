@@ -127,12 +127,17 @@ class EngineClient:
         """
         if self.failed.is_set():
             raise SequenceFailedError(ENGINE_STOPPED)
-        if len(self._handles) >= self._max_sequences:
+        if self.is_full:
             raise EngineOverloadedError
         handle = SequenceHandle(next(self._ids), self._send, on_text)
         self._handles[handle.id] = handle
         self._send(Begin(handle.id, tuple(prompt), sampling, turn))
         return handle
+
+    @property
+    def is_full(self) -> bool:
+        """Whether `begin` would raise EngineOverloadedError."""
+        return len(self._handles) >= self._max_sequences
 
     def release(self, handle: SequenceHandle) -> None:
         """Frees a sequence in whatever state, at the end of the running step at the latest."""

@@ -6,7 +6,6 @@ from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from typing import Any
 
-from sse_starlette import EventSourceResponse
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
@@ -16,6 +15,7 @@ from gateway.archive.archive import Archive, Found
 from gateway.archive.perfetto import trace_events
 from gateway.archive.recording import data_of
 from gateway.completions import Completions
+from gateway.event_stream import EventStream, event
 from gateway.message_json import to_data
 from gateway.native.body import CompletionRequest, Word
 from gateway.native.detached import Detached
@@ -89,7 +89,7 @@ class Native:
         found = await self._found(request)
         after = request.query_params.get("after", request.headers.get(LAST_EVENT_ID, "0"))
         frames = _frames(found, _number(after, "after", 10**9))
-        return EventSourceResponse(frames, ping=handling.PING_SECONDS, sep="\n")
+        return EventStream(frames)
 
     async def cancel(self, request: Request) -> Response:
         """Stops all of the work behind it, whoever asked for it."""
@@ -131,22 +131,22 @@ def _number(text: str, name: str, most: int) -> int:
     return int(text)
 
 
-async def _frames(found: Found, after: int) -> AsyncGenerator[dict[str, str], None]:
+async def _frames(found: Found, after: int) -> AsyncGenerator[bytes, None]:
     if found.running is None:
-        for number, event in enumerate(found.events[after:], after + 1):
-            yield _frame(number, event)
+        for number, recorded in enumerate(found.events[after:], after + 1):
+            yield _frame(number, recorded)
     else:
         async with aclosing(found.running.follow(after)) as events:
-            async for number, event in events:
-                yield _frame(number, event)
+            async for number, recorded in events:
+                yield _frame(number, recorded)
     if found.summary.error is not None:
-        yield {"event": "failed", "data": _json({"failed": found.summary.error})}
+        yield event(_json({"failed": found.summary.error}), kind="failed")
 
 
-def _frame(number: int, event: bytes) -> dict[str, str]:
-    response = pb.CompleteResponse.FromString(event)
+def _frame(number: int, recorded: bytes) -> bytes:
+    response = pb.CompleteResponse.FromString(recorded)
     kind = response.WhichOneof("event") or "unknown"
-    return {"id": str(number), "event": kind, "data": _json(to_data(response))}
+    return event(_json(to_data(response)), kind=kind, number=number)
 
 
 def _json(data: dict[str, Any]) -> str:

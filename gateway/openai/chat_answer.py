@@ -4,6 +4,7 @@ import time
 from collections.abc import Iterator
 from typing import Any
 
+from gateway.event_stream import event
 from gateway.openai.arguments import ArgumentsText
 from gateway.openai.failures import HttpFailure, as_json
 from gateway.openai.ledger import ledger_of
@@ -74,9 +75,9 @@ class ChatAnswer:
         yield None
 
     @staticmethod
-    def frame(chunk: dict[str, Any] | None) -> dict[str, str]:
+    def frame(chunk: dict[str, Any] | None) -> bytes:
         """A chunk as an event that a server sends."""
-        return {"data": "[DONE]" if chunk is None else as_json(chunk)}
+        return event("[DONE]" if chunk is None else as_json(chunk))
 
     def _opened(self, opened: pb.CallOpened) -> Iterator[dict[str, Any]]:
         if opened.name not in self._functions:

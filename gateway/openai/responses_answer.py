@@ -14,6 +14,7 @@ from collections.abc import Generator, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
+from gateway.event_stream import event
 from gateway.openai.arguments import ArgumentsText
 from gateway.openai.failures import HttpFailure, as_json
 from gateway.openai.ledger import ledger_of
@@ -108,9 +109,9 @@ class ResponsesAnswer:
         return iter(())
 
     @staticmethod
-    def frame(event: Told) -> dict[str, str]:
+    def frame(said: Told) -> bytes:
         """An event as one that a server sends."""
-        return {"event": event["type"], "data": as_json(event)}
+        return event(as_json(said), kind=said["type"])
 
     def _say(self, text: str, kind: str) -> Iterator[Told]:
         if self._said is None or self._said.content["type"] != kind:

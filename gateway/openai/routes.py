@@ -7,13 +7,13 @@ from contextlib import aclosing
 from typing import Any, Protocol, TypeVar
 
 import structlog
-from sse_starlette import EventSourceResponse
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from gateway import handling
 from gateway.completions import Completions
+from gateway.event_stream import EventStream
 from gateway.openai import failures
 from gateway.openai.chat_answer import ChatAnswer, Gathered
 from gateway.openai.chat_request import ChatRequest
@@ -60,7 +60,7 @@ class Answer(Protocol):
         """Those that follow the last event."""
         ...
 
-    def frame(self, message: Any, /) -> dict[str, str]:
+    def frame(self, message: Any, /) -> bytes:
         """A message as an event that a server sends."""
         ...
 
@@ -176,7 +176,7 @@ async def _stream(answer: Answer, events: Events) -> Response:
         await events.aclose()
         raise
     frames = _frames(answer, _resumed(first, events))
-    return EventSourceResponse(frames, ping=handling.PING_SECONDS, sep="\n")
+    return EventStream(frames)
 
 
 async def _resumed(first: pb.CompleteResponse, events: Events) -> Events:
@@ -186,7 +186,7 @@ async def _resumed(first: pb.CompleteResponse, events: Events) -> Events:
             yield event
 
 
-async def _frames(answer: Answer, events: Events) -> AsyncGenerator[dict[str, str], None]:
+async def _frames(answer: Answer, events: Events) -> AsyncGenerator[bytes, None]:
     """The messages as server-sent events. What goes wrong now is one of them."""
     try:
         async with aclosing(_said(answer, events)) as said:

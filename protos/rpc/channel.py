@@ -8,6 +8,8 @@ from protos.rpc.certificates import channel_credentials
 from protos.rpc.tls import NO_TLS, PeerTls
 
 MESSAGE_BYTES = 8 * 1024 * 1024
+KEEPALIVE_MS = 15_000  # of silence, before a peer is asked whether it is there
+KEEPALIVE_TIMEOUT_MS = 5_000  # for it to answer
 _SERVICE_CONFIG = {
     "loadBalancingConfig": [{"round_robin": {}}],
     "healthCheckConfig": {"serviceName": ""},
@@ -17,8 +19,6 @@ _OPTIONS = (
     ("grpc.service_config", json.dumps(_SERVICE_CONFIG)),
     ("grpc.max_send_message_length", MESSAGE_BYTES),
     ("grpc.max_receive_message_length", MESSAGE_BYTES),
-    ("grpc.keepalive_time_ms", 15_000),
-    ("grpc.keepalive_timeout_ms", 5_000),
     ("grpc.http2.max_pings_without_data", 0),
     ("grpc.max_reconnect_backoff_ms", 2_000),
     ("grpc.client_idle_timeout_ms", 2**31 - 1),  # never: an idle channel would stop watching its peers' health
@@ -33,7 +33,16 @@ def open_channel(address: str, tls: PeerTls = NO_TLS) -> grpc.aio.Channel:
     the running event loop.
     """
     target = address if "://" in address or address.startswith("unix:") else f"dns:///{address}"
-    options = [*_OPTIONS, *((("grpc.ssl_target_name_override", tls.name),) if tls.name else ())]
+    options = [*_OPTIONS, *_keepalive(), *((("grpc.ssl_target_name_override", tls.name),) if tls.name else ())]
     if tls.ca:
         return grpc.aio.secure_channel(target, channel_credentials(tls), options=options)
     return grpc.aio.insecure_channel(target, options=options)
+
+
+def _keepalive() -> list[tuple[str, int]]:
+    """The last one is what counts, and a minute by default: with the two above alone a black hole is not noticed."""
+    return [
+        ("grpc.keepalive_time_ms", KEEPALIVE_MS),
+        ("grpc.keepalive_timeout_ms", KEEPALIVE_TIMEOUT_MS),
+        ("grpc.http2.ping_timeout_ms", KEEPALIVE_TIMEOUT_MS),
+    ]

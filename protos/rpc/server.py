@@ -7,7 +7,7 @@ them at once.
 
 import asyncio
 import signal
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from typing import Any, Protocol
 
 import grpc
@@ -133,6 +133,23 @@ class Stoppable(Protocol):
 
     async def stop(self, grace_seconds: float) -> None:
         """Drains within `grace_seconds`."""
+
+
+class Draining:
+    """A server, whose drain is not held up by streams that never end of themselves: `drain` ends them, once they are of
+    no use any more."""
+
+    def __init__(self, server: Stoppable, drain: Callable[[], Coroutine[Any, Any, None]]) -> None:
+        self._server = server
+        self._drain = drain
+
+    async def stop(self, grace_seconds: float) -> None:
+        """See `Server.stop`."""
+        draining = asyncio.create_task(self._drain())
+        try:
+            await self._server.stop(grace_seconds)
+        finally:
+            draining.cancel()
 
 
 async def until_stopped(server: Stoppable, grace_seconds: float, failed: asyncio.Event | None = None) -> None:

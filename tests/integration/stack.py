@@ -3,7 +3,7 @@
 import asyncio
 import contextlib
 import time
-from collections.abc import AsyncIterator, Iterable, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any
@@ -51,13 +51,16 @@ from tool_service.tools.python.tool import python_tool
 @dataclass(slots=True)
 class Stack:
     """The services, a client of the gateway, and where it speaks HTTP and gRPC, and the others' metrics, which `shown`
-    serves."""
+    serves; the decoder's own address."""
 
     client: "gateway_pb2_grpc.GatewayServiceAsyncStub"
     decoder: Decoder
     engine: Engine
     http: str
     grpc: str
+    gateway: Gateway
+    decoder_servicer: DecoderServicer
+    decoder_address: str
     decoder_metrics: CollectorRegistry
     tool_metrics: CollectorRegistry
 
@@ -114,12 +117,14 @@ async def running_stack(
     model: LoadedModel,
     tools: Iterable[Tool] = (),
     step_seconds: float = 0.0,
+    way_to_decoder: Callable[[int], Awaitable[str]] | None = None,
     traces: str = "",
     authority: Authority | None = None,
     gateway_settings: Mapping[str, Any] = MappingProxyType({}),
     **decoder_settings: object,
 ) -> AsyncIterator[Stack]:
-    """Starts the services and stops them again. `tools` are added to python, plan and calculator.
+    """Starts the services and stops them again. `tools` are added to python, plan and calculator. `way_to_decoder` says
+    by which address the gateway reaches the decoder's port.
 
     `step_seconds` are added to each step, for what must be done while a model decodes, however small it is. `traces`:
     where the spans of all three are sent. With an `authority` all of them speak TLS, and show one another certificates.
@@ -153,11 +158,14 @@ async def running_stack(
                 authority and authority.server("decoder"),
             )
         )
+        decoder_address = f"127.0.0.1:{decoder_port}"
+        if way_to_decoder is not None:
+            decoder_address = await way_to_decoder(decoder_port)
         gateway = Gateway(
             GatewaySettings(
                 address="127.0.0.1:0",
                 http_address="127.0.0.1:0",
-                decoder_address=f"127.0.0.1:{decoder_port}",
+                decoder_address=decoder_address,
                 tools_address=f"127.0.0.1:{tools_port}",
                 traces_endpoint=traces,
                 tls=ServerTls() if authority is None else authority.server("gateway"),
@@ -175,7 +183,18 @@ async def running_stack(
         stack.push_async_callback(to_gateway.close)
         http = f"{'http' if authority is None else 'https'}://127.0.0.1:{gateway.http_port}"
         gateway_stub = gateway_pb2_grpc.GatewayServiceStub(to_gateway)
-        yield Stack(gateway_stub, decoder, engine, http, address, decoder_metrics, tool_metrics)
+        yield Stack(
+            client=gateway_stub,
+            decoder=decoder,
+            engine=engine,
+            http=http,
+            grpc=address,
+            gateway=gateway,
+            decoder_servicer=servicer,
+            decoder_address=f"127.0.0.1:{decoder_port}",
+            decoder_metrics=decoder_metrics,
+            tool_metrics=tool_metrics,
+        )
 
 
 @contextlib.asynccontextmanager

@@ -55,6 +55,10 @@ class Watched(ToolServicer):
         await super().Feed(counted(), call)
 
 
+async def room() -> None:
+    """There always is."""
+
+
 class House:
     """A tool service, and a decoder's feeds to it."""
 
@@ -67,7 +71,7 @@ class House:
     async def completion(self) -> AsyncIterator[tuple[ToolStream, list[tool_pb2.ExecuteResponse]]]:
         events: list[tool_pb2.ExecuteResponse] = []
         context.bind(context.RequestContext(context.new_request_id()))
-        async with ToolStream(self._stub, self.feeds, events.append) as stream:
+        async with ToolStream(self._stub, self.feeds, events.append, room) as stream:
             await stream.start(tool_pb2.Start(format="hermes", tools=["calculator"], mode=tool_pb2.MODE_PARTIAL))
             yield stream, events
 

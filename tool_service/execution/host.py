@@ -13,7 +13,7 @@ import structlog
 from tool_service.execution.events import Event
 from tool_service.execution.journal import EffectJournal, JournalError
 from tool_service.execution.runner import Limits, Mode, Runner
-from tool_service.execution.shared import Shared
+from tool_service.execution.shared import NoLimit, Shared, WayOut
 from tool_service.execution.workers import WorkerPool, runs_in_worker
 from tool_service.formats import FORMATS
 from tool_service.formats.constrained import call_grammar
@@ -113,8 +113,9 @@ class ToolHost:
         await self.workers.aclose()
         await self.journal.aclose()
 
-    def open(self, start: Start, emit: Callable[[Event], None]) -> Opened:
-        """Opens a completion. Whoever opens it closes its runner.
+    def open(self, start: Start, emit: Callable[[Event], None], way_out: WayOut | None = None) -> Opened:
+        """Opens a completion. Whoever opens it closes its runner. Calls that have something to say wait while `way_out`
+        is full.
 
         Raises one of this module's errors, and UnenforceableError where a required call cannot have a grammar.
         """
@@ -136,6 +137,7 @@ class ToolHost:
             workers=self.workers,
             approval_seconds=self.approval_seconds,
             emit=emit,
+            way_out=way_out or NoLimit(),
         )
         return Opened(
             runner=Runner(format_, tools, inner, shared, constrained=start.required_tool != ""),

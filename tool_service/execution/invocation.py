@@ -102,20 +102,26 @@ class Invocation:
         async with self._shared.workers.place(self._meter.queue, seconds) as worker:
             await self._meter.queue(worker.load(source))
             self.begun = True
-            return self._result(await worker.run(Task(source, self._tool.name, arguments_json, most)))
+            return await self._result(await worker.run(Task(source, self._tool.name, arguments_json, most)))
 
     async def _run_here(self) -> str:
         function = self._tool.function
         if inspect.isasyncgenfunction(function):
             async with contextlib.aclosing(function(**self._given())) as pieces:
                 async for piece in pieces:
+                    await self._room()
                     self._say(piece)
                     await asyncio.sleep(0)  # a tool that yields without waiting lets others run all the same
             return self._output.text
         if inspect.iscoroutinefunction(function):
-            return self._result(await function(**self._given()))
+            return await self._result(await function(**self._given()))
         self._thread = start_thread(function, self._given())
-        return self._result(await asyncio.shield(self._thread))
+        return await self._result(await asyncio.shield(self._thread))
+
+    async def _room(self) -> None:
+        """Waits while whoever is to hear of it is slow, off the clock."""
+        if self._shared.way_out.is_full:
+            await self._meter.aside(self._shared.way_out.room())
 
     def _say(self, piece: Any) -> None:
         if isinstance(piece, Artifact):
@@ -123,8 +129,9 @@ class Invocation:
         else:
             self._output.write(render(piece))
 
-    def _result(self, value: Any) -> str:
+    async def _result(self, value: Any) -> str:
         if isinstance(value, Artifact):
+            await self._room()
             self._output.attach(value)
             return self._output.text
         return self._output.cut(render(value))

@@ -4,6 +4,7 @@ import asyncio
 import enum
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from typing import Protocol
 
 from tool_service.execution.events import Event
 from tool_service.execution.journal import EffectJournal
@@ -32,10 +33,36 @@ class Limits:
     call_timeout: float = 3600.0
 
 
+class WayOut(Protocol):
+    """Where events go."""
+
+    @property
+    def is_full(self) -> bool:
+        """Whether much waits to be sent."""
+        ...
+
+    async def room(self) -> None:
+        """Waits while it is full."""
+        ...
+
+
+class NoLimit(WayOut):
+    """Events that go nowhere, or wait for nobody."""
+
+    @property
+    def is_full(self) -> bool:
+        """Never."""
+        return False
+
+    async def room(self) -> None:
+        """At once."""
+
+
 @dataclass(frozen=True, slots=True)
 class Shared:
     """The completion behind its calls. `slots` are each tool's places, shared with other completions.
 
+    `way_out` is what calls that have much to say wait for.
     `stream_arguments`: somebody wants to see arguments while they are written; `stream_content`: what stands beside the
     calls. `single_call`: a turn has one at most.
     """
@@ -51,4 +78,5 @@ class Shared:
     workers: WorkerPool
     approval_seconds: float
     emit: Callable[[Event], None]
+    way_out: "WayOut"
     session: SessionState = field(default_factory=SessionState)

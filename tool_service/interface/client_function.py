@@ -21,7 +21,7 @@ class ClientFunction(GivenTool):
 def client_function(name: str, description: str, schema: dict[str, Any]) -> ClientFunction:
     """Makes one. Raises InvalidToolError where the name or the schema cannot be one's."""
     given = tool_from_schema(_never, name=name, description=description, schema=schema, effect=Effect.NONE)
-    signature = unchecked(given.signature)
+    signature = unchecked(given.signature, schema)
     return ClientFunction(given.name, given.function, signature, given.effect, _SECONDS, given.concurrency)
 
 

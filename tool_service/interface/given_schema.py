@@ -3,7 +3,7 @@
 import contextlib
 import re
 from collections.abc import AsyncGenerator, Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 
 from pydantic import TypeAdapter
@@ -103,9 +103,10 @@ class _OpenParameters(dict[str, Parameter]):
         return _parameter(name, False, self._others)
 
 
-def unchecked(signature: Signature) -> Signature:
-    """The signature, told to the model as it is, which takes any arguments."""
-    return replace(signature, parameters=_OpenParameters({}, None))
+def unchecked(signature: Signature, schema: dict[str, Any]) -> Signature:
+    """The signature of `schema`, told to the model as it is, which takes any arguments. Nothing is matched with its
+    patterns here, so it keeps those that would take too long: a grammar that must follow one refuses it."""
+    return GivenSignature(signature.description, _OpenParameters({}, None), signature.injected, _object_schema(schema))
 
 
 def _read_schema(description: str, schema: dict[str, Any]) -> Signature:

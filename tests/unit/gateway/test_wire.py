@@ -45,6 +45,8 @@ def fill(message):
 
 def test_decoder_events_have_the_shape_of_gateway_events():
     theirs = shape(decoder_pb2.GenerateResponse.DESCRIPTOR, {"finished"})
+    between_the_two = {17: "number", 18: "accepted"}  # what the gateway's client of the decoder takes out
+    assert {number: theirs.pop(number)[0] for number in between_the_two} == between_the_two
     assert theirs == shape(gateway_pb2.CompleteResponse.DESCRIPTOR, {"finished"})
 
 

@@ -39,12 +39,44 @@ FINISH_REASON_TURNS: FinishReason
 FINISH_REASON_CALLS: FinishReason
 
 class GenerateRequest(_message.Message):
-    __slots__ = ("start", "decide")
+    __slots__ = ("start", "decide", "listening")
     START_FIELD_NUMBER: _ClassVar[int]
     DECIDE_FIELD_NUMBER: _ClassVar[int]
+    LISTENING_FIELD_NUMBER: _ClassVar[int]
     start: Start
     decide: Decide
-    def __init__(self, start: _Optional[_Union[Start, _Mapping]] = ..., decide: _Optional[_Union[Decide, _Mapping]] = ...) -> None: ...
+    listening: Listening
+    def __init__(self, start: _Optional[_Union[Start, _Mapping]] = ..., decide: _Optional[_Union[Decide, _Mapping]] = ..., listening: _Optional[_Union[Listening, _Mapping]] = ...) -> None: ...
+
+class Listening(_message.Message):
+    __slots__ = ("listeners", "told_as")
+    LISTENERS_FIELD_NUMBER: _ClassVar[int]
+    TOLD_AS_FIELD_NUMBER: _ClassVar[int]
+    listeners: _containers.RepeatedScalarFieldContainer[str]
+    told_as: int
+    def __init__(self, listeners: _Optional[_Iterable[str]] = ..., told_as: _Optional[int] = ...) -> None: ...
+
+class ListenRequest(_message.Message):
+    __slots__ = ("listener",)
+    LISTENER_FIELD_NUMBER: _ClassVar[int]
+    listener: str
+    def __init__(self, listener: _Optional[str] = ...) -> None: ...
+
+class ListenResponse(_message.Message):
+    __slots__ = ("instance", "told")
+    INSTANCE_FIELD_NUMBER: _ClassVar[int]
+    TOLD_FIELD_NUMBER: _ClassVar[int]
+    instance: str
+    told: _containers.RepeatedCompositeFieldContainer[Told]
+    def __init__(self, instance: _Optional[str] = ..., told: _Optional[_Iterable[_Union[Told, _Mapping]]] = ...) -> None: ...
+
+class Told(_message.Message):
+    __slots__ = ("told_as", "event")
+    TOLD_AS_FIELD_NUMBER: _ClassVar[int]
+    EVENT_FIELD_NUMBER: _ClassVar[int]
+    told_as: int
+    event: GenerateResponse
+    def __init__(self, told_as: _Optional[int] = ..., event: _Optional[_Union[GenerateResponse, _Mapping]] = ...) -> None: ...
 
 class Decide(_message.Message):
     __slots__ = ("call_id", "approved", "reason")
@@ -73,7 +105,7 @@ class Start(_message.Message):
     def __init__(self, messages: _Optional[_Iterable[_Union[Message, _Mapping]]] = ..., tool_use: _Optional[_Union[ToolUse, _Mapping]] = ..., sampling: _Optional[_Union[Sampling, _Mapping]] = ..., limits: _Optional[_Union[Limits, _Mapping]] = ..., replay: _Optional[_Iterable[str]] = ..., response_json_schema: _Optional[str] = ...) -> None: ...
 
 class GenerateResponse(_message.Message):
-    __slots__ = ("at", "turn_started", "text_delta", "call_opened", "arguments_delta", "call_started", "unit_finished", "call_output", "call_finished", "turn_vetoed", "turn_decoded", "turn_finished", "finished", "call_artifact", "approval_awaited", "content_delta")
+    __slots__ = ("at", "turn_started", "text_delta", "call_opened", "arguments_delta", "call_started", "unit_finished", "call_output", "call_finished", "turn_vetoed", "turn_decoded", "turn_finished", "finished", "call_artifact", "approval_awaited", "content_delta", "accepted", "number")
     AT_FIELD_NUMBER: _ClassVar[int]
     TURN_STARTED_FIELD_NUMBER: _ClassVar[int]
     TEXT_DELTA_FIELD_NUMBER: _ClassVar[int]
@@ -90,6 +122,8 @@ class GenerateResponse(_message.Message):
     CALL_ARTIFACT_FIELD_NUMBER: _ClassVar[int]
     APPROVAL_AWAITED_FIELD_NUMBER: _ClassVar[int]
     CONTENT_DELTA_FIELD_NUMBER: _ClassVar[int]
+    ACCEPTED_FIELD_NUMBER: _ClassVar[int]
+    NUMBER_FIELD_NUMBER: _ClassVar[int]
     at: _duration_pb2.Duration
     turn_started: TurnStarted
     text_delta: TextDelta
@@ -106,7 +140,17 @@ class GenerateResponse(_message.Message):
     call_artifact: CallArtifact
     approval_awaited: ApprovalAwaited
     content_delta: ContentDelta
-    def __init__(self, at: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., turn_started: _Optional[_Union[TurnStarted, _Mapping]] = ..., text_delta: _Optional[_Union[TextDelta, _Mapping]] = ..., call_opened: _Optional[_Union[CallOpened, _Mapping]] = ..., arguments_delta: _Optional[_Union[ArgumentsDelta, _Mapping]] = ..., call_started: _Optional[_Union[CallStarted, _Mapping]] = ..., unit_finished: _Optional[_Union[UnitFinished, _Mapping]] = ..., call_output: _Optional[_Union[CallOutput, _Mapping]] = ..., call_finished: _Optional[_Union[CallFinished, _Mapping]] = ..., turn_vetoed: _Optional[_Union[TurnVetoed, _Mapping]] = ..., turn_decoded: _Optional[_Union[TurnDecoded, _Mapping]] = ..., turn_finished: _Optional[_Union[TurnFinished, _Mapping]] = ..., finished: _Optional[_Union[Finished, _Mapping]] = ..., call_artifact: _Optional[_Union[CallArtifact, _Mapping]] = ..., approval_awaited: _Optional[_Union[ApprovalAwaited, _Mapping]] = ..., content_delta: _Optional[_Union[ContentDelta, _Mapping]] = ...) -> None: ...
+    accepted: Accepted
+    number: int
+    def __init__(self, at: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., turn_started: _Optional[_Union[TurnStarted, _Mapping]] = ..., text_delta: _Optional[_Union[TextDelta, _Mapping]] = ..., call_opened: _Optional[_Union[CallOpened, _Mapping]] = ..., arguments_delta: _Optional[_Union[ArgumentsDelta, _Mapping]] = ..., call_started: _Optional[_Union[CallStarted, _Mapping]] = ..., unit_finished: _Optional[_Union[UnitFinished, _Mapping]] = ..., call_output: _Optional[_Union[CallOutput, _Mapping]] = ..., call_finished: _Optional[_Union[CallFinished, _Mapping]] = ..., turn_vetoed: _Optional[_Union[TurnVetoed, _Mapping]] = ..., turn_decoded: _Optional[_Union[TurnDecoded, _Mapping]] = ..., turn_finished: _Optional[_Union[TurnFinished, _Mapping]] = ..., finished: _Optional[_Union[Finished, _Mapping]] = ..., call_artifact: _Optional[_Union[CallArtifact, _Mapping]] = ..., approval_awaited: _Optional[_Union[ApprovalAwaited, _Mapping]] = ..., content_delta: _Optional[_Union[ContentDelta, _Mapping]] = ..., accepted: _Optional[_Union[Accepted, _Mapping]] = ..., number: _Optional[int] = ...) -> None: ...
+
+class Accepted(_message.Message):
+    __slots__ = ("instance", "listener")
+    INSTANCE_FIELD_NUMBER: _ClassVar[int]
+    LISTENER_FIELD_NUMBER: _ClassVar[int]
+    instance: str
+    listener: str
+    def __init__(self, instance: _Optional[str] = ..., listener: _Optional[str] = ...) -> None: ...
 
 class ToolUse(_message.Message):
     __slots__ = ("format", "tools", "mode", "choice", "stream_arguments", "functions", "stream_content", "single_call")

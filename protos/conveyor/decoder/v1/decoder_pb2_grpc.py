@@ -40,6 +40,11 @@ class DecoderServiceStub:
                 request_serializer=protos_dot_conveyor_dot_decoder_dot_v1_dot_decoder__pb2.GenerateRequest.SerializeToString,
                 response_deserializer=protos_dot_conveyor_dot_decoder_dot_v1_dot_decoder__pb2.GenerateResponse.FromString,
                 _registered_method=True)
+        self.Listen = channel.unary_stream(
+                '/conveyor.decoder.v1.DecoderService/Listen',
+                request_serializer=protos_dot_conveyor_dot_decoder_dot_v1_dot_decoder__pb2.ListenRequest.SerializeToString,
+                response_deserializer=protos_dot_conveyor_dot_decoder_dot_v1_dot_decoder__pb2.ListenResponse.FromString,
+                _registered_method=True)
         self.GetModel = channel.unary_unary(
                 '/conveyor.decoder.v1.DecoderService/GetModel',
                 request_serializer=protos_dot_conveyor_dot_decoder_dot_v1_dot_decoder__pb2.GetModelRequest.SerializeToString,
@@ -60,6 +65,15 @@ class DecoderServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def Listen(self, request, context):
+        """Brings the text of many completions in one stream, what they say in the same moment in one message: a message costs
+        what it costs to wake two processes, whatever is in it. The first response names this process and brings nothing.
+        Ends when the decoder shuts down and nobody is left to be told of. A listener that does not read is cut off.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def GetModel(self, request, context):
         """Describes the model that is loaded.
         """
@@ -74,6 +88,11 @@ def add_DecoderServiceServicer_to_server(servicer, server):
                     servicer.Generate,
                     request_deserializer=protos_dot_conveyor_dot_decoder_dot_v1_dot_decoder__pb2.GenerateRequest.FromString,
                     response_serializer=protos_dot_conveyor_dot_decoder_dot_v1_dot_decoder__pb2.GenerateResponse.SerializeToString,
+            ),
+            'Listen': grpc.unary_stream_rpc_method_handler(
+                    servicer.Listen,
+                    request_deserializer=protos_dot_conveyor_dot_decoder_dot_v1_dot_decoder__pb2.ListenRequest.FromString,
+                    response_serializer=protos_dot_conveyor_dot_decoder_dot_v1_dot_decoder__pb2.ListenResponse.SerializeToString,
             ),
             'GetModel': grpc.unary_unary_rpc_method_handler(
                     servicer.GetModel,
@@ -109,6 +128,33 @@ class DecoderService:
             '/conveyor.decoder.v1.DecoderService/Generate',
             protos_dot_conveyor_dot_decoder_dot_v1_dot_decoder__pb2.GenerateRequest.SerializeToString,
             protos_dot_conveyor_dot_decoder_dot_v1_dot_decoder__pb2.GenerateResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def Listen(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_stream(
+            request,
+            target,
+            '/conveyor.decoder.v1.DecoderService/Listen',
+            protos_dot_conveyor_dot_decoder_dot_v1_dot_decoder__pb2.ListenRequest.SerializeToString,
+            protos_dot_conveyor_dot_decoder_dot_v1_dot_decoder__pb2.ListenResponse.FromString,
             options,
             channel_credentials,
             insecure,

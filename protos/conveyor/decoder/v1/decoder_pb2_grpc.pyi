@@ -38,6 +38,11 @@ class DecoderServiceStub:
     time after it. Cancelling the stream frees the sequence and stops its tools.
     Refused with RESOURCE_EXHAUSTED when as many completions wait as may.
     """
+    Listen: _grpc.UnaryStreamMultiCallable[_decoder_pb2.ListenRequest, _decoder_pb2.ListenResponse]
+    """Brings the text of many completions in one stream, what they say in the same moment in one message: a message costs
+    what it costs to wake two processes, whatever is in it. The first response names this process and brings nothing.
+    Ends when the decoder shuts down and nobody is left to be told of. A listener that does not read is cut off.
+    """
     GetModel: _grpc.UnaryUnaryMultiCallable[_decoder_pb2.GetModelRequest, _decoder_pb2.GetModelResponse]
     """Describes the model that is loaded."""
 
@@ -50,6 +55,11 @@ class DecoderServiceAsyncStub(DecoderServiceStub):
     """Decodes one completion, over all of its turns. `start` is the first command; the caller may close its side at any
     time after it. Cancelling the stream frees the sequence and stops its tools.
     Refused with RESOURCE_EXHAUSTED when as many completions wait as may.
+    """
+    Listen: _aio.UnaryStreamMultiCallable[_decoder_pb2.ListenRequest, _decoder_pb2.ListenResponse]  # type: ignore[assignment]
+    """Brings the text of many completions in one stream, what they say in the same moment in one message: a message costs
+    what it costs to wake two processes, whatever is in it. The first response names this process and brings nothing.
+    Ends when the decoder shuts down and nobody is left to be told of. A listener that does not read is cut off.
     """
     GetModel: _aio.UnaryUnaryMultiCallable[_decoder_pb2.GetModelRequest, _decoder_pb2.GetModelResponse]  # type: ignore[assignment]
     """Describes the model that is loaded."""
@@ -66,6 +76,17 @@ class DecoderServiceServicer(metaclass=_abc_1.ABCMeta):
         """Decodes one completion, over all of its turns. `start` is the first command; the caller may close its side at any
         time after it. Cancelling the stream frees the sequence and stops its tools.
         Refused with RESOURCE_EXHAUSTED when as many completions wait as may.
+        """
+
+    @_abc_1.abstractmethod
+    def Listen(
+        self,
+        request: _decoder_pb2.ListenRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_abc.Iterator[_decoder_pb2.ListenResponse], _abc.AsyncIterator[_decoder_pb2.ListenResponse]]:
+        """Brings the text of many completions in one stream, what they say in the same moment in one message: a message costs
+        what it costs to wake two processes, whatever is in it. The first response names this process and brings nothing.
+        Ends when the decoder shuts down and nobody is left to be told of. A listener that does not read is cut off.
         """
 
     @_abc_1.abstractmethod

@@ -1,0 +1,90 @@
+"""Text for a gateway: what all of its completions say in the same moment, in one message (`DecoderService.Listen`).
+
+A message costs some hundred microseconds of both processes, most of it for waking up. With one for each completion and
+step, a gateway took longer to pass 16 completions' tokens on than it may (docs/gateway.md).
+"""
+
+import asyncio
+import secrets
+from collections.abc import AsyncGenerator, Iterable
+
+from protos.conveyor.decoder.v1 import decoder_pb2
+from protos.rpc.errors import Reason, reject
+
+MOST_NAME_CHARS = 64
+MOST_IN_MESSAGE = 1024  # events, for a message has its limit
+MOST_PENDING = 65_536  # events; who does not read for so long is cut off
+
+
+class Listener:
+    """An open stream to one gateway."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self.is_lost = False
+        self._is_ending = False
+        self._pending: list[decoder_pb2.Told] = []
+        self._news = asyncio.Event()
+
+    def tell(self, told_as: int, event: decoder_pb2.GenerateResponse) -> None:
+        """What a completion says; goes out with what others say in this round of the event loop."""
+        if self.is_lost:
+            return
+        self._pending.append(decoder_pb2.Told(told_as=told_as, event=event))
+        self._news.set()
+        if len(self._pending) > MOST_PENDING:
+            self.lose()
+
+    def lose(self) -> None:
+        """Nothing more is told; what waits is dropped."""
+        self.is_lost = True
+        self._pending.clear()
+        self._news.set()
+
+    def end(self) -> None:
+        """Nothing more will be told; what waits is."""
+        self._is_ending = True
+        self._news.set()
+
+    async def messages(self) -> AsyncGenerator[decoder_pb2.ListenResponse, None]:
+        """What is told, until the listener is lost or all is told."""
+        while not self.is_lost and not (self._is_ending and not self._pending):
+            await self._news.wait()
+            self._news.clear()
+            while self._pending:
+                told, self._pending = self._pending[:MOST_IN_MESSAGE], self._pending[MOST_IN_MESSAGE:]
+                yield decoder_pb2.ListenResponse(told=told)
+        if self.is_lost:
+            reject(Reason.OVERLOADED, "the listener does not read; what waited for it was dropped")
+
+
+class Listeners:
+    """The gateways that listen. `instance` names this process."""
+
+    def __init__(self) -> None:
+        self.instance = secrets.token_hex(8)
+        self._listeners: dict[str, Listener] = {}
+
+    def open(self, name: str) -> Listener:
+        """A new one. Raises ServiceError PROTOCOL_VIOLATION for a name that is taken, or is none."""
+        if not 1 <= len(name) <= MOST_NAME_CHARS:
+            reject(Reason.PROTOCOL_VIOLATION, f"listener has {len(name)} characters; it must have 1 to 64")
+        if name in self._listeners:
+            reject(Reason.PROTOCOL_VIOLATION, "a listener of this name is there already")
+        self._listeners[name] = Listener(name)
+        return self._listeners[name]
+
+    def close(self, listener: Listener) -> None:
+        """It is gone."""
+        listener.lose()
+        del self._listeners[listener.name]
+
+    def find(self, names: Iterable[str]) -> Listener | None:
+        """The first of the names that listens here."""
+        found = (self._listeners.get(name) for name in names)
+        return next((each for each in found if each is not None and not each.is_lost), None)
+
+    def end(self) -> None:
+        """Ends all of them, when nobody is left to be told of."""
+        for listener in self._listeners.values():
+            listener.end()
