@@ -5,13 +5,12 @@ The gateway's own checks come first; then each service that is installed here lo
 """
 
 import asyncio
-import http.client
 import json
 import os
 import signal
 import sys
 from asyncio.subprocess import DEVNULL, PIPE
-from collections.abc import AsyncGenerator, AsyncIterator, Iterator
+from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import aclosing, suppress
 from dataclasses import asdict
 from http import HTTPStatus
@@ -21,7 +20,8 @@ import typer
 from rich.console import Console
 from rich.text import Text
 
-from gateway.cli.gateway_http import get
+from gateway.cli.aside import aside
+from gateway.cli.gateway_http import WRONG, get
 from gateway.cli.hand_over import OwnCommand
 from gateway.cli.options import DebugOption, JsonOption, reachable
 from gateway.cli.plan import Plan
@@ -88,7 +88,7 @@ def _show(check: Check, console: Console) -> None:
 async def _checks(quick: bool) -> AsyncGenerator[Check, None]:
     yield python_version()
     yield cache()
-    for check in ports(Plan()):
+    async for check in ports(Plan()):
         yield check
     for name, command in _CHECKUPS.items():
         if not command.is_installed:
@@ -120,29 +120,29 @@ def cache() -> Check:
     return Check("cache", State.OK, str(folder))
 
 
-def ports(plan: Plan) -> Iterator[Check]:
+async def ports(plan: Plan) -> AsyncIterator[Check]:
     """Each address that `conveyor up` would listen on is free, or a service of ours has it."""
     for (section, key), listened in plan.listening().items():
         name, where = f"{section} port", reachable(listened)
         if not is_taken(listened):
             yield Check(name, State.OK, f"{where} is free")
-        elif who := _health(where) if key == "address" else _metrics(where):
+        elif who := await (_health(where) if key == "address" else _metrics(where)):
             yield Check(name, State.OK, f"{where}: {who}")
         else:
             remedy = f"Stop what listens there, or choose another: conveyor up --{section}.{key} 127.0.0.1:PORT"
             yield Check(name, State.FAILURE, f"{where} is taken, and not by a service that answers", remedy)
 
 
-def _health(where: str) -> str:
-    status = probe(where)
+async def _health(where: str) -> str:
+    status = await aside(probe, where)
     return f"a service is there, {status}" if status in ("SERVING", "NOT_SERVING") else ""
 
 
-def _metrics(where: str) -> str:
+async def _metrics(where: str) -> str:
     """Empty where what listens has no metrics of ours, or does not show them to everybody."""
     try:
-        status, body = get(where, "/metrics", seconds=TIMEOUT_SECONDS)
-    except (OSError, ValueError, http.client.HTTPException):
+        status, body = await get(where, "/metrics", seconds=TIMEOUT_SECONDS)
+    except WRONG:
         return ""
     if status == HTTPStatus.UNAUTHORIZED:
         return "a service is there, that wants a key"

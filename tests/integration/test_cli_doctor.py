@@ -1,6 +1,5 @@
 """`conveyor doctor`: what it finds on this machine, and what it says of one on which things are wrong."""
 
-import asyncio
 import json
 import socket
 import sys
@@ -55,7 +54,7 @@ async def test_a_port_is_free_taken_or_ours() -> None:
     async with serving(health_pb2_grpc.add_HealthServicer_to_server, health.HealthServicer()) as ours:
         with socket.create_server(("127.0.0.1", 0)) as other:
             taken = f"127.0.0.1:{other.getsockname()[1]}"
-            checks = await asyncio.to_thread(lambda: list(doctor.ports(plan(taken, taken.replace(".1:", ".2:"), ours))))
+            checks = [check async for check in doctor.ports(plan(taken, taken.replace(".1:", ".2:"), ours))]
     gateway, http, decoder, _ = checks
     assert gateway.state is State.FAILURE and taken in gateway.found and "--gateway.address" in gateway.remedy
     assert http == Check("gateway port", State.OK, f"{taken.replace('.1:', '.2:')} is free")
