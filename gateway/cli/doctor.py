@@ -18,6 +18,7 @@ from typing import Annotated
 
 import typer
 from rich.console import Console
+from rich.table import Table
 from rich.text import Text
 
 from gateway.cli.aside import aside
@@ -26,9 +27,9 @@ from gateway.cli.hand_over import OwnCommand
 from gateway.cli.options import DebugOption, JsonOption, reachable
 from gateway.cli.plan import Plan
 from gateway.cli.processes import is_taken
-from gateway.cli.run import plain_console, run
+from gateway.cli.run import plain_console, run, say
 from gateway.cli.sanitise import one_line
-from protos.rpc.checkup import Check, State
+from protos.rpc.checkup import Check, State, unwritable
 from protos.rpc.probe import probe
 from protos.rpc.settings import cache_folder
 
@@ -66,7 +67,7 @@ async def _doctor(quick: bool, as_json: bool) -> int:
     if as_json:
         print(json.dumps({"ok": not failed, "checks": [asdict(check) for check in found]}))
     else:
-        console.print(Text(_verdict(found), style="bold"), soft_wrap=True)
+        say(console, Text(_verdict(found), style="bold"))
     return int(failed)
 
 
@@ -79,10 +80,22 @@ def _verdict(found: list[Check]) -> str:
 
 
 def _show(check: Check, console: Console) -> None:
-    line = Text.assemble((f"{check.state:<8}", _STYLES[check.state]), f" {check.name:<12} ", one_line(check.found, 300))
-    console.print(line, soft_wrap=True)
+    """On a terminal what is long goes on below itself; elsewhere it is one line, and its remedy another."""
+    state, found = Text(f"{check.state:<8}", _STYLES[check.state]), one_line(check.found, 300)
+    remedy = Text(check.remedy, style="dim")
+    if console.is_terminal:
+        table = Table.grid(padding=(0, 1))
+        for width in (8, 12):
+            table.add_column(no_wrap=True, min_width=width)
+        table.add_column(overflow="fold")
+        table.add_row(state, check.name, found)
+        if check.remedy:
+            table.add_row("", "", remedy)
+        console.print(table)
+        return
+    console.print(Text.assemble(state, f" {check.name:<12} ", found), soft_wrap=True)
     if check.remedy:
-        console.print(Text(f"{'':9}{'':13}{check.remedy}", style="dim"), soft_wrap=True)
+        console.print(Text.assemble(f"{'':9}{'':13}", remedy), soft_wrap=True)
 
 
 async def _checks(quick: bool) -> AsyncGenerator[Check, None]:
@@ -110,13 +123,9 @@ def python_version() -> Check:
 def cache() -> Check:
     """Models and kernels have a place."""
     folder = cache_folder()
-    remedy = "Make it writable, or name another folder with CONVEYOR_CACHE."
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        return Check("cache", State.FAILURE, f"{folder}: {error.strerror}", remedy)
-    if not os.access(folder, os.W_OK | os.X_OK):
-        return Check("cache", State.FAILURE, f"{folder} cannot be written to", remedy)
+    if problem := unwritable(folder):
+        remedy = "Make it writable, or name another folder with CONVEYOR_CACHE."
+        return Check("cache", State.FAILURE, f"{folder}: {problem}", remedy)
     return Check("cache", State.OK, str(folder))
 
 
