@@ -2,6 +2,7 @@
 
 import asyncio
 import errno
+import io
 import json
 import os
 import signal
@@ -67,8 +68,12 @@ def run(
 def written_out() -> Iterator[None]:
     """Around a whole command, as the last thing that it does: its output is written, or the exit code is 1.
 
-    A reader that has gone (`| head`) is not worth a word, a full disk is.
+    A reader that has gone (`| head`) is not worth a word, a full disk is. What an old locale has no letter for becomes
+    a question mark.
     """
+    for stream in _streams():
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")
     try:
         try:
             yield

@@ -14,10 +14,15 @@ NOBODY = tuple(
 )
 
 
-async def ending(*arguments: str, output: int) -> tuple[int, str]:
+async def ending(*arguments: str, output: int, **environment: str) -> tuple[int, str]:
     """Exit status and standard error of a command whose output goes to the file or pipe `output`."""
     process = await asyncio.create_subprocess_exec(
-        *(*CLI, *arguments), cwd=ROOT, stdin=asyncio.subprocess.DEVNULL, stdout=output, stderr=asyncio.subprocess.PIPE
+        *(*CLI, *arguments),
+        cwd=ROOT,
+        env={**os.environ, **environment},
+        stdin=asyncio.subprocess.DEVNULL,
+        stdout=output,
+        stderr=asyncio.subprocess.PIPE,
     )
     try:
         async with asyncio.timeout(BOUND):
@@ -65,6 +70,14 @@ async def test_a_full_disk_is_told(keys: tuple[str, ...]) -> None:
             os.close(full)
         assert status == 1
         assert errors == "error: cannot write the output: No space left on device\nMake room where it goes.\n"
+
+
+async def test_a_locale_without_our_letters_gets_the_rest(tmp_path: Path) -> None:
+    with (tmp_path / "output").open("wb") as output:
+        arguments = ("top", "--once", "--interval", "0.1", *NOBODY)
+        status, errors = await ending(*arguments, output=output.fileno(), PYTHONIOENCODING="ascii")
+    assert status == 1 and errors.startswith("error: nobody answers: ")
+    assert "kv cache        ?" in (tmp_path / "output").read_text("ascii")
 
 
 @pytest.mark.parametrize("command", ["trace", "top"])
