@@ -31,6 +31,7 @@ from protos.rpc.server import Server
 from protos.rpc.tracing import FLUSH_SECONDS, open_tracer
 
 _SERVICE = gateway_pb2.DESCRIPTOR.services_by_name["GatewayService"].full_name
+_CLOSE_SECONDS = 1.0
 
 log = structlog.get_logger()
 
@@ -108,7 +109,8 @@ class Gateway:
         await self._server.not_ready()
         await self.completions.drain(grace_seconds)
         await self._native.detached.stop()
-        await self._server.stop(max(0.0, deadline - time.monotonic()))
+        # What is left to run over gRPC is short, or waits for a client that does not read.
+        await self._server.stop(max(0.0, min(_CLOSE_SECONDS, deadline - time.monotonic())))
         await self._http.stop()
         await self._archive.close()
         for task in self._background:
