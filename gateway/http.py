@@ -22,6 +22,7 @@ from protos.rpc.certificates import http_context
 from protos.rpc.tls import ServerTls
 
 _CLOSE_SECONDS = 1
+STALLED_MS = 60_000  # that a client may take nothing of what waits for it
 
 
 def create_app(readiness: Readiness, metrics: Metrics, routes: Sequence[Route] = ()) -> Starlette:
@@ -122,4 +123,6 @@ def _listen(address: str) -> socket.socket:
     # Its connections inherit it. asyncio does not set it on those of a listener that it is given, and an answer in two
     # pieces would wait 40 ms for the acknowledgement of the first.
     listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    if hasattr(socket, "TCP_USER_TIMEOUT"):  # Linux; see tcp(7), and for a closed window RFC 9293, 3.8.6.1
+        listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, STALLED_MS)
     return listener

@@ -32,6 +32,7 @@ from protos.rpc.tracing import FLUSH_SECONDS, open_tracer
 
 _SERVICE = gateway_pb2.DESCRIPTOR.services_by_name["GatewayService"].full_name
 _CLOSE_SECONDS = 1.0
+_OTHER_CALLS = 64  # of one connection, beside its completions
 
 log = structlog.get_logger()
 
@@ -62,6 +63,9 @@ class Gateway:
             tls=settings.tls,
             interceptors=[KeyInterceptor(callers)] if callers is not None else (),
             max_connections=settings.max_connections,
+            # More than there can be completions, so that who asks for too many is told; but not without end: a call
+            # whose client does not take its end is there for as long as the connection.
+            max_streams=settings.max_active + _OTHER_CALLS,
         )
         self.readiness = Readiness(self._channels, self._tell, needed_once=frozenset(("tools",)))
         openai = OpenAi(self.completions, ServedModel(decoder).name, settings.max_body_bytes)

@@ -30,7 +30,7 @@ class Server:
     """A gRPC server with health and reflection.
 
     `register` is called with the `grpc.aio.Server` to add servicers to; `services` are their full names. Beyond
-    `max_connections` new ones are closed at once.
+    `max_connections` new ones are closed at once, and beyond `max_streams` calls on one connection further ones wait.
     """
 
     def __init__(
@@ -43,6 +43,7 @@ class Server:
         tls: ServerTls | None = None,
         interceptors: Sequence[grpc.aio.ServerInterceptor] = (),
         max_connections: int = 1_000_000,
+        max_streams: int = 2**31 - 1,
     ) -> None:
         self._health = Health(("", *services))
         self._tls = tls if tls is not None and tls.cert else None
@@ -59,6 +60,7 @@ class Server:
                 ("grpc.absolute_max_metadata_size", METADATA_BYTES),
                 ("grpc.server_handshake_timeout_ms", _HANDSHAKE_SECONDS * 1000),
                 ("grpc.max_allowed_incoming_connections", max_connections),
+                ("grpc.max_concurrent_streams", max_streams),
             ],
         )
         register(self._server)
