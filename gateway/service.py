@@ -11,6 +11,7 @@ from gateway.archive.archive import Archive
 from gateway.completions import Completions
 from gateway.guard.callers import Callers
 from gateway.guard.connections import ConnectionLimits
+from gateway.guard.descriptors import connections_within
 from gateway.guard.gate import guarded
 from gateway.guard.hosts import Hosts
 from gateway.guard.interceptor import KeyInterceptor
@@ -55,6 +56,7 @@ class Gateway:
         self.completions = Completions(settings, decoder, self.catalogue, observer, self._archive)
         servicer = GatewayServicer(self.completions, self.catalogue)
         callers = Callers(Path(settings.keys_file)) if settings.keys_file else None
+        connections = connections_within(settings.max_connections)
         self._server = Server(
             settings.address,
             lambda server: gateway_pb2_grpc.add_GatewayServiceServicer_to_server(servicer, server),
@@ -62,7 +64,7 @@ class Gateway:
             reflect=settings.reflection,
             tls=settings.tls,
             interceptors=[KeyInterceptor(callers)] if callers is not None else (),
-            max_connections=settings.max_connections,
+            max_connections=connections,
             # More than there can be completions, so that who asks for too many is told; but not without end: a call
             # whose client does not take its end is there for as long as the connection.
             max_streams=settings.max_active + _OTHER_CALLS,
@@ -76,7 +78,7 @@ class Gateway:
         self._http = HttpServer(
             settings.http_address,
             guarded(app, hosts=hosts, origins=settings.allowed_origins, callers=callers),
-            ConnectionLimits(settings.receive_seconds, settings.max_connections),
+            ConnectionLimits(settings.receive_seconds, connections),
             settings.tls,
         )
         self._background: list[asyncio.Task[None]] = []

@@ -20,6 +20,7 @@ import asyncio
 import http
 import json
 import sys
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -66,6 +67,7 @@ class Connection(H11Protocol):
         self._stalled: asyncio.TimerHandle | None = None
         self._is_silent = True  # not a byte has come
         self._is_refused = False
+        self.on_lost: Callable[[], None] = lambda: None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as in uvicorn
         """See asyncio."""
@@ -81,6 +83,7 @@ class Connection(H11Protocol):
         self._stop_timer()
         self._stop_stalled()
         super().connection_lost(exc)
+        self.on_lost()
 
     def pause_writing(self) -> None:
         """See asyncio: more waits for the client than may."""

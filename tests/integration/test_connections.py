@@ -4,7 +4,11 @@ import asyncio
 import contextlib
 import json
 import socket
+import ssl
+import subprocess
+import sys
 from collections.abc import AsyncIterator
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -14,6 +18,7 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import PlainTextResponse, Response, StreamingResponse
 from starlette.routing import Route
 
+from gateway.guard.accepting import TOLD
 from gateway.guard.connections import MAX_HEADER_BYTES, ConnectionLimits
 from gateway.guard.gate import guarded
 from gateway.guard.hosts import Hosts
@@ -21,6 +26,7 @@ from gateway.http import HttpServer
 from protos.conveyor.decoder.v1 import decoder_pb2
 from protos.conveyor.gateway.v1 import gateway_pb2
 from protos.rpc.errors import Reason
+from tests.certificates import Authority
 from tests.integration.test_gateway_service import SECRET, FakeDecoder, at, failure_of, house
 from tests.integration.window import closed_window
 
@@ -320,3 +326,43 @@ async def test_a_completion_ends_at_its_deadline_though_nobody_takes_its_events(
         async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{running.gateway.http_port}") as reader:
             listed = (await reader.get("/v1/completions")).json()["completions"]
         assert [each["error"]["code"] for each in listed] == ["deadline_exceeded"] * 2
+
+
+async def test_connections_count_from_the_first_moment_and_have_so_long_for_their_handshake(tmp_path: Path) -> None:
+    limits = ConnectionLimits(receive_seconds=0.3, max_connections=3)
+    authority = Authority(tmp_path)
+    server = HttpServer("127.0.0.1:0", Served().app, limits, authority.server("server", mutual=False))
+    await server.start()
+    trusting = ssl.create_default_context(cafile=authority.ca)
+    async with contextlib.AsyncExitStack() as stack:
+        silent = [await stack.enter_async_context(connected(server.port)) for _ in range(3)]
+        async with connected(server.port) as (reader, _):
+            assert await reader.read() == b""  # at once: the other three are still there
+        assert not any(reader.at_eof() for reader, _ in silent)
+        for reader, _ in silent:
+            assert await reader.read() == b""
+        reader, writer = await asyncio.open_connection("127.0.0.1", server.port, ssl=trusting)
+        writer.write(HEAD.replace(b"echo", b"deaf") + b"Content-Length: 0\r\n\r\n")
+        assert (await answer(reader))[0] == 200
+        writer.close()
+    await server.stop()
+
+
+async def test_a_flood_beyond_those_that_are_told_why_is_closed_at_once() -> None:
+    async with serving(ConnectionLimits(max_connections=1)) as served, contextlib.AsyncExitStack() as stack:
+        crowd = [await stack.enter_async_context(connected(served.port)) for _ in range(TOLD + 3)]
+        assert await crowd[-1][0].read() == b""
+        assert (await answer(crowd[1][0]))[0] == 503
+
+
+def test_a_process_takes_as_many_connections_as_it_has_descriptors_for() -> None:
+    program = """if True:
+        import resource
+        from gateway.guard.descriptors import RESERVE, connections_within
+        resource.setrlimit(resource.RLIMIT_NOFILE, (256, 512))
+        print(connections_within(100), connections_within(1024), resource.getrlimit(resource.RLIMIT_NOFILE))
+        assert 2 * connections_within(1024) + RESERVE <= 512
+    """
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=60, check=True)
+    assert "100 192 (512, 512)" in done.stdout
+    assert "gateway.max_connections to 192" in done.stdout
