@@ -15,6 +15,7 @@ import structlog
 from gateway.guard.connections import Connection, ConnectionLimits
 
 TOLD = 64  # connections beyond the limit that are being answered why they are refused
+BACKLOG = 2048  # connections that the system holds until they are accepted
 _PAUSE_SECONDS = 1.0  # where the system has no descriptor for another one
 
 log = structlog.get_logger()
@@ -38,6 +39,7 @@ class Acceptor:
         self._open: set[Connection] = set()
         self._greetings: set[asyncio.Task[None]] = set()
         listener.setblocking(False)
+        listener.listen(BACKLOG)
         self._accepting = asyncio.create_task(self._accept())
 
     @property

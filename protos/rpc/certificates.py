@@ -61,7 +61,16 @@ def _context(tls: ServerTls) -> ssl.SSLContext:
     if tls.client_ca:
         context.verify_mode = ssl.CERT_REQUIRED
         context.load_verify_locations(tls.client_ca)
+        _resume_nothing(context)
     return context
+
+
+def _resume_nothing(context: ssl.SSLContext) -> None:
+    """A session that is resumed shows no certificate again, so one from before the authorities changed would be let in.
+    What is kept of sessions up to TLS 1.2 cannot be switched off."""
+    context.num_tickets = 0
+    context.options |= ssl.OP_NO_TICKET
+    context.minimum_version = ssl.TLSVersion.TLSv1_3
 
 
 def _watch(tls: ServerTls) -> Callable[[], bool]:
