@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import socket
 import ssl
 import subprocess
 import sys
@@ -182,6 +183,41 @@ async def test_certificates_are_renewed_while_a_server_runs(
     assert not await needs_no_certificate(renewing)
     await http.stop()
     await server.stop(0)
+
+
+@pytest.mark.parametrize("newest", [ssl.TLSVersion.TLSv1_3, ssl.TLSVersion.TLSv1_2])
+async def test_a_session_from_before_the_authorities_changed_is_not_resumed(
+    authority: Authority, tmp_path: Path, newest: ssl.TLSVersion
+) -> None:
+    tls = authority.server("server")
+    http = HttpServer("127.0.0.1:0", _nothing, tls=tls)
+    await http.start()
+    context = client_context(authority, authority.pair("client"))
+    context.maximum_version = newest
+
+    def ask(session: ssl.SSLSession | None = None) -> ssl.SSLSession | None:
+        """The session; raises where it is not served."""
+        with (
+            socket.create_connection(("127.0.0.1", http.port), timeout=10) as plain,
+            context.wrap_socket(plain, server_hostname="localhost", session=session) as client,
+        ):
+            client.sendall(b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n")
+            if not client.recv(1000).startswith(b"HTTP/1.1 "):
+                raise ConnectionError("it was closed without an answer")
+            assert not client.session_reused
+            return client.session
+
+    if newest is ssl.TLSVersion.TLSv1_2:
+        with pytest.raises(ssl.SSLError):
+            await asyncio.to_thread(ask)
+    else:
+        session = await asyncio.to_thread(ask)
+        assert session is None or not session.has_ticket
+        (tmp_path / "next").mkdir()
+        Path(tls.client_ca).write_bytes(Path(Authority(tmp_path / "next", "other").ca).read_bytes())
+        with pytest.raises((ssl.SSLError, ConnectionError)):
+            await asyncio.to_thread(ask, session)
+    await http.stop()
 
 
 async def test_the_probe_of_containers_asks_over_tls(authority: Authority, monkeypatch: pytest.MonkeyPatch) -> None:
