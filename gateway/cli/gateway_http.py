@@ -51,6 +51,8 @@ def get(
     """
     shown = credentials or Credentials()
     url = urlsplit(address if "://" in address else f"{'https' if shown.tls.ca else 'http'}://{address}")
+    if url.scheme != "https" and shown.tls.ca:
+        raise ValueError("--ca asks for TLS, and http:// for none: say https://, or leave --ca out")
     connection = _connection(url.scheme, url.netloc, shown, seconds)
     try:
         connection.request("GET", f"{url.path.rstrip('/')}{path}", headers=dict(shown.metadata))
