@@ -63,6 +63,8 @@ async def get(
     """
     shown = credentials or Credentials()
     url = urlsplit(address if "://" in address else f"{'https' if shown.tls.ca else 'http'}://{address}")
+    if url.scheme != "https" and shown.tls.ca:
+        raise ValueError("--ca asks for TLS, and http:// for none: say https://, or leave --ca out")
     silence = min(seconds, _SILENCE_SECONDS)
     exchange = _Exchange(_connection(url.scheme, url.netloc, shown, silence), most_bytes)
     try:

@@ -40,10 +40,11 @@ class Callers:
         Raises `ServiceError` UNAUTHENTICATED where there is none or a wrong one. Every key is compared in full, so how
         long that takes tells nothing.
         """
-        scheme, _, key = authorization.strip().partition(" ")
-        if scheme.lower() != _SCHEME or not key.strip():
+        scheme, _, key = authorization.strip(" \t").partition(" ")
+        key = key.strip(" ")
+        if scheme.lower() != _SCHEME or not key:
             raise ServiceError(Reason.UNAUTHENTICATED, f"An API key is needed: {_REMEDY}.")
-        shown, found = hashed(key.strip()), ""
+        shown, found = hashed(key), ""
         for name, digest in self._latest().items():
             if hmac.compare_digest(shown, digest):
                 found = name

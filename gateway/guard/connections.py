@@ -30,6 +30,7 @@ from uvicorn.protocols.http.h11_impl import H11Protocol
 from uvicorn.server import ServerState
 
 from gateway.openai.failures import HttpFailure
+from protos.rpc import context
 
 MAX_HEADER_BYTES = 32 * 1024  # of a request: names, values and target
 LINGER_SECONDS = 2.0
@@ -173,6 +174,8 @@ class Connection(H11Protocol):
             ("content-type", "application/json"),
             ("content-length", str(len(body))),
             ("connection", "close"),
+            (context.REQUEST_ID, context.new_request_id()),
+            ("x-content-type-options", "nosniff"),
         ]
         head = h11.Response(status_code=failure.status, headers=headers, reason=http.HTTPStatus(failure.status).phrase)
         for event in (head, h11.Data(data=body), h11.EndOfMessage()):

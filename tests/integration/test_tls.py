@@ -14,6 +14,10 @@ import pytest
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from decoder_service.models.loader import LoadedModel
+from gateway.cli.credentials import Credentials
+from gateway.cli.failure import Failure
+from gateway.cli.gateway_http import get
+from gateway.cli.processes import Service, Services
 from gateway.guard.keys_file import new_key
 from gateway.http import HttpServer
 from protos.conveyor.gateway.v1 import gateway_pb2 as pb
@@ -218,6 +222,25 @@ async def test_a_session_from_before_the_authorities_changed_is_not_resumed(
         with pytest.raises((ssl.SSLError, ConnectionError)):
             await asyncio.to_thread(ask, session)
     await http.stop()
+
+
+def test_a_key_is_not_sent_in_the_clear_to_whom_an_authority_was_named_for(authority: Authority) -> None:
+    shown = Credentials(tls=PeerTls(ca=authority.ca))
+    with pytest.raises(ValueError, match="say https://"):
+        get("http://127.0.0.1:1", "/metrics", shown)
+
+
+async def test_services_that_are_started_do_not_hold_the_callers_key(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CONVEYOR_API_KEY", "ck_secret")
+    program = "import os; print(sorted(name for name in os.environ if name.startswith('CONVEYOR_API')), 'x' * 2)"
+    services = Services([Service("one", (sys.executable, "-c", program), "127.0.0.1:1")], tmp_path)
+    await services.start()
+    with pytest.raises(Failure, match="exit code 0"):
+        await services.wait_ended()
+    await services.stop()
+    assert (tmp_path / "one.log").read_text() == "[] xx\n"
 
 
 async def test_the_probe_of_containers_asks_over_tls(authority: Authority, monkeypatch: pytest.MonkeyPatch) -> None:

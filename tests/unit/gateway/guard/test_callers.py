@@ -34,7 +34,20 @@ def test_a_key_has_the_name_that_it_was_made_for(tmp_path: Path) -> None:
     assert callers.name_of(f"bearer   {keys['bob']} ") == "bob"
 
 
-@pytest.mark.parametrize("shown", ["", "Bearer", "Bearer ", "{key}", "Basic {key}", "Bearer x{key}", "Bearer {key}é"])
+@pytest.mark.parametrize(
+    "shown",
+    [
+        "",
+        "Bearer",
+        "Bearer ",
+        "{key}",
+        "Basic {key}",
+        "Bearer x{key}",
+        "Bearer {key}é",
+        "Bearer {key}\xa0",
+        "Bearer \x85{key}",
+    ],
+)
 def test_anything_else_is_refused_with_the_remedy(shown: str, tmp_path: Path) -> None:
     key = new_key(tmp_path / "keys", "alice")
     with pytest.raises(ServiceError, match=r"conveyor keys new NAME") as raised:
