@@ -141,6 +141,7 @@ class Completion:
                 stream_content=tools.stream_content,
                 single_call=tools.single_call,
                 functions=[copy(function, tool_pb2.Function) for function in tools.functions],
+                caller=self._request.caller,
                 said=[wire.said_calls(said.calls) for said in self._request.said],
             )
         )

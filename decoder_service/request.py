@@ -54,6 +54,7 @@ class Request:
     stop: tuple[str, ...]
     replay: tuple[str, ...]
     response_schema: str
+    caller: str
 
 
 def parse(message: decoder_pb2.Start) -> Request:
@@ -71,6 +72,7 @@ def parse(message: decoder_pb2.Start) -> Request:
         stop=_stop(message.limits),
         replay=_replay(message),
         response_schema=message.response_json_schema,
+        caller=message.caller,
     )
 
 

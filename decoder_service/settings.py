@@ -34,3 +34,8 @@ class DecoderSettings(ServiceSettings):
     )
     context_length: int = Field(0, ge=0, description="most tokens of a completion; 0: the model's")
     peer_tls: PeerTls = Field(NO_TLS, description="how the tool service is checked, and what it is shown")
+
+    @property
+    def listening(self) -> dict[str, str]:
+        """Its metrics say nothing that it must be asked for."""
+        return {"address": self.address}

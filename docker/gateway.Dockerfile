@@ -3,7 +3,7 @@
 # PIP_EXTRA: more arguments for pip, such as another index.
 #
 # It listens on every interface, so it starts only with API keys (CONVEYOR_GATEWAY_KEYS_FILE, a file that is mounted) or
-# with CONVEYOR_GATEWAY_ALLOW_WITHOUT_KEYS=true, as in docker-compose.yml, which publishes it on 127.0.0.1 alone.
+# with CONVEYOR_GATEWAY_ALLOW_ANYONE=true, as in docker-compose.yml, which publishes it on 127.0.0.1 alone.
 
 FROM python:3.11-slim-bookworm AS requirements
 WORKDIR /build

@@ -128,7 +128,7 @@ class Completions:
         self, completion: Completion, observed: Observed, recording: Recording
     ) -> AsyncGenerator[gateway_pb2.CompleteResponse, None]:
         finished = False
-        generation = Generation(self._decoder, self.ears, wire.to_start(completion))
+        generation = Generation(self._decoder, self.ears, wire.to_start(completion, context.current().caller))
         recording.on_cancel(generation.cancel)
         async with AsyncExitStack() as stack:
             approvals = stack.enter_context(self.approvals.of(context.current().request_id, generation.decide))

@@ -1,5 +1,6 @@
 """What every handler of HTTP does: its request's context, its body, and errors in OpenAI's shape."""
 
+import re
 from collections.abc import Awaitable, Callable
 from typing import TypeVar
 
@@ -12,6 +13,9 @@ from gateway.openai import failures
 from gateway.openai.failures import HttpFailure
 from protos.rpc import context
 from protos.rpc.errors import ServiceError
+
+MAX_VALUES = 50_000  # in a body
+_TEXTS = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"', re.DOTALL)
 
 Body = TypeVar("Body", bound=BaseModel)
 Handler = Callable[[Request], Awaitable[Response]]
@@ -48,6 +52,19 @@ async def _answered(handler: Handler, request: Request) -> Response:
         return failures.unexpected().response()
 
 
+def _refuse_crowded(body: bytearray) -> None:
+    """A body of bytes that are all tiny values costs a thousand times what one of long text does, and nobody else is
+    served meanwhile."""
+    if _value_count(body) > MAX_VALUES:  # at most so many, commas in its texts included
+        count = _value_count(_TEXTS.sub(b"", body))
+        if count > MAX_VALUES:
+            raise HttpFailure(413, "too_large", f"the body has {count} values, and at most {MAX_VALUES} are taken")
+
+
+def _value_count(text: bytes | bytearray) -> int:
+    return sum(map(text.count, (b",", b"[", b"{")))
+
+
 async def read(kind: type[Body], request: Request, max_bytes: int) -> Body:
     """The body. Raises `HttpFailure` where it is too large, or names the field that is wrong."""
     body = bytearray()
@@ -55,6 +72,7 @@ async def read(kind: type[Body], request: Request, max_bytes: int) -> Body:
         body += piece
         if len(body) > max_bytes:
             raise HttpFailure(413, "too_large", f"the body has more than {max_bytes} bytes, as many as may be")
+    _refuse_crowded(body)
     try:
         return kind.model_validate_json(bytes(body))
     except ValidationError as error:

@@ -1,12 +1,12 @@
 """What the gateway can be told."""
 
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, ClassVar, Self
+from typing import Annotated, ClassVar
 
-from pydantic import AfterValidator, Field, model_validator
+from pydantic import AfterValidator, Field
 from pydantic_settings import SettingsConfigDict
 
-from gateway.guard.exposure import refuse_public
 from gateway.guard.hosts import check_host, check_origin
 from gateway.guard.keys_file import read
 from protos.rpc.settings import Address, HttpAddress, Names, ServiceSettings
@@ -32,6 +32,10 @@ class GatewaySettings(ServiceSettings):
 
     model_config = SettingsConfigDict(env_prefix="CONVEYOR_GATEWAY_")
     section: ClassVar[str] = "gateway"
+    asks_who: ClassVar[Mapping[str, str]] = {
+        "keys_file": "Name a file of API keys with keys_file (`conveyor keys new NAME` makes one)",
+        **ServiceSettings.asks_who,
+    }
 
     address: Address = Field("127.0.0.1:50051", description="where gRPC listens, host:port")
     http_address: HttpAddress = Field("127.0.0.1:8080", description="where HTTP listens; empty: nowhere")
@@ -55,7 +59,6 @@ class GatewaySettings(ServiceSettings):
     keys_file: Annotated[str, AfterValidator(_check_keys)] = Field(
         "", description="file of the API keys that are taken; empty: nobody needs one"
     )
-    allow_without_keys: bool = Field(False, description="listen where others can reach it without keys")
     requests_per_minute: int = Field(0, ge=0, description="completions that each key may begin in a minute; 0: any")
     max_active_per_key: int = Field(0, ge=0, description="completions of each key that may run at once; 0: any")
     allowed_hosts: Annotated[Names, AfterValidator(_check_hosts)] = Field(
@@ -68,8 +71,7 @@ class GatewaySettings(ServiceSettings):
     max_connections: int = Field(1024, ge=1, description="connections that may be open at once, for each port")
     peer_tls: PeerTls = Field(NO_TLS, description="how the decoder and the tool service are checked, and what is shown")
 
-    @model_validator(mode="after")
-    def _refuse_public(self) -> Self:
-        addresses = {"address": self.address, "http_address": self.http_address}
-        refuse_public(addresses, keys_file=self.keys_file, allow_without_keys=self.allow_without_keys)
-        return self
+    @property
+    def listening(self) -> dict[str, str]:
+        """Both of its ports."""
+        return {"address": self.address, "http_address": self.http_address}

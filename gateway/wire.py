@@ -16,8 +16,8 @@ from protos.rpc.translation import copy
 __all__ = ["copy", "duration", "seconds", "to_finished", "to_ledger", "to_start", "to_timeline"]
 
 
-def to_start(completion: Completion) -> decoder_pb2.Start:
-    """What the decoder is to do for `completion`."""
+def to_start(completion: Completion, caller: str = "") -> decoder_pb2.Start:
+    """What the decoder is to do for a `completion` of `caller`."""
     use, sampling, limits = completion.tool_use, completion.sampling, completion.limits
     return decoder_pb2.Start(
         messages=list(map(_message, completion.messages)),
@@ -46,6 +46,7 @@ def to_start(completion: Completion) -> decoder_pb2.Start:
         limits=decoder_pb2.Limits(max_tokens=limits.max_tokens, max_turns=limits.max_turns, stop=limits.stop),
         replay=completion.replay,
         response_json_schema=completion.response_json_schema,
+        caller=caller,
     )
 
 

@@ -15,7 +15,7 @@ if TYPE_CHECKING:  # seconds of torch, which the process that hands out the test
     from decoder_service.models.loader import LoadedModel
 
 # No example is wrong because the machine was busy.
-hypothesis.settings.register_profile("untimed", deadline=None)
+hypothesis.settings.register_profile("untimed", hypothesis.settings(), deadline=None)
 hypothesis.settings.load_profile("untimed")
 
 # A run in the background of a shell comes with Ctrl-C ignored, and so would every process that a test starts.

@@ -56,3 +56,8 @@ class ToolSettings(ServiceSettings):
     http_get: HttpGetSettings = Field(HttpGetSettings(), description="the tool `http_get`")
     local_news: LocalNewsSettings = Field(LocalNewsSettings(), description="the tool `local_news`")
     mcp: McpServers = Field({}, description="MCP servers, by a name for each")
+
+    @property
+    def listening(self) -> dict[str, str]:
+        """Its metrics say nothing that it must be asked for."""
+        return {"address": self.address}

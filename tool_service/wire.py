@@ -46,13 +46,14 @@ def parse_start(start: tool_pb2.Start, settings: ToolSettings) -> Start:
         reject(Reason.INVALID_TOOL_USE, f"start.tools and start.functions = {names}; name at least one, and none twice")
     if start.mode not in _MODES:
         reject(Reason.INVALID_TOOL_USE, f"start.mode = {start.mode} is unknown")
+    request_id = context.current().request_id
     return Start(
         start.format,
         tuple(start.tools),
         _MODES[start.mode],
         _limits(start.limits, settings),
         start.required_tool,
-        context.current().request_id,
+        f"{start.caller}/{request_id}" if start.caller else request_id,
         start.stream_arguments,
         tuple(map(_function, start.functions)),
         tuple(tuple(_said(call) for call in said.calls) for said in start.said),

@@ -18,7 +18,7 @@ from pydantic import ValidationError
 
 from gateway.cli.options import GATEWAY_ADDRESS, GATEWAY_HTTP_ADDRESS, TOOLS_ADDRESS, reachable
 from gateway.cli.processes import Service
-from gateway.guard.exposure import refuse_public
+from protos.rpc.exposure import refuse_public
 from protos.rpc.settings import check_address, check_http_address
 from protos.rpc.tls import NO_TLS, PeerTls
 
@@ -40,6 +40,8 @@ _GUARDS = (
     *((section, f"tls.{key}") for section in MODULES for key in ("cert", "key", "client-ca")),
     *((section, f"peer-tls.{key}") for section in ("decoder", "gateway") for key in ("ca", "cert", "key", "name")),
 )
+_ASKS_WHO = {"tls.client-ca": "Name the authorities of those who may call with tls.client_ca"}
+_KEYS = "Name a file of API keys with gateway.keys_file (`conveyor keys new NAME` makes one)"
 _TRUE = {"true", "1", "yes", "on", "y", "t"}
 
 Flags = dict[tuple[str, str], str]
@@ -82,9 +84,13 @@ class Plan:
         return replace(self, flags={**self.flags, **{place: "" for place in _GUARDS if self.value(*place)}})
 
     def _check_exposure(self) -> None:
-        addresses = {_named("gateway", key): self.value("gateway", key) or "" for key in ("address", "http-address")}
-        allowed = (self.value("gateway", "allow-without-keys") or "").lower() in _TRUE
-        refuse_public(addresses, keys_file=self.value("gateway", "keys-file") or "", allow_without_keys=allowed)
+        for section in MODULES:
+            asks = _ASKS_WHO if section != "gateway" else {"keys-file": _KEYS, **_ASKS_WHO}
+            allowed = (self.value(section, "allow-anyone") or "").lower() in _TRUE
+            if not allowed and not any(self.value(section, key) for key in asks):
+                listening = [key for owner, key in _LISTENING if owner == section and key != "metrics-address"]
+                addresses = {_named(section, key): self.value(section, key) or "" for key in listening}
+                refuse_public(addresses, next(iter(asks.values())))
 
     def _check_tls(self) -> None:
         for section, peers in _CALLS.items():

@@ -16,8 +16,8 @@ from collections.abc import Sequence
 from starlette.datastructures import Headers
 from starlette.types import Scope
 
-from gateway.guard.exposure import host_of, is_loopback, is_wildcard, literal
 from gateway.openai.failures import HttpFailure
+from protos.rpc.exposure import host_of, is_loopback, is_wildcard, literal
 
 ALL = "*"
 _HOST = re.compile(r"(?:\[(?P<address>[0-9a-f:.]+)\]|(?P<name>[^:\[\]]+))(?::\d*)?", re.ASCII)

@@ -26,6 +26,7 @@ _STATUS: Mapping[Reason, int] = {
 _TYPES = {401: "authentication_error", 404: "not_found_error", 429: "rate_limit_error"}
 
 
+MAX_TOLD = 1000
 _LOOKED_AT = 100
 _TELLING = {"missing": 0, "extra_forbidden": 1, "union_tag_invalid": 3}
 
@@ -74,6 +75,8 @@ def of_validation(error: ValidationError, body: bytes) -> HttpFailure:
         sent = json.loads(body)
     except (ValueError, RecursionError):
         return HttpFailure(400, "invalid_json", f"the body is no valid JSON: {error.errors()[0]['msg']}")
+    if error.error_count() > MAX_TOLD:  # to look at each costs more than it tells
+        return HttpFailure(400, "invalid_value", f"the body: {error.error_count()} of its fields and items are wrong")
     problems = [(_Place.of(problem, sent), problem) for problem in error.errors(include_url=False)[:_LOOKED_AT]]
     # Of the members of a union the one that was meant: the one that got furthest, and says most.
     place, problem = max(problems, key=lambda each: (each[0].depth, _TELLING.get(each[1]["type"], 2)))

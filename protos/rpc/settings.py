@@ -16,10 +16,11 @@ import re
 import sys
 import tomllib
 from collections.abc import Mapping
+from operator import attrgetter
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Self
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, BeforeValidator, Field, ValidationError, model_validator
 from pydantic_core import ErrorDetails, PydanticCustomError
 from pydantic_settings import (
     BaseSettings,
@@ -30,6 +31,7 @@ from pydantic_settings import (
     SettingsError,
 )
 
+from protos.rpc.exposure import refuse_public
 from protos.rpc.tls import ServerTls
 
 SECTIONS = ("gateway", "decoder", "tools")
@@ -85,7 +87,9 @@ Names = Annotated[list[str], NoDecode, BeforeValidator(_split)]
 class ServiceSettings(BaseSettings):
     """What every service can be told. Subclasses set `section` and `env_prefix`, and add their own keys.
 
-    `short_names`: variables that people type by hand, and the path of the setting that each stands for.
+    `short_names`: variables that people type by hand, and the path of the setting that each stands for. `asks_who`:
+    settings with which the service asks who calls, and how each is told; one of them, or `allow_anyone`, is wanted
+    where others than this machine can reach it.
     """
 
     model_config = SettingsConfigDict(
@@ -98,6 +102,9 @@ class ServiceSettings(BaseSettings):
     )
     section: ClassVar[str]
     short_names: ClassVar[Mapping[str, str]] = {}
+    asks_who: ClassVar[Mapping[str, str]] = {
+        "tls.client_ca": "Name the authorities of those who may call with tls.client_ca"
+    }
 
     log_level: str = Field(
         "info", pattern="^(debug|info|warning|error)$", description="least severe event that is logged"
@@ -109,6 +116,18 @@ class ServiceSettings(BaseSettings):
     )
     traces_ratio: float = Field(1.0, ge=0, le=1, description="share of the traces that begin here that are kept")
     tls: ServerTls = Field(ServerTls(), description="what the service shows, and wants to be shown, where it listens")
+    allow_anyone: bool = Field(False, description="listen where others can reach it without asking who calls")
+
+    @property
+    def listening(self) -> dict[str, str]:
+        """Where it can be called, by the names of the settings that say so."""
+        return {}
+
+    @model_validator(mode="after")
+    def _refuse_public(self) -> Self:
+        if not self.allow_anyone and not any(attrgetter(name)(self) for name in self.asks_who):
+            refuse_public(self.listening, next(iter(self.asks_who.values())))
+        return self
 
     @classmethod
     def settings_customise_sources(

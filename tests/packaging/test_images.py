@@ -76,7 +76,7 @@ def test_the_gateway_runs_without_keys_only_where_it_is_published_on_loopback(mo
         GatewaySettings.load([])
     for name, value in COMPOSE["services"]["gateway"]["environment"].items():
         monkeypatch.setenv(name, value)
-    assert GatewaySettings.load([]).allow_without_keys
+    assert GatewaySettings.load([]).allow_anyone
     assert all(port.startswith("127.0.0.1:") for port in COMPOSE["services"]["gateway"]["ports"])
 
 

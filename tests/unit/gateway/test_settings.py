@@ -48,9 +48,9 @@ def test_a_public_address_wants_keys_or_a_word(tmp_path, capsys):
         assert said.startswith(
             f"gateway: {flag[2:].replace('-', '_')} = '0.0.0.0:0' can be reached from other machines"
         )
-        assert "keys_file" in said and "allow_without_keys" in said
+        assert "keys_file" in said and "allow_anyone" in said
     (tmp_path / "keys").write_text(f"alice {'a' * 64}\n")
-    for remedy in (["--keys-file", str(tmp_path / "keys")], ["--allow-without-keys", "true"]):
+    for remedy in (["--keys-file", str(tmp_path / "keys")], ["--allow-anyone", "true"]):
         assert GatewaySettings.load(["--address", "0.0.0.0:0", *remedy]).address == "0.0.0.0:0"
 
 

@@ -53,7 +53,9 @@ def test_decoder_events_have_the_shape_of_gateway_events():
 def test_other_copied_messages_have_the_same_shape():
     assert shape(decoder_pb2.Usage.DESCRIPTOR) == shape(gateway_pb2.Usage.DESCRIPTOR)
     assert shape(tool_pb2.ListToolsResponse.DESCRIPTOR) == shape(gateway_pb2.ListToolsResponse.DESCRIPTOR)
-    assert shape(decoder_pb2.Start.DESCRIPTOR) == shape(gateway_pb2.CompleteRequest.DESCRIPTOR)
+    ours = shape(decoder_pb2.Start.DESCRIPTOR)
+    assert ours.pop(7)[0] == "caller"  # the gateway's to say
+    assert ours == shape(gateway_pb2.CompleteRequest.DESCRIPTOR)
     assert decoder_pb2.FinishReason.items() == gateway_pb2.FinishReason.items()
 
 
@@ -81,7 +83,7 @@ def test_a_completion_is_asked_of_the_decoder_in_full():
         ("said",),
         "{}",
     )
-    assert wire.to_start(completion) == decoder_pb2.Start(
+    assert wire.to_start(completion, "alice") == decoder_pb2.Start(
         messages=[
             decoder_pb2.Message(role="system", content="be"),
             decoder_pb2.Message(role="user", content="do"),
@@ -104,6 +106,7 @@ def test_a_completion_is_asked_of_the_decoder_in_full():
         limits=decoder_pb2.Limits(max_tokens=9, max_turns=2, stop=["stop"]),
         replay=["said"],
         response_json_schema="{}",
+        caller="alice",
     )
 
 

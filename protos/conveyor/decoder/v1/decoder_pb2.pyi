@@ -89,20 +89,22 @@ class Decide(_message.Message):
     def __init__(self, call_id: _Optional[str] = ..., approved: _Optional[bool] = ..., reason: _Optional[str] = ...) -> None: ...
 
 class Start(_message.Message):
-    __slots__ = ("messages", "tool_use", "sampling", "limits", "replay", "response_json_schema")
+    __slots__ = ("messages", "tool_use", "sampling", "limits", "replay", "response_json_schema", "caller")
     MESSAGES_FIELD_NUMBER: _ClassVar[int]
     TOOL_USE_FIELD_NUMBER: _ClassVar[int]
     SAMPLING_FIELD_NUMBER: _ClassVar[int]
     LIMITS_FIELD_NUMBER: _ClassVar[int]
     REPLAY_FIELD_NUMBER: _ClassVar[int]
     RESPONSE_JSON_SCHEMA_FIELD_NUMBER: _ClassVar[int]
+    CALLER_FIELD_NUMBER: _ClassVar[int]
     messages: _containers.RepeatedCompositeFieldContainer[Message]
     tool_use: ToolUse
     sampling: Sampling
     limits: Limits
     replay: _containers.RepeatedScalarFieldContainer[str]
     response_json_schema: str
-    def __init__(self, messages: _Optional[_Iterable[_Union[Message, _Mapping]]] = ..., tool_use: _Optional[_Union[ToolUse, _Mapping]] = ..., sampling: _Optional[_Union[Sampling, _Mapping]] = ..., limits: _Optional[_Union[Limits, _Mapping]] = ..., replay: _Optional[_Iterable[str]] = ..., response_json_schema: _Optional[str] = ...) -> None: ...
+    caller: str
+    def __init__(self, messages: _Optional[_Iterable[_Union[Message, _Mapping]]] = ..., tool_use: _Optional[_Union[ToolUse, _Mapping]] = ..., sampling: _Optional[_Union[Sampling, _Mapping]] = ..., limits: _Optional[_Union[Limits, _Mapping]] = ..., replay: _Optional[_Iterable[str]] = ..., response_json_schema: _Optional[str] = ..., caller: _Optional[str] = ...) -> None: ...
 
 class GenerateResponse(_message.Message):
     __slots__ = ("at", "turn_started", "text_delta", "call_opened", "arguments_delta", "call_started", "unit_finished", "call_output", "call_finished", "turn_vetoed", "turn_decoded", "turn_finished", "finished", "call_artifact", "approval_awaited", "content_delta", "accepted", "number")

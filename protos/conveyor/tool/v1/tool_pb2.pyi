@@ -116,7 +116,7 @@ class TurnFilled(_message.Message):
     def __init__(self) -> None: ...
 
 class Start(_message.Message):
-    __slots__ = ("format", "tools", "mode", "limits", "required_tool", "feed", "fed_as", "stream_arguments", "functions", "said", "stream_content", "single_call")
+    __slots__ = ("format", "tools", "mode", "limits", "required_tool", "feed", "fed_as", "stream_arguments", "functions", "said", "stream_content", "single_call", "caller")
     FORMAT_FIELD_NUMBER: _ClassVar[int]
     TOOLS_FIELD_NUMBER: _ClassVar[int]
     MODE_FIELD_NUMBER: _ClassVar[int]
@@ -129,6 +129,7 @@ class Start(_message.Message):
     SAID_FIELD_NUMBER: _ClassVar[int]
     STREAM_CONTENT_FIELD_NUMBER: _ClassVar[int]
     SINGLE_CALL_FIELD_NUMBER: _ClassVar[int]
+    CALLER_FIELD_NUMBER: _ClassVar[int]
     format: str
     tools: _containers.RepeatedScalarFieldContainer[str]
     mode: Mode
@@ -141,7 +142,8 @@ class Start(_message.Message):
     said: _containers.RepeatedCompositeFieldContainer[SaidCalls]
     stream_content: bool
     single_call: bool
-    def __init__(self, format: _Optional[str] = ..., tools: _Optional[_Iterable[str]] = ..., mode: _Optional[_Union[Mode, str]] = ..., limits: _Optional[_Union[Limits, _Mapping]] = ..., required_tool: _Optional[str] = ..., feed: _Optional[str] = ..., fed_as: _Optional[int] = ..., stream_arguments: _Optional[bool] = ..., functions: _Optional[_Iterable[_Union[Function, _Mapping]]] = ..., said: _Optional[_Iterable[_Union[SaidCalls, _Mapping]]] = ..., stream_content: _Optional[bool] = ..., single_call: _Optional[bool] = ...) -> None: ...
+    caller: str
+    def __init__(self, format: _Optional[str] = ..., tools: _Optional[_Iterable[str]] = ..., mode: _Optional[_Union[Mode, str]] = ..., limits: _Optional[_Union[Limits, _Mapping]] = ..., required_tool: _Optional[str] = ..., feed: _Optional[str] = ..., fed_as: _Optional[int] = ..., stream_arguments: _Optional[bool] = ..., functions: _Optional[_Iterable[_Union[Function, _Mapping]]] = ..., said: _Optional[_Iterable[_Union[SaidCalls, _Mapping]]] = ..., stream_content: _Optional[bool] = ..., single_call: _Optional[bool] = ..., caller: _Optional[str] = ...) -> None: ...
 
 class Function(_message.Message):
     __slots__ = ("name", "description", "parameters_json_schema")

@@ -37,7 +37,8 @@ def test_a_flag_goes_to_its_service_and_before_environment_and_file(tmp_path):
     config = tmp_path / "conveyor.toml"
     config.write_text('[tools]\naddress = "127.0.0.1:3"\n[decoder]\naddress = "127.0.0.1:4"\ngrace_seconds = 3\n')
     environment = {"CONVEYOR_TOOLS_ADDRESS": "127.0.0.1:2", "CONVEYOR_GATEWAY_GRACE_SECONDS": "4.5"}
-    plan = Plan({("tools", "address"): "0.0.0.0:1", ("decoder", "model"): "m"}, str(config), environment)
+    given = {("tools", "address"): "0.0.0.0:1", ("tools", "allow-anyone"): "true", ("decoder", "model"): "m"}
+    plan = Plan(given, str(config), environment)
     planned = commands(plan)
     assert flags(planned["tools"])["--address"] == "0.0.0.0:1"
     assert flags(planned["decoder"]) | {"--tools-address": "127.0.0.1:1", "--model": "m"} == flags(planned["decoder"])
@@ -49,7 +50,7 @@ def test_a_flag_goes_to_its_service_and_before_environment_and_file(tmp_path):
 
 def test_health_is_asked_where_it_can_be_reached():
     given = {("gateway", "address"): "[::]:50051", ("tools", "address"): "unix:/run/tools"}
-    plan = Plan({**given, ("gateway", "allow-without-keys"): "true"}, "", {})
+    plan = Plan({**given, ("gateway", "allow-anyone"): "true"}, "", {})
     assert [service.address for service in plan.services()] == ["unix:/run/tools", "127.0.0.1:50052", "[::1]:50051"]
 
 
@@ -104,9 +105,18 @@ def test_an_address_that_others_reach_wants_keys(key):
     ):
         Plan(flags, "", {}).services()
     assert Plan({**flags, ("gateway", "keys-file"): "keys"}, "", {}).services()
-    assert Plan(flags, "", {"CONVEYOR_GATEWAY_ALLOW_WITHOUT_KEYS": "true"}).services()
+    assert Plan(flags, "", {"CONVEYOR_GATEWAY_ALLOW_ANYONE": "true"}).services()
     with pytest.raises(ValueError, match="can be reached"):
-        Plan(flags, "", {"CONVEYOR_GATEWAY_ALLOW_WITHOUT_KEYS": "false"}).services()
+        Plan(flags, "", {"CONVEYOR_GATEWAY_ALLOW_ANYONE": "false"}).services()
+
+
+@pytest.mark.parametrize("section", ["decoder", "tools"])
+def test_nor_is_a_service_behind_the_gateway_open_to_all_without_a_word(section):
+    flags = {(section, "address"): "0.0.0.0:9"}
+    with pytest.raises(ValueError, match=rf"{section}\.address = .*tls.client_ca.*allow_anyone"):
+        Plan(flags, "", {}).services()
+    assert Plan({**flags, (section, "allow-anyone"): "true"}, "", {}).services()
+    assert Plan({(section, "metrics-address"): "0.0.0.0:9"}, "", {}).services()
 
 
 def test_who_speaks_tls_must_be_checked_and_who_is_checked_must_speak_it(tmp_path):

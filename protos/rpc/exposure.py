@@ -36,14 +36,15 @@ def is_public(address: str) -> bool:
     return not address.startswith("unix:") and not is_loopback(host_of(address))
 
 
-def refuse_public(addresses: Mapping[str, str], *, keys_file: str, allow_without_keys: bool) -> None:
-    """Raises ValueError where one of the addresses, by the names of their settings, is open to all. Empty: nowhere."""
-    if keys_file or allow_without_keys:
-        return
+def refuse_public(addresses: Mapping[str, str], remedy: str) -> None:
+    """Raises ValueError where one of the addresses, by the names of their settings, is open to all. Empty: nowhere.
+
+    `remedy`: how the service can be had to ask who calls.
+    """
     for name, address in addresses.items():
         if address and is_public(address):
             raise ValueError(
                 f"{name} = {address!r} can be reached from other machines, and whoever reaches it could use the model "
-                "and its tools: no API keys are set. Name a file of keys with keys_file (`conveyor keys new NAME` "
-                "makes one), or listen on 127.0.0.1; where something else keeps strangers away, set allow_without_keys."
+                f"and its tools. {remedy}, or listen on 127.0.0.1; where something else keeps strangers away, set "
+                "allow_anyone."
             )
