@@ -31,6 +31,7 @@ from protos.rpc.server import Server
 from protos.rpc.tracing import FLUSH_SECONDS, open_tracer
 
 _SERVICE = gateway_pb2.DESCRIPTOR.services_by_name["GatewayService"].full_name
+_KEEP_SECONDS = 1.0  # for what the end of the grace has ended to be kept
 
 log = structlog.get_logger()
 
@@ -110,7 +111,7 @@ class Gateway:
         await self._native.detached.stop()
         await self._server.stop(max(0.0, deadline - time.monotonic()))
         await self._http.stop()
-        await self._archive.close()
+        await self._archive.close(max(_KEEP_SECONDS, deadline - time.monotonic()))
         for task in self._background:
             task.cancel()
         await asyncio.gather(*self._background, return_exceptions=True)

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from gateway.archive.lanes import Block, Call, Event, Lanes, Turn
-from gateway.archive.recording import Summary
+from gateway.archive.summary import Summary
 
 _PROCESS = 1
 _DECODING = 1  # the lane of the turns; calls have those behind it

@@ -6,7 +6,7 @@ import pytest
 
 from gateway.archive.lanes import Block, Lanes
 from gateway.archive.perfetto import trace_events
-from gateway.archive.recording import Summary
+from gateway.archive.summary import Summary
 
 EVENTS: list[dict[str, Any]] = [
     {"at_seconds": 0.1, "turn_started": {"turn": 0}},
