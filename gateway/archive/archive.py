@@ -123,17 +123,19 @@ class Archive:
         found = kept or running
         return None if found is None else Found(found)
 
-    def cancel(self, caller: str, request_id: str) -> None:
-        """Stops the work behind all that run."""
-        for recording in self._recordings.get((caller, request_id), ()):
+    async def cancel(self, caller: str, request_id: str) -> None:
+        """Stops the work behind all that run, and waits until they have ended, or for a second."""
+        running = tuple(self._recordings.get((caller, request_id), ()))
+        for recording in running:
             recording.cancel()
+        await asyncio.gather(*(recording.until_ended() for recording in running))
 
     async def forget(self, caller: str, request_id: str) -> bool:
         """Cancels it where it runs, and keeps nothing of it. Whether there was one. Raises StoreError."""
-        self.cancel(caller, request_id)
         running = self._recordings.pop((caller, request_id), [])
         for recording in running:
             recording.wanted = False
+            recording.cancel()
         # Behind what is being written: what of it was on its way to the store is gone then.
         kept = await self._store.forget(caller, request_id) if self._store is not None else False
         return kept or bool(running)

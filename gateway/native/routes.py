@@ -106,9 +106,7 @@ class Native:
     async def cancel(self, request: Request) -> Response:
         """Stops all of the work behind it, whoever asked for it."""
         found = await self._found(request)
-        self._archive.cancel(context.current().caller, found.summary.id)
-        if found.running is not None:
-            await found.running.until_ended()
+        await self._archive.cancel(context.current().caller, found.summary.id)
         return JSONResponse(found.summary.to_json())
 
     async def forget(self, request: Request) -> Response:

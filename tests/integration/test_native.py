@@ -172,6 +172,9 @@ async def test_two_tries_of_one_id_are_cancelled_and_forgotten_together(http: ht
         for _ in range(2):
             await started(http, asking("word " * 1500), **{"x-request-id": "twice"})
         await events(http, "twice", most=3)
+        short = asking("Yes.", limits={"max_turns": 1, "max_tokens": 10})  # there is room beside the others
+        await started(http, short, **{"x-request-id": "twice"})
+        await events(http, "twice")  # the newest ends first
         assert (await http.request(method, f"/v1/completions/twice{path}")).is_success
         async with asyncio.timeout(20):
             while "conveyor_requests_running 0.0" not in (await http.get("/metrics")).text:

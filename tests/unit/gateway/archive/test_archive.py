@@ -132,11 +132,14 @@ async def test_both_tries_are_cancelled_and_forgotten_together(tmp_path: Path) -
     async with opened(tmp_path / "file") as archive:
         tries = [begun(archive, "a", "first"), begun(archive, "a", "second")]
         other = begun(archive, "a", "another's", caller="bob")
-        archive.cancel("", "a")
+        cancelling = asyncio.create_task(archive.cancel("", "a"))
+        await asyncio.sleep(0)
         assert [one.cancelled for one in tries] == [True, True] and not other.cancelled
+        assert not cancelling.done()
         assert await archive.forget("", "a") and not await archive.forget("", "a")
         for one in (*tries, other):
             one.end()
+        await cancelling
         await _written(archive)
         assert await found(archive, "a") is None and await prompts(archive, "bob") == ["another's"]
 
