@@ -36,6 +36,7 @@ from protos.rpc.tracing import FLUSH_SECONDS, open_tracer
 _SERVICE = gateway_pb2.DESCRIPTOR.services_by_name["GatewayService"].full_name
 _CLOSE_SECONDS = 1.0
 _OTHER_CALLS = 64  # of one connection, beside its completions
+_KEEP_SECONDS = 1.0  # for what the end of the grace has ended to be kept
 
 log = structlog.get_logger()
 
@@ -121,7 +122,7 @@ class Gateway:
         # What is left to run over gRPC is short, or waits for a client that does not read.
         await self._server.stop(max(0.0, min(_CLOSE_SECONDS, deadline - time.monotonic())))
         await self._http.stop()
-        await self._archive.close()
+        await self._archive.close(max(_KEEP_SECONDS, deadline - time.monotonic()))
         for task in self._background:
             task.cancel()
         await asyncio.gather(*self._background, return_exceptions=True)

@@ -54,7 +54,9 @@ class GatewaySettings(ServiceSettings):
     completions_file: str = Field(
         "", description="where completions that have ended are kept, in SQLite; empty: in memory"
     )
-    max_kept: int = Field(200, ge=0, le=100_000, description="completions that have ended and are kept; 0: none")
+    max_kept: int = Field(
+        200, ge=0, le=100_000, description="completions of each caller that have ended and are kept; 0: none"
+    )
     log_content: bool = Field(False, description="log what was asked and answered, each up to 4096 characters")
     keys_file: Annotated[str, AfterValidator(_check_keys)] = Field(
         "", description="file of the API keys that are taken; empty: nobody needs one"

@@ -6,7 +6,7 @@ token was hidden behind decoding, as in `gateway/ledger.py`.
 """
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 _LEAST_SECONDS = 0.0005  # of work that no unit accounts for; less is the clock's
@@ -48,6 +48,7 @@ class Call:
     busy: float = 0.0
     error: str = ""
     blocks: list[Block] = field(default_factory=list)
+    told: float = 0.0  # seconds of work that have a block
 
     @property
     def hidden(self) -> float:
@@ -56,13 +57,13 @@ class Call:
 
 
 class Lanes:
-    """Takes events in their order."""
+    """Takes events in their order. A block is made when its work ends, and cut once more when its turn is decoded."""
 
     def __init__(self) -> None:
         self.turns: list[Turn] = []
         self.calls: dict[str, Call] = {}
         self.end = 0.0
-        self._units: dict[str, list[tuple[str, float, float]]] = {}  # label, end, busy
+        self._calls_of_turn: list[Call] = []  # the last one's
 
     @classmethod
     def of(cls, events: Iterable[Event]) -> "Lanes":
@@ -83,29 +84,40 @@ class Lanes:
         match kind:
             case "turn_started":
                 self.turns.append(Turn(int(told.get("turn", len(self.turns))), at))
+                self._calls_of_turn = []
             case "turn_decoded" if self.turns:
-                turn = self.turns[-1]
-                turn.end, turn.finish_reason = at, str(told.get("finish_reason", ""))
-                turn.tokens = int(told.get("usage", {}).get("completion_tokens", 0))
+                self._decoded(self.turns[-1], told, at)
             case "call_opened":
-                self.calls[told["call_id"]] = Call(told["call_id"], told["name"], max(0, len(self.turns) - 1), at)
+                call = Call(told["call_id"], told["name"], max(0, len(self.turns) - 1), at)
+                self.calls[call.id] = call
+                self._calls_of_turn.append(call)
             case "call_started" | "unit_finished" | "call_finished" if told.get("call_id") in self.calls:
                 self._of_call(self.calls[told["call_id"]], kind, told, at)
+
+    def _decoded(self, turn: Turn, told: Event, at: float) -> None:
+        turn.end, turn.finish_reason = at, str(told.get("finish_reason", ""))
+        turn.tokens = int(told.get("usage", {}).get("completion_tokens", 0))
+        for call in self._calls_of_turn:
+            call.blocks = [replace(block, hidden=self._hidden(call, block.begin, block.end)) for block in call.blocks]
 
     def _of_call(self, call: Call, kind: str, told: Event, at: float) -> None:
         if kind == "call_started":
             call.started = at
         elif kind == "unit_finished":
-            self._units.setdefault(call.id, []).append((str(told["label"]), at, float(told["busy_seconds"])))
+            self._worked(call, str(told["label"]), at, float(told["busy_seconds"]))
         else:
             call.end, call.busy = at, float(told.get("busy_seconds", 0.0))
             call.error = str(told.get("error", {}).get("code", ""))
-            rest = call.busy - sum(busy for _, _, busy in self._units.get(call.id, ()))
+            rest = call.busy - call.told
             if rest >= _LEAST_SECONDS:
-                self._units.setdefault(call.id, []).append(("", at, rest))
-        call.blocks = [self._block(call, *unit) for unit in self._units.get(call.id, ())]
+                self._worked(call, "", at, rest)
 
-    def _block(self, call: Call, label: str, end: float, busy: float) -> Block:
-        decoded = self.turns[call.turn].end if call.turn < len(self.turns) else None
+    def _worked(self, call: Call, label: str, end: float, busy: float) -> None:
         begin = max(0.0, end - busy)
-        return Block(label, begin, end, end - begin if decoded is None else min(max(0.0, decoded - begin), end - begin))
+        call.told += busy
+        call.blocks.append(Block(label, begin, end, self._hidden(call, begin, end)))
+
+    def _hidden(self, call: Call, begin: float, end: float) -> float:
+        """All of it while the turn is being decoded."""
+        decoded = self.turns[call.turn].end if call.turn < len(self.turns) else None
+        return end - begin if decoded is None else min(max(0.0, decoded - begin), end - begin)

@@ -3,17 +3,17 @@
 https://docs.google.com/document/d/1CvAClvFfyA5R-PhYUmn5OOQtYMH4h6I0nSsKchNAySU
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable
 from typing import Any
 
 from gateway.archive.lanes import Block, Call, Event, Lanes, Turn
-from gateway.archive.recording import Summary
+from gateway.archive.summary import Summary
 
 _PROCESS = 1
 _DECODING = 1  # the lane of the turns; calls have those behind it
 
 
-def trace_events(summary: Summary, events: Sequence[Event]) -> dict[str, Any]:
+def trace_events(summary: Summary, events: Iterable[Event]) -> dict[str, Any]:
     """The trace: turns in one lane, each call in its own, with its pieces of work inside."""
     lanes = Lanes.of(events)
     traced = [

@@ -2,12 +2,13 @@
 cut off."""
 
 import asyncio
-import json
+import enum
 from collections.abc import AsyncGenerator, Callable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 
+from gateway.archive.summary import Summary
 from gateway.message_json import to_data, word
 from protos.conveyor.gateway.v1 import gateway_pb2 as pb
 from protos.rpc.errors import ServiceError
@@ -18,7 +19,8 @@ MAX_BYTES = 8 << 20
 # Of each recorded event: what Python keeps of it beside its bytes.
 _OVERHEAD_BYTES = 50
 _ENDED_SECONDS = 1.0
-# Events without which a timeline would be wrong. They are small, and as many as there are calls and pieces of work.
+# Events without which a timeline would be wrong. Without what a call said and was given they are small, and as many as
+# there are calls and pieces of work.
 _NEEDED = frozenset(
     (
         *("turn_started", "turn_decoded", "turn_finished", "turn_vetoed", "finished"),
@@ -27,60 +29,55 @@ _NEEDED = frozenset(
 )
 
 
-@dataclass(frozen=True, slots=True)
-class Summary:
-    """A completion in a few lines. `begun_at`: seconds since 1970. `state`: running, finished or failed. `cut`: whether
-    events are missing, because there were too many."""
+class State(enum.Enum):
+    """Where a recording stands.
 
-    id: str
-    begun_at: float
-    state: str
-    prompt: str
-    mode: str
-    tools: tuple[str, ...]
-    finish_reason: str | None = None
-    error: dict[str, str] | None = None
-    ledger: dict[str, Any] | None = None
-    cut: bool = False
+    state     what is so                                              next
+    running   events come; whoever wants to follows, or cancels it    `end`: ended
+    ended     no further event comes; it waits to be written          `release`: gone
+    gone      it is in the store, or nowhere; its bytes are free      -
 
-    def to_json(self) -> dict[str, Any]:
-        """By name."""
-        data = {name: getattr(self, name) for name in self.__dataclass_fields__}
-        return {**data, "tools": list(self.tools)}
+    Who follows one goes on to its last event in any state.
+    """
 
-    @classmethod
-    def from_json(cls, text: str) -> "Summary":
-        """The other way round."""
-        data = json.loads(text)
-        return cls(**{**data, "tools": tuple(data["tools"])})
+    RUNNING = enum.auto()
+    ENDED = enum.auto()
+    GONE = enum.auto()
 
 
 class Recording:
-    """One completion: `request`, asked by `caller` as `id`, since `begun_at`. `budget` is shared by all that run."""
+    """One completion: `request`, asked by `caller` as `id`, since `begun_at`. `budget` is shared by all that are not
+    gone. `wanted`: whether it is to be written when it has ended."""
 
     def __init__(self, request_id: str, caller: str, begun_at: float, request: pb.CompleteRequest, budget: "Budget"):
         self.id, self.caller, self.begun_at, self.request = request_id, caller, begun_at, request
         self.events: list[bytes] = []  # serialized `CompleteResponse`s
         self.error: ServiceError | None = None
         self.finished: pb.Finished | None = None
-        self.ended = self.forgotten = False
+        self.state = State.RUNNING
+        self.wanted = True
         self._budget = budget
-        self._bytes = 0
+        self._bytes = 0  # of events
         self._cut = False
         self._grown = asyncio.Event()
         self._cancel: Callable[[], None] = lambda: None
+        self._request_bytes = request.ByteSize()
+        budget.take(self._request_bytes)
 
     def add(self, response: pb.CompleteResponse) -> None:
-        """Takes the next event. Where there have been too many, only those that a timeline needs."""
+        """Takes the next event. Where there has been too much, only what a timeline needs; the last one always."""
         kind = response.WhichOneof("event")
         if kind == "finished":
             self.finished = response.finished
         event = response.SerializeToString()
-        size = len(event) + _OVERHEAD_BYTES
-        full = self._bytes + size > MAX_BYTES or not self._budget.allows(size)
-        if full and (kind not in _NEEDED or self._bytes > 2 * MAX_BYTES):
+        if not self._has_room(event):
             self._cut = True
-            return
+            if kind not in _NEEDED:
+                return
+            event = _shortened(response).SerializeToString()
+            if kind != "finished" and self._bytes + len(event) > 2 * MAX_BYTES:
+                return
+        size = len(event) + _OVERHEAD_BYTES
         self._bytes += size
         self._budget.take(size)
         self.events.append(event)
@@ -88,13 +85,13 @@ class Recording:
 
     def end(self, error: ServiceError | None) -> None:
         """Nothing more is coming; `error` where that is not how it should have ended."""
-        self.ended, self.error = True, error if self.finished is None else None
+        self.state, self.error = State.ENDED, error if self.finished is None else None
         self._tell()
 
     def release(self) -> None:
-        """Gives its share of the budget back: it is kept elsewhere, or nowhere."""
-        self._budget.take(-self._bytes)
-        self._bytes = 0
+        """It is kept elsewhere, or nowhere: gives its share of the budget back."""
+        self.state = State.GONE
+        self._budget.take(-self._bytes - self._request_bytes)
 
     def on_cancel(self, cancel: Callable[[], None]) -> None:
         """What stops the work behind it."""
@@ -102,7 +99,7 @@ class Recording:
 
     def cancel(self) -> None:
         """Stops the work behind it, whoever asked for it. Does nothing where it has ended."""
-        if not self.ended:
+        if self.state is State.RUNNING:
             self._cancel()
 
     async def follow(self, after: int) -> AsyncGenerator[tuple[int, bytes], None]:
@@ -113,7 +110,7 @@ class Recording:
             while place < len(self.events):
                 place += 1
                 yield place, self.events[place - 1]
-            if self.ended and place >= len(self.events):
+            if self.state is not State.RUNNING and place >= len(self.events):
                 return
             if grown is self._grown:
                 await grown.wait()
@@ -134,7 +131,7 @@ class Recording:
         return Summary(
             id=self.id,
             begun_at=round(self.begun_at, 3),
-            state="running" if not self.ended else "finished" if finished is not None else "failed",
+            state="running" if self.state is State.RUNNING else "finished" if finished is not None else "failed",
             prompt=said[:PROMPT_CHARS],
             mode=mode,
             tools=tuple(self.request.tool_use.tools) if used else (),
@@ -144,6 +141,10 @@ class Recording:
             cut=self._cut,
         )
 
+    def _has_room(self, event: bytes) -> bool:
+        size = len(event) + _OVERHEAD_BYTES
+        return self._bytes + size <= MAX_BYTES and self._budget.allows(size)
+
     def _tell(self) -> None:
         self._grown.set()
         self._grown = asyncio.Event()
@@ -151,7 +152,7 @@ class Recording:
 
 @dataclass(slots=True)
 class Budget:
-    """Bytes that all running recordings may hold together."""
+    """Bytes that all recordings in memory may hold together."""
 
     most: int
     taken: int = field(default=0)
@@ -163,6 +164,19 @@ class Budget:
     def take(self, size: int) -> None:
         """Takes them, or gives them back where they are less than 0."""
         self.taken += size
+
+
+def _shortened(response: pb.CompleteResponse) -> pb.CompleteResponse:
+    """Without what may be long: what a call came to, and what it was called with."""
+    short = pb.CompleteResponse()
+    short.CopyFrom(response)
+    if short.HasField("call_finished"):
+        short.call_finished.arguments_json = ""
+        if short.call_finished.HasField("result"):
+            short.call_finished.result = ""
+    elif short.HasField("approval_awaited"):
+        short.approval_awaited.arguments_json = ""
+    return short
 
 
 def data_of(events: Sequence[bytes]) -> Iterator[dict[str, Any]]:

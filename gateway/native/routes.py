@@ -1,21 +1,25 @@
 """`/v1/completions` and what is under it, and `/v1/tools`."""
 
+import asyncio
 import json
 import re
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
 from typing import Any
 
+import structlog
 from starlette.requests import Request
-from starlette.responses import JSONResponse, Response
+from starlette.responses import JSONResponse, Response, StreamingResponse
 from starlette.routing import Route
 
 from gateway import handling
 from gateway.archive.archive import Archive, Found
 from gateway.archive.perfetto import trace_events
 from gateway.archive.recording import data_of
+from gateway.archive.store import StoreError
 from gateway.completions import Completions
 from gateway.event_stream import EventStream, event
+from gateway.handling import Handler
 from gateway.message_json import to_data
 from gateway.native.body import CompletionRequest, Word
 from gateway.native.detached import Detached
@@ -27,7 +31,11 @@ from protos.rpc import context
 MAX_LISTED = 1000
 LISTED = 50
 LAST_EVENT_ID = "last-event-id"  # https://html.spec.whatwg.org/multipage/server-sent-events.html
+_EVENTS_AT_ONCE = 256
+_RETRY_SECONDS = 1.0
 _NUMBER = re.compile(r"\d{1,9}", re.ASCII)
+
+log = structlog.get_logger()
 
 
 class Native:
@@ -54,7 +62,7 @@ class Native:
             (f"{one}/cancel", "POST", self.cancel),
             (f"{one}/approve", "POST", self.approve),
         )
-        return [Route(path, handling.telling(handler), methods=[method]) for path, method, handler in table]
+        return [Route(path, handling.telling(_kept(handler)), methods=[method]) for path, method, handler in table]
 
     async def tools(self, _request: Request) -> Response:
         """Tools and formats, as last heard from the tool service."""
@@ -78,25 +86,27 @@ class Native:
         found = await self._found(request)
         form = request.query_params.get("format", "json")
         if form == "perfetto":
-            return JSONResponse(trace_events(found.summary, list(data_of(found.events))))
+            return Response(await asyncio.to_thread(_trace, found), media_type="application/json")
         if form != "json":
             raise HttpFailure(400, "invalid_value", "format: must be json or perfetto", param="format")
-        data = found.summary.to_json()
-        return JSONResponse({**data, "request": to_data(found.request), "events": list(data_of(found.events))})
+        return StreamingResponse(_whole(found), media_type="application/json")
 
     async def events(self, request: Request) -> Response:
-        """Its events, those that were and those that come."""
+        """Its events, those that were and those that come. 204 where it has ended and nothing is left, which tells a
+        browser to come no more."""
         found = await self._found(request)
-        after = request.query_params.get("after", request.headers.get(LAST_EVENT_ID, "0"))
-        frames = _frames(found, _number(after, "after", 10**9))
-        return EventStream(frames)
+        # A browser that comes again sends the header with the address that it had at first.
+        after = request.headers.get(LAST_EVENT_ID) or request.query_params.get("after", "0")
+        place = _number(after, "after", 10**9)
+        summary = found.summary
+        if summary.state != "running" and place >= len(found.events) + (summary.error is not None):
+            return Response(status_code=204)
+        return EventStream(_frames(found, place))
 
     async def cancel(self, request: Request) -> Response:
         """Stops all of the work behind it, whoever asked for it."""
         found = await self._found(request)
-        if found.running is not None:
-            found.running.cancel()
-            await found.running.until_ended()
+        await self._archive.cancel(context.current().caller, found.summary.id)
         return JSONResponse(found.summary.to_json())
 
     async def forget(self, request: Request) -> Response:
@@ -131,16 +141,57 @@ def _number(text: str, name: str, most: int) -> int:
     return int(text)
 
 
+def _kept(handler: Handler) -> Handler:
+    """Tells a client what it may try again."""
+
+    async def handle(request: Request) -> Response:
+        try:
+            return await handler(request)
+        except StoreError as error:
+            log.error("completions not reachable", cause=str(error))
+            message = "the completions that are kept cannot be reached: their file is locked, full or broken; try again"
+            raise HttpFailure(503, "store_unavailable", message, retry_seconds=_RETRY_SECONDS) from error
+
+    return handle
+
+
+def _trace(found: Found) -> str:
+    return _json(trace_events(found.summary, data_of(found.events)))
+
+
+async def _whole(found: Found) -> AsyncGenerator[str, None]:
+    """All of it as JSON, piece by piece: a long one takes seconds, which others shall not wait."""
+    summary, events = found.summary.to_json(), found.events
+    request = await asyncio.to_thread(to_data, found.request)
+    yield _json({**summary, "request": request}).removesuffix("}") + ',"events":['
+    for begin in range(0, len(events), _EVENTS_AT_ONCE):
+        piece = await asyncio.to_thread(_items, events[begin : begin + _EVENTS_AT_ONCE])
+        yield f",{piece}" if begin else piece
+    yield "]}"
+
+
+def _items(events: Sequence[bytes]) -> str:
+    return ",".join(map(_json, data_of(events)))
+
+
 async def _frames(found: Found, after: int) -> AsyncGenerator[bytes, None]:
-    if found.running is None:
-        for number, recorded in enumerate(found.events[after:], after + 1):
+    async with aclosing(_numbered(found, after)) as events:
+        async for number, recorded in events:
             yield _frame(number, recorded)
+            if number % _EVENTS_AT_ONCE == 0:
+                await asyncio.sleep(0)  # to a client that reads as fast as we write nothing else waits
+    if found.summary.error is not None:
+        yield event(_json({"failed": found.summary.error}), kind="failed", number=len(found.events) + 1)
+
+
+async def _numbered(found: Found, after: int) -> AsyncGenerator[tuple[int, bytes], None]:
+    if found.running is None:
+        for place in enumerate(found.events[after:], after + 1):
+            yield place
     else:
         async with aclosing(found.running.follow(after)) as events:
-            async for number, recorded in events:
-                yield _frame(number, recorded)
-    if found.summary.error is not None:
-        yield event(_json({"failed": found.summary.error}), kind="failed")
+            async for place in events:
+                yield place
 
 
 def _frame(number: int, recorded: bytes) -> bytes:

@@ -2,7 +2,10 @@
 
 import asyncio
 import json
+import sqlite3
 from collections.abc import AsyncIterator
+from contextlib import closing
+from pathlib import Path
 from typing import Any
 
 import grpc
@@ -10,6 +13,7 @@ import httpx
 import pytest
 
 from decoder_service.models.loader import LoadedModel
+from gateway.native import routes
 from protos.conveyor.gateway.v1 import gateway_pb2 as pb
 from tests.integration.stack import Stack, running_stack
 
@@ -100,8 +104,14 @@ async def test_it_goes_on_while_nobody_listens_and_is_resumed_where_it_was_left(
     assert (await http.get(f"/v1/completions/{request_id}")).json()["state"] == "running"
     rest = await events(http, request_id, after=int(first[-1]["id"]))
     assert text_of(first + rest) == replay
-    by_header = await http.get(f"/v1/completions/{request_id}/events", headers={"last-event-id": str(len(first))})
-    assert by_header.text.startswith(f"id: {len(first) + 1}\n")
+    path = f"/v1/completions/{request_id}/events"
+    for query, header, begin in (("", "20", 21), ("?after=1", "20", 21), ("?after=20", "", 21), ("", "", 1)):
+        by_header = await http.get(path + query, headers={"last-event-id": header})
+        assert by_header.text.startswith(f"id: {begin}\n"), (query, header)
+    count = len(first + rest)
+    for after in (count, count + 1):
+        nothing = await http.get(path, headers={"last-event-id": str(after)})
+        assert (nothing.status_code, nothing.content) == (204, b"")  # a browser asks no more
 
 
 async def test_completions_of_others_are_there_too(http: httpx.AsyncClient, stack: Stack) -> None:
@@ -124,6 +134,9 @@ async def test_cancelling_ends_it_for_whoever_asked_and_whoever_follows(http: ht
     assert answer.json()["state"] == "failed" and answer.json()["error"]["code"] == "cancelled"
     seen = await following
     assert seen[-1]["event"] == "failed" and seen[-1]["data"]["failed"]["code"] == "cancelled"
+    count = len(seen)
+    assert seen[-1]["id"] == str(count) and await events(http, request_id, after=count - 1) == seen[-1:]
+    assert (await http.get(f"/v1/completions/{request_id}/events?after={count}")).status_code == 204
     assert (await http.post(f"/v1/completions/{request_id}/cancel")).json() == answer.json()
 
     call = stack.client.Complete(
@@ -152,6 +165,47 @@ async def test_forgetting_leaves_nothing_of_it(http: httpx.AsyncClient) -> None:
             assert answer.status_code == 404 and answer.json()["error"]["code"] == "not_found"
     assert (await following)[-1]["event"] == "failed"
     assert (await http.get("/v1/completions")).json() == {"completions": []}
+
+
+async def test_two_tries_of_one_id_are_cancelled_and_forgotten_together(http: httpx.AsyncClient) -> None:
+    for method, path in (("POST", "/cancel"), ("DELETE", "")):
+        for _ in range(2):
+            await started(http, asking("word " * 1500), **{"x-request-id": "twice"})
+        await events(http, "twice", most=3)
+        short = asking("Yes.", limits={"max_turns": 1, "max_tokens": 10})  # there is room beside the others
+        await started(http, short, **{"x-request-id": "twice"})
+        await events(http, "twice")  # the newest ends first
+        assert (await http.request(method, f"/v1/completions/twice{path}")).is_success
+        async with asyncio.timeout(20):
+            while "conveyor_requests_running 0.0" not in (await http.get("/metrics")).text:
+                pass
+    assert (await http.get("/v1/completions/twice")).status_code == 404
+
+
+async def test_a_long_one_is_shown_in_pieces(http: httpx.AsyncClient) -> None:
+    request_id = await started(http, asking("word " * 600))
+    seen = await events(http, request_id)
+    assert len(seen) > 2 * routes._EVENTS_AT_ONCE
+    answer = await http.get(f"/v1/completions/{request_id}")
+    assert answer.headers["content-type"] == "application/json"
+    assert answer.json()["events"] == [event["data"] for event in seen]
+
+
+async def test_a_file_that_lets_us_down_is_told_as_such(model: LoadedModel, tmp_path: Path) -> None:
+    file = tmp_path / "completions.sqlite3"
+    async with (
+        running_stack(model, gateway_settings={"completions_file": str(file)}) as stack,
+        httpx.AsyncClient(base_url=stack.http, timeout=60) as http,
+    ):
+        with closing(sqlite3.connect(file, isolation_level=None)) as other:
+            other.execute("ALTER TABLE completions RENAME TO elsewhere")
+            for method, path in (("GET", ""), ("GET", "/a"), ("GET", "/a/events"), ("DELETE", "/a")):
+                answer = await http.request(method, f"/v1/completions{path}")
+                assert answer.status_code == 503 and answer.headers["retry-after"] == "1"
+                assert answer.json()["error"]["code"] == "store_unavailable"
+                assert str(file) not in answer.text
+            other.execute("ALTER TABLE elsewhere RENAME TO completions")
+        assert (await http.get("/v1/completions/a")).status_code == 404
 
 
 async def test_what_cannot_be_served_is_told_at_once_or_in_the_stream(http: httpx.AsyncClient) -> None:

@@ -62,6 +62,7 @@ export class Api {
       try {
         const response = await this.send(`${pathOf(id)}/events?after=${after}`, { signal });
         tell(null);
+        if (response.status === 204) return; // it has ended, and all of it was heard
         for await (const event of readEvents(response.body)) {
           failures = 0;
           const number = Number(event.id);

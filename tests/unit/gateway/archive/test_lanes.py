@@ -6,7 +6,7 @@ import pytest
 
 from gateway.archive.lanes import Block, Lanes
 from gateway.archive.perfetto import trace_events
-from gateway.archive.recording import Summary
+from gateway.archive.summary import Summary
 
 EVENTS: list[dict[str, Any]] = [
     {"at_seconds": 0.1, "turn_started": {"turn": 0}},
@@ -41,6 +41,27 @@ def test_a_turn_and_its_calls_have_lanes_and_work_before_the_last_token_is_hidde
 def test_work_is_hidden_for_as_long_as_the_turn_is_being_decoded() -> None:
     (call,) = Lanes.of(EVENTS[:5]).calls.values()
     assert call.blocks == [Block("import", pytest.approx(0.5), 0.8, pytest.approx(0.3))]
+
+
+def test_what_was_heard_before_its_turns_last_token_but_ended_behind_it_is_cut_then() -> None:
+    """Events come in their order; their times need not."""
+    (call,) = Lanes.of([*EVENTS[:5], {"at_seconds": 0.7, "turn_decoded": {"turn": 0}}]).calls.values()
+    assert call.blocks == [Block("import", pytest.approx(0.5), 0.8, pytest.approx(0.2))]
+
+
+def test_a_block_is_made_once_and_cut_once_however_many_there_are(monkeypatch: pytest.MonkeyPatch) -> None:
+    made = 0
+    create = Block.__init__
+
+    def counted(block: Block, *fields: Any, **named: Any) -> None:
+        nonlocal made
+        made += 1
+        create(block, *fields, **named)
+
+    monkeypatch.setattr(Block, "__init__", counted)
+    unit = {"at_seconds": 0.8, "unit_finished": {"call_id": "c1", "label": "x", "busy_seconds": 0.001}}
+    (call,) = Lanes.of([*EVENTS[:4], *[unit] * 500, EVENTS[5], *[unit] * 500]).calls.values()
+    assert len(call.blocks) == 1000 and made == 1500
 
 
 def test_events_of_unknown_kinds_and_of_unknown_calls_change_nothing() -> None:

@@ -86,8 +86,37 @@ def test_what_there_is_too_much_of_is_cut_and_what_a_timeline_needs_is_not(monke
     assert recorded.summary().cut
 
 
+def test_of_calls_without_end_the_last_event_is_there_and_what_they_said_is_not(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(module, "MAX_BYTES", 10_000)
+    recorded = recording()
+    said = pb.CallFinished(call_id="c", result="x" * 600, arguments_json="y" * 600)
+    for _ in range(400):
+        recorded.add(pb.CompleteResponse(call_finished=said))
+    recorded.add(FINISHED)
+    recorded.end(None)
+    *calls, last = map(pb.CompleteResponse.FromString, recorded.events)
+    assert last.WhichOneof("event") == "finished" and recorded.summary().cut
+    assert calls[0].call_finished == said
+    assert calls[-1].call_finished == pb.CallFinished(call_id="c", result="")
+    assert sum(map(len, recorded.events)) < 20_200
+
+
+def test_what_was_asked_counts_among_what_is_held() -> None:
+    budget = Budget(1000)
+    large = pb.CompleteRequest(messages=[pb.Message(role="user", content="x" * 1000)])
+    recorded = Recording("a", "", 0.0, large, budget)
+    assert budget.taken == large.ByteSize()
+    recorded.add(text(0))
+    recorded.add(FINISHED)
+    assert len(recorded.events) == 1 and recorded.summary().cut
+    recorded.release()
+    assert budget.taken == 0
+
+
 def test_all_that_run_share_a_budget_and_give_it_back() -> None:
-    budget = Budget(500)
+    budget = Budget(500 + 2 * REQUEST.ByteSize())
     first, second = (Recording(name, "", 0.0, REQUEST, budget) for name in ("a", "b"))
     large = pb.CompleteResponse(text_delta=pb.TextDelta(text="x" * 300))
     first.add(large)
@@ -95,7 +124,7 @@ def test_all_that_run_share_a_budget_and_give_it_back() -> None:
     assert (len(first.events), len(second.events)) == (1, 0)
     first.release()
     second.add(large)
-    assert len(second.events) == 1 and budget.taken > 300
+    assert len(second.events) == 1 and budget.taken > 300 + REQUEST.ByteSize()
     second.release()
     assert budget.taken == 0
 
