@@ -9,8 +9,8 @@ from pydantic import BaseModel, ValidationError
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 
-from gateway.openai import failures
-from gateway.openai.failures import HttpFailure
+from gateway import failures
+from gateway.failures import HttpFailure
 from protos.rpc import context
 from protos.rpc.errors import ServiceError
 

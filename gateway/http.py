@@ -15,10 +15,10 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Match, Route
 from starlette.types import ASGIApp
 
+from gateway.failures import HttpFailure
 from gateway.guard.accepting import Acceptor
 from gateway.guard.connections import MAX_HEADER_BYTES, Connection, ConnectionLimits
 from gateway.metrics import Metrics
-from gateway.openai.failures import HttpFailure
 from gateway.readiness import Readiness
 from protos.rpc.certificates import http_context
 from protos.rpc.tls import ServerTls

@@ -29,7 +29,7 @@ from uvicorn.config import Config
 from uvicorn.protocols.http.h11_impl import H11Protocol
 from uvicorn.server import ServerState
 
-from gateway.openai.failures import HttpFailure
+from gateway.failures import HttpFailure
 from protos.rpc import context
 
 MAX_HEADER_BYTES = 32 * 1024  # of a request: names, values and target

@@ -13,10 +13,10 @@ from starlette.datastructures import Headers
 from starlette.middleware.cors import CORSMiddleware
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from gateway.failures import HttpFailure
 from gateway.guard.callers import Callers
 from gateway.guard.connections import MAX_HEADER_BYTES, TOO_MANY_HEADERS
 from gateway.guard.hosts import Hosts, Origins
-from gateway.openai.failures import HttpFailure
 from protos.rpc import context
 from protos.rpc.errors import ServiceError
 

@@ -16,7 +16,7 @@ from collections.abc import Sequence
 from starlette.datastructures import Headers
 from starlette.types import Scope
 
-from gateway.openai.failures import HttpFailure
+from gateway.failures import HttpFailure
 from protos.rpc.exposure import host_of, is_loopback, is_wildcard, literal
 
 ALL = "*"

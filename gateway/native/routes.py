@@ -19,11 +19,11 @@ from gateway.archive.recording import data_of
 from gateway.archive.store import StoreError
 from gateway.completions import Completions
 from gateway.event_stream import EventStream, event
+from gateway.failures import HttpFailure
 from gateway.handling import Handler
 from gateway.message_json import to_data
 from gateway.native.body import CompletionRequest, Word
 from gateway.native.detached import Detached
-from gateway.openai.failures import HttpFailure
 from gateway.tools import Catalogue
 from protos.conveyor.gateway.v1 import gateway_pb2 as pb
 from protos.rpc import context

@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from gateway.openai.failures import HttpFailure
+from gateway.failures import HttpFailure
 from gateway.request import MAX_TOKENS, MAX_TURNS, Mode
 from protos.conveyor.gateway.v1 import gateway_pb2 as pb
 

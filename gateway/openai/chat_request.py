@@ -9,6 +9,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import ConfigDict, Field, StringConstraints
 
+from gateway.failures import HttpFailure
 from gateway.openai.body import (
     DEFAULT_MAX_TOKENS,
     MAX_ITEMS,
@@ -28,7 +29,6 @@ from gateway.openai.body import (
     require_choosable,
     sampling_of,
 )
-from gateway.openai.failures import HttpFailure
 from gateway.request import MAX_TOOLS
 from protos.conveyor.gateway.v1 import gateway_pb2 as pb
 

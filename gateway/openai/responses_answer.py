@@ -15,8 +15,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from gateway.event_stream import event
+from gateway.failures import HttpFailure, as_json
 from gateway.openai.arguments import ArgumentsText
-from gateway.openai.failures import HttpFailure, as_json
 from gateway.openai.ledger import ledger_of
 from gateway.openai.responses_request import PYTHON
 from protos.conveyor.gateway.v1 import gateway_pb2 as pb

@@ -11,13 +11,12 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from gateway import handling
+from gateway import failures, handling
 from gateway.completions import Completions
 from gateway.event_stream import EventStream
-from gateway.openai import failures
+from gateway.failures import HttpFailure
 from gateway.openai.chat_answer import ChatAnswer, Gathered
 from gateway.openai.chat_request import ChatRequest
-from gateway.openai.failures import HttpFailure
 from gateway.openai.responses_answer import ResponsesAnswer
 from gateway.openai.responses_request import ResponsesRequest
 from protos.conveyor.gateway.v1 import gateway_pb2 as pb

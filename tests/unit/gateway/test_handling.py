@@ -8,8 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway import handling
+from gateway.failures import MAX_TOLD, HttpFailure
 from gateway.native.body import CompletionRequest
-from gateway.openai.failures import MAX_TOLD, HttpFailure
 from gateway.openai.responses_request import ResponsesRequest
 
 MESSAGES = [{"role": "user", "content": "x"}]

@@ -2,8 +2,8 @@
 
 import pytest
 
+from gateway.failures import HttpFailure
 from gateway.guard.hosts import Hosts, Origins, check_host, check_origin
-from gateway.openai.failures import HttpFailure
 
 REBOUND = [
     "evil.example:8080",

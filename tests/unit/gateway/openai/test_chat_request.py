@@ -6,8 +6,8 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
+from gateway.failures import of_validation
 from gateway.openai.chat_request import ChatRequest
-from gateway.openai.failures import of_validation
 from gateway.request import Function, Role, parse
 from protos.conveyor.gateway.v1 import gateway_pb2 as pb
 
