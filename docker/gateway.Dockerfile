@@ -2,8 +2,9 @@
 # Build from the root of the repository: docker build --file docker/gateway.Dockerfile .
 # PIP_EXTRA: more arguments for pip, such as another index.
 #
-# It listens on every interface, so it starts only with API keys (CONVEYOR_GATEWAY_KEYS_FILE, a file that is mounted) or
-# with CONVEYOR_GATEWAY_ALLOW_ANYONE=true, as in docker-compose.yml, which publishes it on 127.0.0.1 alone.
+# It listens on every interface, so it starts only with API keys (CONVEYOR_GATEWAY_KEYS_FILE, a file in a folder that is
+# mounted: a mount of the file alone would go on showing keys that were revoked) or with
+# CONVEYOR_GATEWAY_ALLOW_ANYONE=true, as in docker-compose.yml, which publishes it on 127.0.0.1 alone.
 
 FROM python:3.11-slim-bookworm AS requirements
 WORKDIR /build

@@ -16,6 +16,7 @@ from gateway import wire
 from gateway.approvals import Approvals
 from gateway.archive.archive import Archive
 from gateway.archive.recording import Recording
+from gateway.bounded import Bounded
 from gateway.decoder import Generation
 from gateway.guard.limits import Limits
 from gateway.listening import Ears
@@ -58,13 +59,22 @@ class Completions:
     async def run(
         self, request: gateway_pb2.CompleteRequest, on_recording: Callable[[], None] = lambda: None
     ) -> AsyncGenerator[gateway_pb2.CompleteResponse, None]:
-        """The events of one completion, `finished` last. Closing the generator stops all of the work behind it.
+        """The events of one completion, `finished` last. Closing the generator stops all of the work behind it, and its
+        deadline does, too, whoever takes the events.
 
         Runs in the request context that the caller has bound. `on_recording` is told when it is admitted and in the
         archive. Raises `ServiceError`.
         """
+        seconds = self._seconds(context.current())
+        context.bind(replace(context.current(), deadline=time.monotonic() + seconds))
+        async with aclosing(Bounded(self._run(request, on_recording), seconds).run()) as responses:
+            async for response in responses:
+                yield response
+
+    async def _run(
+        self, request: gateway_pb2.CompleteRequest, on_recording: Callable[[], None]
+    ) -> AsyncGenerator[gateway_pb2.CompleteResponse, None]:
         with self._observer.completion() as observed, self._admitted():
-            context.bind(self._bounded(context.current()))
             completion = parse(request, self._settings.max_prompt_chars)
             if completion.tool_use is not None:
                 await self._catalogue.require(completion.tool_use)
@@ -119,10 +129,10 @@ class Completions:
         else:
             self._idle.set()
 
-    def _bounded(self, running: context.RequestContext) -> context.RequestContext:
+    def _seconds(self, running: context.RequestContext) -> float:
         asked = running.remaining_seconds()
         seconds = self._settings.default_deadline_seconds if asked is None else asked
-        return replace(running, deadline=time.monotonic() + min(seconds, self._settings.max_deadline_seconds))
+        return min(seconds, self._settings.max_deadline_seconds)
 
     async def _decode(
         self, completion: Completion, observed: Observed, recording: Recording

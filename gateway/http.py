@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import functools
 import socket
+import ssl
 from collections.abc import Callable, Generator, Sequence
 
 import prometheus_client
@@ -14,6 +15,7 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Match, Route
 from starlette.types import ASGIApp
 
+from gateway.guard.accepting import Acceptor
 from gateway.guard.connections import MAX_HEADER_BYTES, Connection, ConnectionLimits
 from gateway.metrics import Metrics
 from gateway.openai.failures import HttpFailure
@@ -80,7 +82,6 @@ class HttpServer:
             app,
             http=functools.partial(Connection, limits),  # type: ignore[arg-type]  # all that is done to it is a call
             h11_max_incomplete_event_size=MAX_HEADER_BYTES,
-            ssl_context_factory=None if context is None else lambda _config, _default: context,
             proxy_headers=False,  # what a client says of its address and scheme is not believed
             lifespan="off",
             ws="none",
@@ -89,7 +90,7 @@ class HttpServer:
             server_header=False,
             timeout_graceful_shutdown=_CLOSE_SECONDS,
         )
-        self._server = _Server(config)
+        self._server = _Server(config, context, limits)
         self._serving: asyncio.Task[None] | None = None
         self.port = 0
 
@@ -107,6 +108,22 @@ class HttpServer:
 
 
 class _Server(uvicorn.Server):
+    def __init__(self, config: uvicorn.Config, context: ssl.SSLContext | None, limits: ConnectionLimits) -> None:
+        super().__init__(config)
+        self._context = context
+        self._limits = limits
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Accepts connections as we do it, where uvicorn would have asyncio do it."""
+        kind, state = self.config.http_protocol_class, self.server_state
+
+        def connection() -> Connection:
+            return kind(config=self.config, server_state=state, app_state={})  # type: ignore[return-value, call-arg]
+
+        acceptors = [Acceptor(listener, connection, self._context, self._limits) for listener in sockets or ()]
+        self.servers = acceptors  # type: ignore[assignment]  # of which it closes each, and waits for that
+        self.started = True
+
     @contextlib.contextmanager
     def capture_signals(self) -> Generator[None, None, None]:
         """Signals are the process's to handle, in one place for gRPC and HTTP."""

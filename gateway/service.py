@@ -12,6 +12,7 @@ from gateway.archive.archive import Archive
 from gateway.completions import Completions
 from gateway.guard.callers import Callers
 from gateway.guard.connections import ConnectionLimits
+from gateway.guard.descriptors import connections_within
 from gateway.guard.gate import guarded
 from gateway.guard.hosts import Hosts
 from gateway.guard.interceptor import KeyInterceptor
@@ -33,6 +34,8 @@ from protos.rpc.server import Server
 from protos.rpc.tracing import FLUSH_SECONDS, open_tracer
 
 _SERVICE = gateway_pb2.DESCRIPTOR.services_by_name["GatewayService"].full_name
+_CLOSE_SECONDS = 1.0
+_OTHER_CALLS = 64  # of one connection, beside its completions
 
 log = structlog.get_logger()
 
@@ -55,6 +58,7 @@ class Gateway:
         self.completions = Completions(settings, decoder, self.catalogue, observer, self._archive)
         servicer = GatewayServicer(self.completions, self.catalogue)
         callers = Callers(Path(settings.keys_file)) if settings.keys_file else None
+        connections = connections_within(settings.max_connections)
         self._server = Server(
             settings.address,
             lambda server: gateway_pb2_grpc.add_GatewayServiceServicer_to_server(servicer, server),
@@ -62,7 +66,10 @@ class Gateway:
             reflect=settings.reflection,
             tls=settings.tls,
             interceptors=[KeyInterceptor(callers)] if callers is not None else (),
-            max_connections=settings.max_connections,
+            max_connections=connections,
+            # More than there can be completions, so that who asks for too many is told; but not without end: a call
+            # whose client does not take its end is there for as long as the connection.
+            max_streams=settings.max_active + _OTHER_CALLS,
         )
         self.readiness = Readiness(self._channels, self._tell, needed_once=frozenset(("tools",)))
         openai = OpenAi(self.completions, ServedModel(decoder).name, settings.max_body_bytes)
@@ -74,7 +81,7 @@ class Gateway:
         self._http = HttpServer(
             settings.http_address,
             guarded(app, hosts=hosts, origins=settings.allowed_origins, callers=callers),
-            ConnectionLimits(settings.receive_seconds, settings.max_connections),
+            ConnectionLimits(settings.receive_seconds, connections),
             settings.tls,
         )
         self._background: list[asyncio.Task[None]] = []
@@ -111,7 +118,8 @@ class Gateway:
         await self._server.not_ready()
         await self.completions.drain(grace_seconds)
         await self._native.detached.stop()
-        await self._server.stop(max(0.0, deadline - time.monotonic()))
+        # What is left to run over gRPC is short, or waits for a client that does not read.
+        await self._server.stop(max(0.0, min(_CLOSE_SECONDS, deadline - time.monotonic())))
         await self._http.stop()
         await self._archive.close()
         for task in self._background:

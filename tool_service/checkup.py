@@ -11,7 +11,7 @@ import tempfile
 import time
 from pathlib import Path
 
-from protos.rpc.checkup import Check, State, tell
+from protos.rpc.checkup import Check, State, tell, unwritable
 from tool_service.settings import ToolSettings
 from tool_service.tools.loading import state_folder
 from tool_service.tools.python import landlock, seccomp
@@ -77,13 +77,10 @@ async def _said(running: Interpreter, code: str) -> str:
 
 def state(path: Path) -> Check:
     """What must not be done twice can be noted."""
-    try:
-        path.mkdir(parents=True, exist_ok=True)
-        with tempfile.NamedTemporaryFile(dir=path):
-            return Check("state", State.OK, str(path))
-    except OSError as error:
+    if problem := unwritable(path):
         remedy = "Name a folder that can be written to with tools.state_folder."
-        return Check("state", State.FAILURE, f"{path}: {error.strerror}", remedy)
+        return Check("state", State.FAILURE, f"{path}: {problem}", remedy)
+    return Check("state", State.OK, str(path))
 
 
 def main() -> int:

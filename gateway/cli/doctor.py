@@ -5,13 +5,12 @@ The gateway's own checks come first; then each service that is installed here lo
 """
 
 import asyncio
-import http.client
 import json
 import os
 import signal
 import sys
 from asyncio.subprocess import DEVNULL, PIPE
-from collections.abc import AsyncGenerator, AsyncIterator, Iterator
+from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import aclosing, suppress
 from dataclasses import asdict
 from http import HTTPStatus
@@ -19,16 +18,18 @@ from typing import Annotated
 
 import typer
 from rich.console import Console
+from rich.table import Table
 from rich.text import Text
 
-from gateway.cli.gateway_http import get
+from gateway.cli.aside import aside
+from gateway.cli.gateway_http import WRONG, get
 from gateway.cli.hand_over import OwnCommand
 from gateway.cli.options import DebugOption, JsonOption, reachable
 from gateway.cli.plan import Plan
 from gateway.cli.processes import is_taken
-from gateway.cli.run import plain_console, run
+from gateway.cli.run import plain_console, run, say
 from gateway.cli.sanitise import one_line
-from protos.rpc.checkup import Check, State
+from protos.rpc.checkup import Check, State, unwritable
 from protos.rpc.probe import probe
 from protos.rpc.settings import cache_folder
 
@@ -66,7 +67,7 @@ async def _doctor(quick: bool, as_json: bool) -> int:
     if as_json:
         print(json.dumps({"ok": not failed, "checks": [asdict(check) for check in found]}))
     else:
-        console.print(Text(_verdict(found), style="bold"), soft_wrap=True)
+        say(console, Text(_verdict(found), style="bold"))
     return int(failed)
 
 
@@ -79,16 +80,28 @@ def _verdict(found: list[Check]) -> str:
 
 
 def _show(check: Check, console: Console) -> None:
-    line = Text.assemble((f"{check.state:<8}", _STYLES[check.state]), f" {check.name:<12} ", one_line(check.found, 300))
-    console.print(line, soft_wrap=True)
+    """On a terminal what is long goes on below itself; elsewhere it is one line, and its remedy another."""
+    state, found = Text(f"{check.state:<8}", _STYLES[check.state]), one_line(check.found, 300)
+    remedy = Text(check.remedy, style="dim")
+    if console.is_terminal:
+        table = Table.grid(padding=(0, 1))
+        for width in (8, 12):
+            table.add_column(no_wrap=True, min_width=width)
+        table.add_column(overflow="fold")
+        table.add_row(state, check.name, found)
+        if check.remedy:
+            table.add_row("", "", remedy)
+        console.print(table)
+        return
+    console.print(Text.assemble(state, f" {check.name:<12} ", found), soft_wrap=True)
     if check.remedy:
-        console.print(Text(f"{'':9}{'':13}{check.remedy}", style="dim"), soft_wrap=True)
+        console.print(Text.assemble(f"{'':9}{'':13}", remedy), soft_wrap=True)
 
 
 async def _checks(quick: bool) -> AsyncGenerator[Check, None]:
     yield python_version()
     yield cache()
-    for check in ports(Plan()):
+    async for check in ports(Plan()):
         yield check
     for name, command in _CHECKUPS.items():
         if not command.is_installed:
@@ -110,39 +123,35 @@ def python_version() -> Check:
 def cache() -> Check:
     """Models and kernels have a place."""
     folder = cache_folder()
-    remedy = "Make it writable, or name another folder with CONVEYOR_CACHE."
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        return Check("cache", State.FAILURE, f"{folder}: {error.strerror}", remedy)
-    if not os.access(folder, os.W_OK | os.X_OK):
-        return Check("cache", State.FAILURE, f"{folder} cannot be written to", remedy)
+    if problem := unwritable(folder):
+        remedy = "Make it writable, or name another folder with CONVEYOR_CACHE."
+        return Check("cache", State.FAILURE, f"{folder}: {problem}", remedy)
     return Check("cache", State.OK, str(folder))
 
 
-def ports(plan: Plan) -> Iterator[Check]:
+async def ports(plan: Plan) -> AsyncIterator[Check]:
     """Each address that `conveyor up` would listen on is free, or a service of ours has it."""
     for (section, key), listened in plan.listening().items():
         name, where = f"{section} port", reachable(listened)
         if not is_taken(listened):
             yield Check(name, State.OK, f"{where} is free")
-        elif who := _health(where) if key == "address" else _metrics(where):
+        elif who := await (_health(where) if key == "address" else _metrics(where)):
             yield Check(name, State.OK, f"{where}: {who}")
         else:
             remedy = f"Stop what listens there, or choose another: conveyor up --{section}.{key} 127.0.0.1:PORT"
             yield Check(name, State.FAILURE, f"{where} is taken, and not by a service that answers", remedy)
 
 
-def _health(where: str) -> str:
-    status = probe(where)
+async def _health(where: str) -> str:
+    status = await aside(probe, where)
     return f"a service is there, {status}" if status in ("SERVING", "NOT_SERVING") else ""
 
 
-def _metrics(where: str) -> str:
+async def _metrics(where: str) -> str:
     """Empty where what listens has no metrics of ours, or does not show them to everybody."""
     try:
-        status, body = get(where, "/metrics", seconds=TIMEOUT_SECONDS)
-    except (OSError, ValueError, http.client.HTTPException):
+        status, body = await get(where, "/metrics", seconds=TIMEOUT_SECONDS)
+    except WRONG:
         return ""
     if status == HTTPStatus.UNAUTHORIZED:
         return "a service is there, that wants a key"

@@ -55,6 +55,8 @@ def list_command(file: FileOption = None, as_json: JsonOption = False) -> None:
         return
     for name in names:
         print(name)
+    if not names:
+        say(plain_console(stderr=True), f"no keys in {path}; make one: conveyor keys new NAME")
 
 
 @keys.command("revoke")

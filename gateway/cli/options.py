@@ -6,7 +6,7 @@ from typing import Annotated, TypeVar
 
 import typer
 
-from protos.rpc.settings import check_address
+from protos.rpc.settings import check_address, check_http_address
 
 GATEWAY_ADDRESS = "127.0.0.1:50051"
 GATEWAY_HTTP_ADDRESS = "127.0.0.1:8080"
@@ -47,6 +47,18 @@ def address(value: str) -> str:
         raise typer.BadParameter(str(error)) from None
 
 
+def http_address(value: str) -> str:
+    """A check for an option: that it is an address of HTTP, which may begin with http:// or https://."""
+    scheme, _, rest = value.rpartition("://")
+    try:
+        if scheme in ("", "http", "https") and rest.strip("/"):
+            check_http_address(rest.rstrip("/"))
+            return value
+    except ValueError:
+        pass
+    raise typer.BadParameter(f"{value!r} is not host:port, http://host:port or https://host:port")
+
+
 def duration(value: float | None) -> float | None:
     """A check for an option: that it is a time to wait for."""
     if value is not None and not _LEAST_SECONDS <= value <= _MOST_SECONDS:
@@ -70,7 +82,7 @@ GatewayHttpOption = Annotated[
         "--gateway-http",
         envvar="CONVEYOR_GATEWAY_HTTP_ADDRESS",
         metavar=ADDRESS_METAVAR,
-        callback=address,
+        callback=http_address,
         help="where the gateway speaks HTTP",
     ),
 ]

@@ -22,6 +22,7 @@ from typing import Self, TextIO
 import grpc
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
+from gateway.cli.credentials import KEY_VARIABLE
 from gateway.cli.failure import Failure, is_of_tls
 from gateway.cli.log_lines import last_lines, readable
 from protos.rpc.certificates import channel_credentials
@@ -199,7 +200,12 @@ def bind_error(address: str) -> int:
 async def _launch(service: Service, log: Path) -> _Child:
     with log.open("wb") as output:
         process = await asyncio.create_subprocess_exec(
-            *leashed(signal.SIGTERM, *service.command), stdin=DEVNULL, stdout=output, stderr=output, process_group=0
+            *leashed(signal.SIGTERM, *service.command),
+            stdin=DEVNULL,
+            stdout=output,
+            stderr=output,
+            process_group=0,
+            env={name: value for name, value in os.environ.items() if name != KEY_VARIABLE},  # a client's, and not ours
         )
     return _Child(service, process, log, asyncio.ensure_future(process.wait()))
 

@@ -1,14 +1,17 @@
 """Runs a command: signals cancel it, failures are explained, and both become exit codes."""
 
 import asyncio
+import errno
+import io
 import json
 import os
 import signal
 import sys
 import traceback
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from typing import Any, NoReturn, TypeVar
+from typing import Any, NoReturn, TextIO, TypeVar
 
 import typer
 from rich.console import Console
@@ -20,6 +23,7 @@ from gateway.cli.sanitise import printable
 Result = TypeVar("Result")
 
 INTERRUPTED_STATUS = 130  # 128 + SIGINT, as shells have it
+_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
 @dataclass(slots=True)
@@ -29,9 +33,15 @@ class Interrupted(Exception):
     forced: bool
 
 
+class _PlainConsole(Console):
+    def on_broken_pipe(self) -> None:
+        """Lets the error through, where rich would end the process from within a task."""
+        raise  # it is called where the error is being handled
+
+
 def plain_console(*, stderr: bool = False) -> Console:
     """A console that takes text for text: no markup, no emoji codes, no highlighting."""
-    return Console(stderr=stderr, markup=False, emoji=False, highlight=False)
+    return _PlainConsole(stderr=stderr, markup=False, emoji=False, highlight=False)
 
 
 def say(console: Console, text: str | Text) -> None:
@@ -54,6 +64,33 @@ def run(
     raise typer.Exit(_status(main, debug, as_json, on_interrupt or _say_cancelled))
 
 
+@contextmanager
+def written_out() -> Iterator[None]:
+    """Around a whole command, as the last thing that it does: its output is written, or the exit code is 1.
+
+    A reader that has gone (`| head`) is not worth a word, a full disk is. What an old locale has no letter for becomes
+    a question mark.
+    """
+    for stream in _streams():
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")
+    try:
+        try:
+            yield
+        finally:
+            for stream in _streams():
+                stream.flush()
+    except OSError as error:
+        if not _is_of_output(error):
+            raise
+        _discard_output()
+        if not isinstance(error, BrokenPipeError):
+            failure = Failure(f"cannot write the output: {error.strerror}", "Make room where it goes.")
+            with suppress(OSError):
+                show_failure(failure, plain_console(stderr=True))
+        raise SystemExit(1) from None
+
+
 def _status(
     main: Coroutine[Any, Any, int], debug: bool, as_json: bool, on_interrupt: Callable[[Interrupted], int]
 ) -> int:
@@ -61,10 +98,9 @@ def _status(
         return asyncio.run(_supervise(main))
     except Interrupted as interrupted:
         return on_interrupt(interrupted)
-    except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # so that the flush at exit finds an open pipe
-        return 1
     except Exception as error:
+        if _is_of_output(error):
+            raise
         if debug:
             print(printable(traceback.format_exc()), end="", file=sys.stderr)
         failure = _explained(error)
@@ -89,6 +125,25 @@ async def _supervise(main: Coroutine[Any, Any, Result]) -> Result:
         return await task
     except asyncio.CancelledError:
         raise Interrupted(forced=len(signals) > 1) from None
+
+
+def _is_of_output(error: Exception) -> bool:
+    """Whether standard output takes no more. Errors of files have a name, or have become a Failure."""
+    full = isinstance(error, OSError) and error.errno in _FULL and error.filename is None
+    return full or isinstance(error, BrokenPipeError)
+
+
+def _streams() -> list[TextIO]:
+    return [stream for stream in (sys.stdout, sys.stderr) if stream is not None]  # None: it was closed at the start
+
+
+def _discard_output() -> None:
+    """What cannot be written goes nowhere, or Python would try again at exit and complain."""
+    for stream in _streams():
+        try:
+            stream.flush()
+        except OSError:
+            os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
 
 
 def _explained(error: Exception) -> Failure:

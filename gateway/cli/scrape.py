@@ -1,7 +1,5 @@
 """Reads the `/metrics` of services, and takes figures from two readings of the same one."""
 
-import asyncio
-import http.client
 import math
 import time
 from collections import defaultdict
@@ -11,7 +9,7 @@ from dataclasses import dataclass, field
 from prometheus_client.parser import text_string_to_metric_families
 
 from gateway.cli.credentials import Credentials
-from gateway.cli.gateway_http import get
+from gateway.cli.gateway_http import WRONG, cause_of, get
 
 ANSWER_SECONDS = 2.0
 MOST_BYTES = 8 * 2**20
@@ -38,9 +36,9 @@ class Scrape:
 async def scrape(address: str, credentials: Credentials | None = None) -> Scrape:
     """Reads the metrics of the service at `address`, `host:port` or the beginning of a URL."""
     try:
-        status, body = await asyncio.to_thread(get, address, "/metrics", credentials, ANSWER_SECONDS, MOST_BYTES)
-    except (OSError, ValueError, http.client.HTTPException) as error:
-        return Scrape(time.monotonic(), away=_cause(error))
+        status, body = await get(address, "/metrics", credentials, ANSWER_SECONDS, MOST_BYTES)
+    except WRONG as error:
+        return Scrape(time.monotonic(), away=cause_of(error))
     if status >= 400:
         return Scrape(time.monotonic(), away=f"HTTP {status}")
     return parse(body.decode("utf-8", "replace"), time.monotonic())
@@ -112,11 +110,3 @@ def _quantile(bounds: list[float], counts: dict[float, float], share: float) -> 
             return low if math.isinf(bound) else low + (bound - low) * (rank - below) / max(counts[bound] - below, 1)
         low, below = bound, counts[bound]
     return low
-
-
-def _cause(error: Exception) -> str:
-    if isinstance(error, TimeoutError):
-        return f"no answer in {ANSWER_SECONDS:g} s"
-    if isinstance(error, OSError) and error.strerror:
-        return error.strerror.lower()
-    return str(error)

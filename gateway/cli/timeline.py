@@ -28,23 +28,32 @@ def timeline(lanes: Lanes, width: int) -> Iterator[Text]:
     if not lanes.turns or lanes.end <= 0:
         return
     scale = _Scale(lanes.end, max(_LEAST_TRACK, width - _NAME_WIDTH - _TOLD_WIDTH - 2))
+    room = min(_TOLD_WIDTH, width - _NAME_WIDTH - scale.columns - 2)
     calls = list(lanes.calls.values())
     for number, turn in enumerate(lanes.turns):
         yield _lane(f"turn {number + 1}", scale.turn(turn), f"{(turn.end or lanes.end) - turn.begin:.2f} s")
         for call in calls[:_MOST_CALLS]:
             if call.turn == number:
-                yield _lane(one_line(call.name, _NAME_WIDTH), scale.call(call), _told(call))
+                yield _lane(one_line(call.name, _NAME_WIDTH), scale.call(call), _told(call, room))
     if len(calls) > _MOST_CALLS:
         yield Text(f"… and {len(calls) - _MOST_CALLS} more calls", style="dim")
     yield _axis(scale)
-    yield Text("  ").join(Text.assemble((glyph, _STYLES[glyph]), (f" {meaning}", "dim")) for glyph, meaning in _LEGEND)
+    yield from _legend(width)
 
 
-def _told(call: Call) -> str:
+def _legend(width: int) -> Iterator[Text]:
+    """What the glyphs mean, on one line or two."""
+    told = [Text.assemble((glyph, _STYLES[glyph]), (f" {meaning}", "dim")) for glyph, meaning in _LEGEND]
+    line = Text("  ").join(told)
+    yield from [line] if len(line) <= width else [Text("  ").join(told[:2]), Text("  ").join(told[2:])]
+
+
+def _told(call: Call, room: int) -> str:
     if call.error:
-        return one_line(call.error, _TOLD_WIDTH)
+        return one_line(call.error, max(1, room))
+    busy = f"{call.busy:.2f} s"
     hidden = f", {call.hidden:.2f} hidden" if call.hidden >= _LEAST_SHOWN_SECONDS else ""
-    return f"{call.busy:.2f} s{hidden}"
+    return f"{busy}{hidden}" if len(busy) + len(hidden) <= room else busy
 
 
 def _lane(name: str, track: Sequence[str], told: str) -> Text:
@@ -56,6 +65,8 @@ def _axis(scale: "_Scale") -> Text:
     last = f"{scale.end:.2f} s"
     middle = f"{scale.end / 2:.2f}"
     left = f"{'0':<{scale.columns // 2}}"
+    if len(left) + len(middle) + len(last) >= scale.columns:
+        middle = ""  # it would touch the end
     return Text(f"{'':{_NAME_WIDTH}} {left}{middle}{last:>{scale.columns - len(left) - len(middle)}}", style="dim")
 
 

@@ -7,32 +7,29 @@ from collections.abc import AsyncIterator
 from typing import Annotated, Any
 
 import typer
-from rich.console import Console
+from rich.console import Console, RenderableType
 from rich.live import Live
 
 from gateway.cli.credentials import Credentials, with_credentials
 from gateway.cli.failure import Failure
-from gateway.cli.options import GATEWAY_HTTP_ADDRESS, DebugOption, names, reachable
+from gateway.cli.options import GATEWAY_HTTP_ADDRESS, DebugOption, http_address, names, reachable
 from gateway.cli.run import plain_console, run
 from gateway.cli.scrape import Between, Scrape, scrape
 from gateway.cli.top_figures import Readings, figures
 from gateway.cli.top_view import View
-from protos.rpc.settings import check_http_address
 
 DECODER, TOOLS = "127.0.0.1:8081", "127.0.0.1:8082"
 _METAVAR = "HOST:PORT,…"
+_WHOLE = 10_000  # lines or columns: nothing is left out
 
 
 def addresses(value: str) -> str:
     """A check for an option: that it is addresses with commas between them, which may begin with http:// or https://."""
     found = names(value)
-    for address in found:
-        try:
-            check_http_address(address.partition("://")[2] if address.startswith(("http://", "https://")) else address)
-        except ValueError as error:
-            raise typer.BadParameter(f"{address}: {error}") from None
     if not found:
         raise typer.BadParameter("name at least one")
+    for address in found:
+        http_address(address)
     return value
 
 
@@ -122,13 +119,24 @@ async def _show(intervals: AsyncIterator[dict[str, Any]], console: Console, inte
     view = View()
     if once or not console.is_terminal:
         async for found in intervals:
-            console.print(view.draw(found, height=10_000))
+            _print(view.draw(found, _WHOLE, console.width if console.is_terminal else _WHOLE), console)
             if once:
                 return _status(found)
     with Live(console=console, auto_refresh=False, screen=True) as live:
         async for found in intervals:
-            live.update(view.draw(found, console.height), refresh=True)
+            live.update(view.draw(found, console.height, console.width), refresh=True)
     return 0
+
+
+def _print(frame: RenderableType, console: Console) -> None:
+    """Elsewhere than on a terminal nothing is cut, and no line ends in blanks."""
+    if console.is_terminal:
+        console.print(frame)
+        return
+    console.width = _WHOLE
+    with console.capture() as captured:
+        console.print(frame)
+    print("\n".join(line.rstrip() for line in captured.get().splitlines()), flush=True)
 
 
 async def _intervals(watched: _Watched, interval: float) -> AsyncIterator[dict[str, Any]]:

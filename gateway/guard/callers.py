@@ -9,6 +9,7 @@ import structlog
 
 from gateway.guard.keys_file import Keys, KeysError, hashed, read
 from protos.rpc.errors import Reason, ServiceError
+from protos.rpc.watched import WatchedFiles
 
 LOOK_SECONDS = 1.0  # how long a key that was revoked may still be taken
 _SCHEME = "bearer"
@@ -28,7 +29,7 @@ class Callers:
         self._path = path
         self._clock = clock
         self._looked_at = clock()
-        self._state = _state(path)  # before it is read: a change while it is read is seen the next time
+        self._file = WatchedFiles((path,))
         self._keys: Keys = read(path)
         if not self._keys:
             log.warning("no keys", file=str(path))
@@ -39,10 +40,11 @@ class Callers:
         Raises `ServiceError` UNAUTHENTICATED where there is none or a wrong one. Every key is compared in full, so how
         long that takes tells nothing.
         """
-        scheme, _, key = authorization.strip().partition(" ")
-        if scheme.lower() != _SCHEME or not key.strip():
+        scheme, _, key = authorization.strip(" \t").partition(" ")
+        key = key.strip(" ")
+        if scheme.lower() != _SCHEME or not key:
             raise ServiceError(Reason.UNAUTHENTICATED, f"An API key is needed: {_REMEDY}.")
-        shown, found = hashed(key.strip()), ""
+        shown, found = hashed(key), ""
         for name, digest in self._latest().items():
             if hmac.compare_digest(shown, digest):
                 found = name
@@ -54,8 +56,7 @@ class Callers:
         now = self._clock()
         if now - self._looked_at >= LOOK_SECONDS:
             self._looked_at = now
-            before, self._state = self._state, _state(self._path)
-            if self._state != before:
+            if self._file.changed():
                 self._read_again()
         return self._keys
 
@@ -66,11 +67,3 @@ class Callers:
             log.error("keys kept", cause=str(error))
         else:
             log.info("keys read", file=str(self._path), count=len(self._keys))
-
-
-def _state(path: Path) -> tuple[int, int, int] | None:
-    try:
-        found = path.stat()
-    except OSError:
-        return None
-    return found.st_mtime_ns, found.st_size, found.st_ino

@@ -9,6 +9,9 @@ that its bytes do not put back, so that it cannot hold a connection with a byte 
 | a part of the head or the body | 408, and it is closed |
 | a part of the body of a request that has been answered | it is closed |
 
+And a client has to take its answers: where what waits for it has not become less for `stalled_seconds`, the connection
+is cut off. To close it would be to wait until all has been taken.
+
 Whoever is refused with more on its way still reads why: we say that no more comes from us, and for a moment what comes
 is read and dropped. Closed at once, the system would reset the connection, and the answer would be lost.
 """
@@ -17,6 +20,7 @@ import asyncio
 import http
 import json
 import sys
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -26,6 +30,7 @@ from uvicorn.protocols.http.h11_impl import H11Protocol
 from uvicorn.server import ServerState
 
 from gateway.openai.failures import HttpFailure
+from protos.rpc import context
 
 MAX_HEADER_BYTES = 32 * 1024  # of a request: names, values and target
 LINGER_SECONDS = 2.0
@@ -38,10 +43,12 @@ _NO_HTTP = HttpFailure(400, "invalid_http", "this is no request of HTTP/1.1")
 
 @dataclass(frozen=True, slots=True)
 class ConnectionLimits:
-    """`receive_seconds`: how long a request may take to come in. `max_connections`: how many may be open at once."""
+    """`receive_seconds`: how long a request may take to come in. `max_connections`: how many may be open at once.
+    `stalled_seconds`: how long a client may not take what waits for it."""
 
     receive_seconds: float = 30.0
     max_connections: int = 1024
+    stalled_seconds: float = 60.0
 
 
 class Connection(H11Protocol):
@@ -58,8 +65,10 @@ class Connection(H11Protocol):
         super().__init__(config, server_state, app_state, _loop)
         self._limits = limits
         self._timer: asyncio.TimerHandle | None = None
+        self._stalled: asyncio.TimerHandle | None = None
         self._is_silent = True  # not a byte has come
         self._is_refused = False
+        self.on_lost: Callable[[], None] = lambda: None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as in uvicorn
         """See asyncio."""
@@ -73,7 +82,20 @@ class Connection(H11Protocol):
     def connection_lost(self, exc: Exception | None) -> None:
         """See asyncio."""
         self._stop_timer()
+        self._stop_stalled()
         super().connection_lost(exc)
+        self.on_lost()
+
+    def pause_writing(self) -> None:
+        """See asyncio: more waits for the client than may."""
+        super().pause_writing()
+        if self._stalled is None:
+            self._stalled = self.loop.call_later(self._limits.stalled_seconds, self.transport.abort)
+
+    def resume_writing(self) -> None:
+        """See asyncio: the client has taken most of it."""
+        super().resume_writing()
+        self._stop_stalled()
 
     def data_received(self, data: bytes) -> None:
         """See asyncio."""
@@ -116,6 +138,11 @@ class Connection(H11Protocol):
             self._timer.cancel()
             self._timer = None
 
+    def _stop_stalled(self) -> None:
+        if self._stalled is not None:
+            self._stalled.cancel()
+            self._stalled = None
+
     def _on_late(self) -> None:
         self._timer = None
         if self._is_silent:
@@ -147,6 +174,8 @@ class Connection(H11Protocol):
             ("content-type", "application/json"),
             ("content-length", str(len(body))),
             ("connection", "close"),
+            (context.REQUEST_ID, context.new_request_id()),
+            ("x-content-type-options", "nosniff"),
         ]
         head = h11.Response(status_code=failure.status, headers=headers, reason=http.HTTPStatus(failure.status).phrase)
         for event in (head, h11.Data(data=body), h11.EndOfMessage()):

@@ -33,7 +33,7 @@ def guarded(app: ASGIApp, *, hosts: Hosts, origins: Sequence[str], callers: Call
     """The application behind all checks. `origins` are those whose pages may call it; without `callers` nobody needs a
     key."""
     inside: ASGIApp = Gate(app, Origins(origins).check, KeyCheck(callers).check)
-    if origins:  # outside of the checks, so that a page can read why it was refused
+    if origins:  # outside of these checks, so that a page can read why it was refused; not of those of size and name
         inside = CORSMiddleware(
             inside, allow_origins=origins, allow_methods=_METHODS, allow_headers=["*"], expose_headers=_EXPOSED
         )
@@ -54,8 +54,9 @@ class Gate:
                 for check in self._checks:
                     check(scope)
             except HttpFailure as failure:
-                _log(scope, failure)
-                await _answer(failure)(scope, receive, send)
+                request_id = context.from_headers(Headers(scope=scope)).request_id
+                _log(scope, failure, request_id)
+                await _answer(failure, request_id)(scope, receive, send)
                 return
         await self._app(scope, receive, send)
 
@@ -72,7 +73,9 @@ class KeyCheck:
         if self._callers is None or is_open(scope["path"]):
             return
         try:
-            context.bind_caller(self._callers.name_of(Headers(scope=scope).get("authorization", "")))
+            shown = Headers(scope=scope).getlist("authorization")
+            # Of two, whoever is in between may have looked at the other one.
+            context.bind_caller(self._callers.name_of(shown[0] if len(shown) == 1 else ""))
         except ServiceError as error:
             raise HttpFailure(401, "invalid_api_key", error.message) from error
 
@@ -89,14 +92,23 @@ def check_size(scope: Scope) -> None:
         raise TOO_MANY_HEADERS
 
 
-def _answer(failure: HttpFailure) -> ASGIApp:
+def _answer(failure: HttpFailure, request_id: str) -> ASGIApp:
     response = failure.response()
+    response.headers[context.REQUEST_ID] = request_id
+    response.headers["x-content-type-options"] = "nosniff"
     if failure.status == 401:
         response.headers["www-authenticate"] = "Bearer"
     return response
 
 
-def _log(scope: Scope, failure: HttpFailure) -> None:
+def _log(scope: Scope, failure: HttpFailure, request_id: str) -> None:
     structlog.contextvars.clear_contextvars()
     client = (scope.get("client") or ("",))[0]
-    log.info("refused", method=scope["path"][:100], reason=failure.code, message=failure.message, client=client)
+    log.info(
+        "refused",
+        request_id=request_id,
+        path=scope["path"][:100],
+        reason=failure.code,
+        message=failure.message,
+        client=client,
+    )

@@ -41,9 +41,8 @@ class KeyInterceptor(grpc.aio.ServerInterceptor):
 
 
 def _authorization(details: grpc.HandlerCallDetails) -> str:
-    found = (value for key, value in details.invocation_metadata or () if key == "authorization")
-    value = next(found, "")
-    return value if isinstance(value, str) else ""
+    found = [value for key, value in details.invocation_metadata or () if key == "authorization"]
+    return found[0] if len(found) == 1 and isinstance(found[0], str) else ""
 
 
 def _refusing(error: ServiceError, method: str) -> Handler:

@@ -9,6 +9,7 @@ tried; of 2^256 keys none is ever found by trying, however quickly a try is hash
 it is compared, so the time that takes tells nothing of a key.
 """
 
+import errno
 import fcntl
 import hashlib
 import os
@@ -110,9 +111,14 @@ def _change(path: Path, change: Callable[[str], str]) -> None:
     try:
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         with _alone_in(path.parent):
-            text = path.read_text("utf-8") if path.exists() else ""
+            text = path.read_text("utf-8", "surrogateescape") if path.exists() else ""
             _replace(path, change(text))
     except OSError as error:
+        if error.errno == errno.EBUSY:
+            raise KeysError(
+                f"cannot write {path}: it is a mount of its own, and a file is changed by putting another into its "
+                "place, which a mount does not follow; mount its folder, and not the file"
+            ) from error
         raise KeysError(f"cannot write {path}: {error.strerror}") from error
 
 
@@ -130,7 +136,7 @@ def _alone_in(folder: Path) -> Iterator[None]:
 def _replace(path: Path, text: str) -> None:
     descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=".keys-")  # with mode 0600
     try:
-        with os.fdopen(descriptor, "w", encoding="utf-8") as file:
+        with os.fdopen(descriptor, "w", encoding="utf-8", errors="surrogateescape") as file:
             if path.exists():
                 _keep_owner(path, descriptor)
             file.write(text)

@@ -6,7 +6,6 @@ place, and the log says so: a renewal replaces two files, one after the other. W
 channel is opened: gRPC has no way to change it later.
 """
 
-import os
 import ssl
 from collections.abc import Callable
 
@@ -14,6 +13,7 @@ import grpc
 import structlog
 
 from protos.rpc.tls import PeerTls, ServerTls, TlsError, read
+from protos.rpc.watched import WatchedFiles
 
 log = structlog.get_logger()
 
@@ -61,17 +61,24 @@ def _context(tls: ServerTls) -> ssl.SSLContext:
     if tls.client_ca:
         context.verify_mode = ssl.CERT_REQUIRED
         context.load_verify_locations(tls.client_ca)
+        _resume_nothing(context)
     return context
+
+
+def _resume_nothing(context: ssl.SSLContext) -> None:
+    """A session that is resumed shows no certificate again, so one from before the authorities changed would be let in.
+    What is kept of sessions up to TLS 1.2 cannot be switched off."""
+    context.num_tickets = 0
+    context.options |= ssl.OP_NO_TICKET
+    context.minimum_version = ssl.TLSVersion.TLSv1_3
 
 
 def _watch(tls: ServerTls) -> Callable[[], bool]:
     """A function that says whether the files have changed since it was asked last, to others that fit."""
-    seen = _look(tls)
+    files = WatchedFiles((tls.cert, tls.key, tls.client_ca))
 
     def changed() -> bool:
-        nonlocal seen
-        before, seen = seen, _look(tls)
-        if seen == before:
+        if not files.changed():
             return False
         try:
             tls.check_files()
@@ -82,15 +89,3 @@ def _watch(tls: ServerTls) -> Callable[[], bool]:
         return True
 
     return changed
-
-
-def _look(tls: ServerTls) -> tuple[tuple[int, int, int] | None, ...]:
-    return tuple(map(_state, (tls.cert, tls.key, tls.client_ca)))
-
-
-def _state(path: str) -> tuple[int, int, int] | None:
-    try:
-        found = os.stat(path)  # noqa: PTH116 - of "" too, which is no file
-    except OSError:
-        return None
-    return found.st_mtime_ns, found.st_size, found.st_ino

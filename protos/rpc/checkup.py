@@ -5,7 +5,10 @@
 
 import enum
 import json
+import os
+import tempfile
 from dataclasses import asdict, dataclass
+from pathlib import Path
 
 
 class State(enum.StrEnum):
@@ -39,3 +42,14 @@ class Check:
 def tell(check: Check) -> None:
     """Prints it."""
     print(check.to_line(), flush=True)
+
+
+def unwritable(folder: Path) -> str:
+    """Why nothing can be written below `folder`, which need not be there yet; empty where it can. Leaves no trace."""
+    whole = folder.absolute()
+    there = next(place for place in (whole, *whole.parents) if os.path.lexists(place))
+    try:
+        with tempfile.TemporaryDirectory(prefix="conveyor-checkup-", dir=there):
+            return ""
+    except OSError as error:
+        return error.strerror or str(error)

@@ -13,11 +13,11 @@ from typing import Any, Protocol
 import grpc
 import structlog
 from grpc_health.v1 import health_pb2, health_pb2_grpc
-from grpc_health.v1.health import aio as health
 from grpc_reflection.v1alpha import reflection
 
 from protos.rpc.certificates import server_credentials
 from protos.rpc.channel import MESSAGE_BYTES
+from protos.rpc.health import Health
 from protos.rpc.tls import ServerTls
 
 METADATA_BYTES = 16 * 1024  # of a call; gRPC answers RESOURCE_EXHAUSTED to more, and the connection stays
@@ -30,7 +30,7 @@ class Server:
     """A gRPC server with health and reflection.
 
     `register` is called with the `grpc.aio.Server` to add servicers to; `services` are their full names. Beyond
-    `max_connections` new ones are closed at once.
+    `max_connections` new ones are closed at once, and beyond `max_streams` calls on one connection further ones wait.
     """
 
     def __init__(
@@ -43,9 +43,9 @@ class Server:
         tls: ServerTls | None = None,
         interceptors: Sequence[grpc.aio.ServerInterceptor] = (),
         max_connections: int = 1_000_000,
+        max_streams: int = 2**31 - 1,
     ) -> None:
-        self._services = ("", *services)
-        self._health = _Health()
+        self._health = Health(("", *services))
         self._tls = tls if tls is not None and tls.cert else None
         self._server = grpc.aio.server(
             interceptors=tuple(interceptors),
@@ -60,6 +60,7 @@ class Server:
                 ("grpc.absolute_max_metadata_size", METADATA_BYTES),
                 ("grpc.server_handshake_timeout_ms", _HANDSHAKE_SECONDS * 1000),
                 ("grpc.max_allowed_incoming_connections", max_connections),
+                ("grpc.max_concurrent_streams", max_streams),
             ],
         )
         register(self._server)
@@ -78,7 +79,6 @@ class Server:
             self.port = self._add_port()
         except RuntimeError as error:
             raise OSError(f"cannot listen on {self._address}: is it taken by another process?") from error
-        await self._say(health_pb2.HealthCheckResponse.NOT_SERVING)
         await self._server.start()
 
     def _add_port(self) -> int:
@@ -88,44 +88,18 @@ class Server:
 
     async def ready(self) -> None:
         """Tells health that calls are welcome. The service calls it when it can answer one."""
-        await self._say(health_pb2.HealthCheckResponse.SERVING)
+        self._health.set(health_pb2.HealthCheckResponse.SERVING)
         log.info("ready", address=self._address, port=self.port)
 
     async def not_ready(self) -> None:
         """Takes `ready` back, for as long as the service cannot answer."""
-        await self._say(health_pb2.HealthCheckResponse.NOT_SERVING)
+        self._health.set(health_pb2.HealthCheckResponse.NOT_SERVING)
         log.info("not_ready", address=self._address, port=self.port)
 
     async def stop(self, grace_seconds: float) -> None:
         """Health off, no new calls, then `grace_seconds` for the running ones."""
-        await self._health.enter_graceful_shutdown()
-        self._health.end_watches()
+        self._health.end()
         await self._server.stop(grace_seconds)
-
-    async def _say(self, status: health_pb2.HealthCheckResponse.ServingStatus) -> None:
-        for service in self._services:
-            await self._health.set(service, status)
-
-
-class _Health(health.HealthServicer):  # type: ignore[misc]  # untyped
-    """Health whose watches, which never end of themselves, do not hold up a drain."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self._ending = asyncio.Event()
-
-    def end_watches(self) -> None:
-        self._ending.set()
-
-    async def Watch(self, request: health_pb2.HealthCheckRequest, context: grpc.aio.ServicerContext[Any, Any]) -> None:
-        """Tells the status and every change of it until the server stops."""
-        watching = asyncio.ensure_future(super().Watch(request, context))
-        ending = asyncio.ensure_future(self._ending.wait())
-        try:
-            await asyncio.wait((watching, ending), return_when=asyncio.FIRST_COMPLETED)
-        finally:
-            watching.cancel()
-            ending.cancel()
 
 
 class Stoppable(Protocol):

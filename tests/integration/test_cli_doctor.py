@@ -1,6 +1,5 @@
 """`conveyor doctor`: what it finds on this machine, and what it says of one on which things are wrong."""
 
-import asyncio
 import json
 import socket
 import sys
@@ -51,11 +50,19 @@ async def test_a_folder_that_cannot_be_is_a_failure_with_a_remedy(monkeypatch: p
     assert lines[-1].startswith("cannot serve as it is: cache")
 
 
+def test_a_cache_that_is_not_there_yet_is_not_made_by_looking(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("CONVEYOR_CACHE", str(tmp_path / "new" / "cache"))
+    assert doctor.cache().state is State.OK
+    assert not list(tmp_path.iterdir())
+    (tmp_path / "new").write_text("")
+    assert doctor.cache().found == f"{tmp_path}/new/cache: Not a directory"
+
+
 async def test_a_port_is_free_taken_or_ours() -> None:
     async with serving(health_pb2_grpc.add_HealthServicer_to_server, health.HealthServicer()) as ours:
         with socket.create_server(("127.0.0.1", 0)) as other:
             taken = f"127.0.0.1:{other.getsockname()[1]}"
-            checks = await asyncio.to_thread(lambda: list(doctor.ports(plan(taken, taken.replace(".1:", ".2:"), ours))))
+            checks = [check async for check in doctor.ports(plan(taken, taken.replace(".1:", ".2:"), ours))]
     gateway, http, decoder, _ = checks
     assert gateway.state is State.FAILURE and taken in gateway.found and "--gateway.address" in gateway.remedy
     assert http == Check("gateway port", State.OK, f"{taken.replace('.1:', '.2:')} is free")
@@ -80,7 +87,8 @@ def test_a_kernel_without_a_boundary_is_a_failure_that_says_what_is_left(monkeyp
 
 def test_a_state_folder_that_cannot_be_written_to_is_named(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
-    assert checkup.state(tmp_path / "new").state is State.OK
+    assert checkup.state(tmp_path / "new" / "below").state is State.OK
+    assert not (tmp_path / "new").exists()  # it looks, and no more
     found = checkup.state(tmp_path / "file" / "below")
     assert found.state is State.FAILURE and "tools.state_folder" in found.remedy
 

@@ -8,7 +8,7 @@ import pytest
 
 from decoder_service.models.loader import LoadedModel
 from protos.conveyor.gateway.v1 import gateway_pb2 as pb
-from tests.integration.commands import conveyor
+from tests.integration.commands import conveyor, in_this_process
 from tests.integration.stack import Stack, running_stack
 
 pytestmark = pytest.mark.timeout(240)
@@ -55,6 +55,10 @@ async def test_a_completion_is_listed_drawn_and_written(stack: Stack, tmp_path: 
     path = tmp_path / "trace.json"
     status, output, _ = await trace(stack, request_id, "--perfetto", str(path))
     assert status == 0 and output.startswith(f"{path}: ") and json.loads(path.read_text())["traceEvents"]
+    status, output, _ = await trace(stack, request_id, "--perfetto", "-")
+    assert status == 0 and json.loads(output) == json.loads(path.read_text())
+    _, output, _ = await conveyor("trace", "--gateway-http", f"{stack.http}/")  # a URL, as `conveyor up` prints it
+    assert output.splitlines()[1].startswith(request_id)
 
 
 async def test_what_goes_wrong_is_explained(stack: Stack, tmp_path: Path) -> None:
@@ -66,7 +70,12 @@ async def test_what_goes_wrong_is_explained(stack: Stack, tmp_path: Path) -> Non
     assert status == 1 and errors.startswith(f"error: cannot write {tmp_path}/no/file: No such file")
     status, _, errors = await conveyor("trace", "--gateway-http", "127.0.0.1:1")
     assert status == 1 and errors.startswith("error: no gateway answers at 127.0.0.1:1: ")
-    assert (await conveyor("trace", "--perfetto", "x"))[0] == 2
+    assert in_this_process("trace", "--perfetto", "x")[0] == 2
+    for empty in ("", " "):
+        status, _, errors = in_this_process("trace", empty)
+        assert status == 2 and "ID: it is empty; `conveyor trace` lists" in errors
+    for wrong in ("", "unix:/run/x", "ftp://a:1", "127.0.0.1"):
+        assert f"{wrong!r} is not host:port, " in in_this_process("trace", "--gateway-http", wrong)[2]
 
 
 async def test_ask_draws_its_timeline_where_it_is_told_to(stack: Stack, tmp_path: Path) -> None:

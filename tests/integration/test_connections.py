@@ -4,7 +4,11 @@ import asyncio
 import contextlib
 import json
 import socket
+import ssl
+import subprocess
+import sys
 from collections.abc import AsyncIterator
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -14,12 +18,17 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import PlainTextResponse, Response, StreamingResponse
 from starlette.routing import Route
 
+from gateway.guard.accepting import TOLD
 from gateway.guard.connections import MAX_HEADER_BYTES, ConnectionLimits
 from gateway.guard.gate import guarded
 from gateway.guard.hosts import Hosts
 from gateway.http import HttpServer
+from protos.conveyor.decoder.v1 import decoder_pb2
 from protos.conveyor.gateway.v1 import gateway_pb2
-from tests.integration.test_gateway_service import SECRET, house
+from protos.rpc.errors import Reason
+from tests.certificates import Authority
+from tests.integration.test_gateway_service import SECRET, FakeDecoder, at, failure_of, house
+from tests.integration.window import closed_window
 
 BOUND = 20.0  # for what comes soon, unless it never comes
 QUICK = ConnectionLimits(receive_seconds=0.3)
@@ -31,11 +40,15 @@ class Served:
 
     def __init__(self) -> None:
         self.left = asyncio.Event()
+        self.called = asyncio.Event()
+        self.connections: set[Any] = set()  # those of the server
         self.app = Starlette(
             routes=[
                 Route("/echo", self.echo, methods=["POST"]),
                 Route("/deaf", self.deaf, methods=["POST"]),
                 Route("/drip", self.drip, methods=["GET"]),
+                Route("/endless", self.endless, methods=["GET"]),
+                Route("/large", self.large, methods=["GET"]),
             ]
         )
         self.port = 0
@@ -49,6 +62,23 @@ class Served:
 
     async def deaf(self, _request: Request) -> Response:
         return PlainTextResponse("no matter")
+
+    async def endless(self, _request: Request) -> Response:
+        self.called.set()
+
+        async def pieces() -> AsyncIterator[bytes]:
+            try:
+                while True:
+                    yield bytes(100_000)
+                    await asyncio.sleep(0)
+            finally:
+                self.left.set()
+
+        return StreamingResponse(pieces())
+
+    async def large(self, _request: Request) -> Response:
+        self.called.set()
+        return Response(bytes(1_000_000))
 
     async def drip(self, _request: Request) -> Response:
         async def pieces() -> AsyncIterator[str]:
@@ -66,6 +96,7 @@ async def serving(limits: ConnectionLimits = QUICK) -> AsyncIterator[Served]:
     server = HttpServer("127.0.0.1:0", app, limits)
     await server.start()
     served.port = server.port
+    served.connections = server._server.server_state.connections
     try:
         yield served
     finally:
@@ -254,3 +285,84 @@ async def test_grpc_closes_connections_beyond_those_that_may_be_open() -> None:
             received = await asyncio.to_thread(other.recv, 1)
         assert received == b""
         await running.stub.ListTools(gateway_pb2.ListToolsRequest())
+
+
+@pytest.mark.parametrize(
+    "asked",
+    [b"GET /endless HTTP/1.1\r\nHost: localhost\r\n\r\n", b"GET /large HTTP/1.1\r\nHost: localhost\r\n\r\n" * 20],
+)
+async def test_a_client_that_does_not_take_its_answer_is_cut_off(asked: bytes) -> None:
+    async with serving(ConnectionLimits(stalled_seconds=0.2)) as served, asyncio.timeout(BOUND):
+        with socket.socket() as client:
+            client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 2048)
+            client.connect(("127.0.0.1", served.port))
+            client.sendall(asked)
+            await served.called.wait()
+            while served.connections:  # noqa: ASYNC110 - the server keeps the set
+                await asyncio.sleep(0.005)
+        if b"endless" in asked:
+            await served.left.wait()
+
+
+async def test_a_completion_ends_at_its_deadline_though_nobody_takes_its_events() -> None:
+    said = [at(0.0, turn_started=decoder_pb2.TurnStarted())]
+    said += [at(0.1, text_delta=decoder_pb2.TextDelta(text="x" * 100_000))] * 100
+    request = gateway_pb2.CompleteRequest(messages=[gateway_pb2.Message(role="user", content=SECRET)])
+    body = json.dumps({"model": "any", "stream": True, "messages": [{"role": "user", "content": SECRET}]}).encode()
+    head = f"POST /v1/chat/completions HTTP/1.1\r\nHost: localhost\r\nContent-Length: {len(body)}\r\n\r\n".encode()
+    settings = {"default_deadline_seconds": 1.0, "max_active": 2}
+    async with house(FakeDecoder(script=said, hangs=True), **settings) as running, asyncio.timeout(BOUND):
+        completions = running.gateway.completions
+        with socket.socket() as client:
+            client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 2048)
+            client.connect(("127.0.0.1", running.gateway.http_port))
+            client.sendall(head + body)
+            async with closed_window(running.gateway.port) as deaf:
+                await deaf.call("/conveyor.gateway.v1.GatewayService/Complete", request.SerializeToString())
+                while len(running.decoder.requests) < 2:  # noqa: ASYNC110 - the decoder counts
+                    await asyncio.sleep(0.005)
+                assert (await failure_of(running.complete()))[1].reason is Reason.OVERLOADED
+                await completions._idle.wait()
+        async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{running.gateway.http_port}") as reader:
+            listed = (await reader.get("/v1/completions")).json()["completions"]
+        assert [each["error"]["code"] for each in listed] == ["deadline_exceeded"] * 2
+
+
+async def test_connections_count_from_the_first_moment_and_have_so_long_for_their_handshake(tmp_path: Path) -> None:
+    limits = ConnectionLimits(receive_seconds=0.3, max_connections=3)
+    authority = Authority(tmp_path)
+    server = HttpServer("127.0.0.1:0", Served().app, limits, authority.server("server", mutual=False))
+    await server.start()
+    trusting = ssl.create_default_context(cafile=authority.ca)
+    async with contextlib.AsyncExitStack() as stack:
+        silent = [await stack.enter_async_context(connected(server.port)) for _ in range(3)]
+        async with connected(server.port) as (reader, _):
+            assert await reader.read() == b""  # at once: the other three are still there
+        assert not any(reader.at_eof() for reader, _ in silent)
+        for reader, _ in silent:
+            assert await reader.read() == b""
+        reader, writer = await asyncio.open_connection("127.0.0.1", server.port, ssl=trusting)
+        writer.write(HEAD.replace(b"echo", b"deaf") + b"Content-Length: 0\r\n\r\n")
+        assert (await answer(reader))[0] == 200
+        writer.close()
+    await server.stop()
+
+
+async def test_a_flood_beyond_those_that_are_told_why_is_closed_at_once() -> None:
+    async with serving(ConnectionLimits(max_connections=1)) as served, contextlib.AsyncExitStack() as stack:
+        crowd = [await stack.enter_async_context(connected(served.port)) for _ in range(TOLD + 3)]
+        assert await crowd[-1][0].read() == b""
+        assert (await answer(crowd[1][0]))[0] == 503
+
+
+def test_a_process_takes_as_many_connections_as_it_has_descriptors_for() -> None:
+    program = """if True:
+        import resource
+        from gateway.guard.descriptors import RESERVE, connections_within
+        resource.setrlimit(resource.RLIMIT_NOFILE, (256, 512))
+        print(connections_within(100), connections_within(1024), resource.getrlimit(resource.RLIMIT_NOFILE))
+        assert 2 * connections_within(1024) + RESERVE <= 512
+    """
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=60, check=True)
+    assert "100 192 (512, 512)" in done.stdout
+    assert "gateway.max_connections to 192" in done.stdout

@@ -74,6 +74,31 @@ async def test_openais_client_is_let_in_with_its_key_and_with_no_other(tmp_path:
         assert len(running.house.decoder.requests) == 2
 
 
+async def test_two_keys_are_none(tmp_path: Path) -> None:
+    async with guarded(tmp_path) as running, running.client() as client:
+        good, wrong = bearer(running.alice)[0], bearer(WRONG)[0]
+        for shown in ([good, wrong], [wrong, good], [good, good]):
+            refused = await client.get("/v1/models", headers=shown)
+            assert refused.status_code == 401
+            call = running.house.stub.ListTools(gateway_pb2.ListToolsRequest(), metadata=tuple(shown))
+            with pytest.raises(grpc.aio.AioRpcError) as raised:
+                await call
+            assert raised.value.code() == grpc.StatusCode.UNAUTHENTICATED
+
+
+async def test_what_is_refused_has_an_id_as_all_answers_have(tmp_path: Path) -> None:
+    async with guarded(tmp_path) as running, running.client() as client:
+        refused = [await client.get("/v1/models"), await client.get("/health", headers={"host": "evil.example"})]
+        assert [answer.status_code for answer in refused] == [401, 421]
+        assert len({answer.headers["x-request-id"] for answer in refused}) == 2
+        named = await client.get("/v1/models", headers={"x-request-id": "mine"})
+        assert named.headers["x-request-id"] == "mine"
+        served = await client.get("/v1/completions", headers=dict(bearer(running.alice)))
+        assert served.status_code == 200
+        for answer in (*refused, named, served):
+            assert answer.headers["x-content-type-options"] == "nosniff"
+
+
 async def test_without_a_key_there_is_health_and_the_page_and_nothing_else(tmp_path: Path) -> None:
     async with guarded(tmp_path) as running, running.client() as client:
         for path in ("/health", "/ready"):

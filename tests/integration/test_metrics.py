@@ -253,8 +253,10 @@ async def test_top_fails_where_nobody_answers_at_all() -> None:
     flags = [
         flag for name in ("gateway-http", "decoder-metrics", "tool-metrics") for flag in (f"--{name}", "127.0.0.1:1")
     ]
-    status, _, errors = await conveyor("top", "--once", "--interval", "0.1", *flags)
+    status, output, errors = await conveyor("top", "--once", "--interval", "0.1", *flags)
     assert status == 1
+    assert output.splitlines()[2] == "tools    127.0.0.1:1  away: connection refused"
+    assert not any(line.endswith(" ") for line in output.splitlines())
     assert "nobody answers: gateway 127.0.0.1:1" in errors
     assert "conveyor up" in errors
 

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import socket
 import ssl
 import subprocess
 import sys
@@ -13,6 +14,10 @@ import pytest
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from decoder_service.models.loader import LoadedModel
+from gateway.cli.credentials import Credentials
+from gateway.cli.failure import Failure
+from gateway.cli.gateway_http import get
+from gateway.cli.processes import Service, Services
 from gateway.guard.keys_file import new_key
 from gateway.http import HttpServer
 from protos.conveyor.gateway.v1 import gateway_pb2 as pb
@@ -182,6 +187,60 @@ async def test_certificates_are_renewed_while_a_server_runs(
     assert not await needs_no_certificate(renewing)
     await http.stop()
     await server.stop(0)
+
+
+@pytest.mark.parametrize("newest", [ssl.TLSVersion.TLSv1_3, ssl.TLSVersion.TLSv1_2])
+async def test_a_session_from_before_the_authorities_changed_is_not_resumed(
+    authority: Authority, tmp_path: Path, newest: ssl.TLSVersion
+) -> None:
+    tls = authority.server("server")
+    http = HttpServer("127.0.0.1:0", _nothing, tls=tls)
+    await http.start()
+    context = client_context(authority, authority.pair("client"))
+    context.maximum_version = newest
+
+    def ask(session: ssl.SSLSession | None = None) -> ssl.SSLSession | None:
+        """The session; raises where it is not served."""
+        with (
+            socket.create_connection(("127.0.0.1", http.port), timeout=10) as plain,
+            context.wrap_socket(plain, server_hostname="localhost", session=session) as client,
+        ):
+            client.sendall(b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n")
+            if not client.recv(1000).startswith(b"HTTP/1.1 "):
+                raise ConnectionError("it was closed without an answer")
+            assert not client.session_reused
+            return client.session
+
+    if newest is ssl.TLSVersion.TLSv1_2:
+        with pytest.raises(ssl.SSLError):
+            await asyncio.to_thread(ask)
+    else:
+        session = await asyncio.to_thread(ask)
+        assert session is None or not session.has_ticket
+        (tmp_path / "next").mkdir()
+        Path(tls.client_ca).write_bytes(Path(Authority(tmp_path / "next", "other").ca).read_bytes())
+        with pytest.raises((ssl.SSLError, ConnectionError)):
+            await asyncio.to_thread(ask, session)
+    await http.stop()
+
+
+def test_a_key_is_not_sent_in_the_clear_to_whom_an_authority_was_named_for(authority: Authority) -> None:
+    shown = Credentials(tls=PeerTls(ca=authority.ca))
+    with pytest.raises(ValueError, match="say https://"):
+        get("http://127.0.0.1:1", "/metrics", shown)
+
+
+async def test_services_that_are_started_do_not_hold_the_callers_key(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CONVEYOR_API_KEY", "ck_secret")
+    program = "import os; print(sorted(name for name in os.environ if name.startswith('CONVEYOR_API')), 'x' * 2)"
+    services = Services([Service("one", (sys.executable, "-c", program), "127.0.0.1:1")], tmp_path)
+    await services.start()
+    with pytest.raises(Failure, match="exit code 0"):
+        await services.wait_ended()
+    await services.stop()
+    assert (tmp_path / "one.log").read_text() == "[] xx\n"
 
 
 async def test_the_probe_of_containers_asks_over_tls(authority: Authority, monkeypatch: pytest.MonkeyPatch) -> None:

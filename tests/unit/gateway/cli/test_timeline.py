@@ -71,3 +71,13 @@ def test_every_track_is_as_wide_as_any_other(times: list[float], busy: float, wi
 def test_what_has_not_ended_is_drawn_to_the_last_event(missing: str) -> None:
     lines = drawn([event for event in EVENTS[:8] if missing not in event])
     assert len(lines) == 4
+
+
+@pytest.mark.parametrize("width", [40, 50, 61, 62, 80])
+def test_what_has_no_room_is_left_out_and_not_run_together(width: int) -> None:
+    lines = drawn(EVENTS, width)
+    assert max(map(len, lines)) <= width
+    call, axis = lines[1], next(line for line in lines if line.split()[:1] == ["0"])
+    assert "0.80 s" in call and ("hidden" in call) == (width > 50)
+    assert axis.split() == (["0", "1.80", "s"] if width < 60 else ["0", "0.90", "1.80", "s"])
+    assert "".join(lines[lines.index(axis) + 1 :]).count("█ work waited for") == 1

@@ -34,7 +34,20 @@ def test_a_key_has_the_name_that_it_was_made_for(tmp_path: Path) -> None:
     assert callers.name_of(f"bearer   {keys['bob']} ") == "bob"
 
 
-@pytest.mark.parametrize("shown", ["", "Bearer", "Bearer ", "{key}", "Basic {key}", "Bearer x{key}", "Bearer {key}é"])
+@pytest.mark.parametrize(
+    "shown",
+    [
+        "",
+        "Bearer",
+        "Bearer ",
+        "{key}",
+        "Basic {key}",
+        "Bearer x{key}",
+        "Bearer {key}é",
+        "Bearer {key}\xa0",
+        "Bearer \x85{key}",
+    ],
+)
 def test_anything_else_is_refused_with_the_remedy(shown: str, tmp_path: Path) -> None:
     key = new_key(tmp_path / "keys", "alice")
     with pytest.raises(ServiceError, match=r"conveyor keys new NAME") as raised:
@@ -95,3 +108,22 @@ def test_a_file_that_is_wrong_at_first_is_refused(tmp_path: Path) -> None:
     (tmp_path / "keys").write_text("nonsense\n")
     with pytest.raises(KeysError, match="keys:1"):
         Callers(tmp_path / "keys")
+
+
+def test_a_file_that_could_not_be_read_is_read_when_it_can_be(tmp_path: Path) -> None:
+    path, clock = tmp_path / "keys", Clock()
+    alice, bob = new_key(path, "alice"), new_key(path, "bob")
+    callers = Callers(path, clock)
+    revoke(path, "bob")
+
+    def unreadable(_path: Path) -> dict[str, bytes]:
+        raise KeysError(f"cannot read {path}: Permission denied")
+
+    with pytest.MonkeyPatch.context() as patch:  # a test that root runs could read it all the same
+        patch.setattr(module, "read", unreadable)
+        clock.now = 1
+        assert callers.name_of(f"Bearer {bob}") == "bob"
+    path.chmod(0o640)
+    clock.now = 2
+    assert refused(callers, f"Bearer {bob}")
+    assert callers.name_of(f"Bearer {alice}") == "alice"

@@ -2,6 +2,8 @@
 
 import re
 import stat
+import subprocess
+import sys
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -101,3 +103,38 @@ def test_keys_that_are_made_at_once_are_all_there(tmp_path: Path) -> None:
 def test_the_command_line_keeps_keys_where_settings_are(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path))
     assert default_path() == tmp_path / "conveyor" / "keys"
+
+
+def test_a_file_that_is_a_mount_of_its_own_is_told_from_others(tmp_path: Path) -> None:
+    kept, mounted = tmp_path / "kept", tmp_path / "mounted"
+    new_key(kept, "alice")
+    mounted.touch()
+    program = """if True:
+        import sys
+        from pathlib import Path
+        from gateway.guard.keys_file import KeysError, new_key
+        try:
+            new_key(Path(sys.argv[1]), "bob")
+        except KeysError as error:
+            print(error)
+    """
+    alone = ["unshare", "--user", "--map-root-user", "--mount", "--"]
+    try:
+        subprocess.run([*alone, "true"], check=True, capture_output=True)
+    except (OSError, subprocess.CalledProcessError):
+        pytest.skip("nobody but root may mount here")
+    script = 'mount --bind "$1" "$2" && exec "$3" -c "$4" "$2"'
+    command = [*alone, "sh", "-c", script, "sh", str(kept), str(mounted), sys.executable, program]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=True)
+    assert "mount its folder, and not the file" in done.stdout
+    assert list(read(kept)) == ["alice"] and sorted(tmp_path.iterdir()) == [kept, mounted]
+
+
+def test_comments_in_another_encoding_stay_as_they_are(tmp_path: Path) -> None:
+    path = tmp_path / "keys"
+    comment = "# Müller\n".encode("latin-1")
+    path.write_bytes(comment)
+    key = new_key(path, "alice")
+    assert read(path) == {"alice": hashed(key)}
+    revoke(path, "alice")
+    assert path.read_bytes() == comment
