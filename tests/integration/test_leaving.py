@@ -134,13 +134,13 @@ async def test_a_deadline_ends_tools_and_sequence_and_each_service_was_told_what
     stack: Stack, idle: Idle
 ) -> None:
     began = time.monotonic()
-    call = stack.client.Complete(request(), timeout=1.5)
+    call = stack.client.Complete(request(), timeout=4)
     with pytest.raises(grpc.aio.AioRpcError) as raised:
         async for _ in call:
             pass
     assert raised.value.code() is grpc.StatusCode.DEADLINE_EXCEEDED
-    assert time.monotonic() - began >= 1.5
-    assert idle.remaining is not None and 0 < idle.remaining < 1.5
+    assert time.monotonic() - began >= 4
+    assert idle.remaining is not None and 0 < idle.remaining < 4
     await asyncio.wait_for(idle.stopped.wait(), 20)
     await until_idle(stack)
 
