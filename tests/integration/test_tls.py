@@ -224,10 +224,10 @@ async def test_a_session_from_before_the_authorities_changed_is_not_resumed(
     await http.stop()
 
 
-def test_a_key_is_not_sent_in_the_clear_to_whom_an_authority_was_named_for(authority: Authority) -> None:
+async def test_a_key_is_not_sent_in_the_clear_to_whom_an_authority_was_named_for(authority: Authority) -> None:
     shown = Credentials(tls=PeerTls(ca=authority.ca))
     with pytest.raises(ValueError, match="say https://"):
-        get("http://127.0.0.1:1", "/metrics", shown)
+        await get("http://127.0.0.1:1", "/metrics", shown)
 
 
 async def test_services_that_are_started_do_not_hold_the_callers_key(
