@@ -80,7 +80,9 @@ export class Recent {
 }
 
 function wordsOf({ prompt, state, mode, begun_at: begun, ledger, error }) {
-  const took = ledger ? seconds(ledger.completion_seconds) : state;
-  const facts = [took, (mode || "").replace("_", " "), error ? oneLine(error.code, 30) : "", agoWords(begun)];
+  const isStopped = error?.code === "cancelled"; // as whoever stopped it wanted
+  const took = ledger ? seconds(ledger.completion_seconds) : isStopped ? "stopped" : state;
+  const cause = error && !isStopped ? oneLine(error.code, 30) : "";
+  const facts = [took, (mode || "").replace("_", " "), cause, agoWords(begun)];
   return [oneLine(prompt, 120) || "(empty)", ...facts.filter(Boolean)];
 }

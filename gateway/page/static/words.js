@@ -64,9 +64,13 @@ function behind(ledger, record) {
 
 /** Two completions of the same request, in a sentence: what the second saved. */
 export function savingWords(one, other) {
-  const [before, after] = [one, other].map((record) => record.ledger.completion_seconds);
+  // The second may find the prompt in the cache that the first had to compute: that is no merit of its mode.
+  const isUneven = Math.abs(promptSeconds(one) - promptSeconds(other)) > LEAST_SHARE * one.ledger.completion_seconds;
+  const spent = (record) => record.ledger.completion_seconds - (isUneven ? promptSeconds(record) : 0);
+  const [before, after] = [one, other].map(spent);
   const saved = before - after;
-  const took = `${capital(nameOf(other))} took ${seconds(after)}, ${nameOf(one)} ${seconds(before)}`;
+  const from = isUneven ? " once the prompt was read" : "";
+  const took = `${capital(nameOf(other))} took ${seconds(after)}, ${nameOf(one)} ${seconds(before)}${from}`;
   if (Math.abs(saved) / before < LEAST_SHARE) return `${took}: as long.`;
   const difference = `${seconds(Math.abs(saved))} or ${percent(Math.abs(saved) / before)}`;
   return `${took}: ${difference} ${saved > 0 ? "sooner" : "later"}.`;
@@ -74,13 +78,16 @@ export function savingWords(one, other) {
 
 /** What to think of that: nothing, or that the machine had other work. As `conveyor demo` judges it. */
 export function steadinessWords(one, other) {
-  const tokenSeconds = ({ ledger, finished }) => ledger.decode_seconds / finished.usage.completion_tokens;
+  const tokenSeconds = (record) =>
+    (record.ledger.decode_seconds - promptSeconds(record)) / record.finished.usage.completion_tokens;
   const [before, after] = [one, other].map(tokenSeconds);
   const change = Math.abs(after - before) / before;
   if (!(change > UNSTEADY)) return "";
   const token = `A token took ${percent(change)} ${after > before ? "more" : "less"} in the second`;
   return `${token}: something else keeps this machine busy, so trust what was hidden more.`;
 }
+
+const promptSeconds = (record) => record.turns[0]?.startedAt ?? 0;
 
 const capital = (text) => text[0].toUpperCase() + text.slice(1);
 
