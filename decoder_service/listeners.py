@@ -22,7 +22,7 @@ class Listener:
     def __init__(self, name: str) -> None:
         self.name = name
         self.is_lost = False
-        self._is_ending = False
+        self.is_ending = False
         self._pending: list[decoder_pb2.Told] = []
         self._news = asyncio.Event()
 
@@ -43,12 +43,12 @@ class Listener:
 
     def end(self) -> None:
         """Nothing more will be told; what waits is."""
-        self._is_ending = True
+        self.is_ending = True
         self._news.set()
 
     async def messages(self) -> AsyncGenerator[decoder_pb2.ListenResponse, None]:
         """What is told, until the listener is lost or all is told."""
-        while not self.is_lost and not (self._is_ending and not self._pending):
+        while not self.is_lost and not (self.is_ending and not self._pending):
             await self._news.wait()
             self._news.clear()
             while self._pending:
@@ -64,6 +64,7 @@ class Listeners:
     def __init__(self) -> None:
         self.instance = secrets.token_hex(8)
         self._listeners: dict[str, Listener] = {}
+        self._is_ended = False
 
     def open(self, name: str) -> Listener:
         """A new one. Raises ServiceError PROTOCOL_VIOLATION for a name that is taken, or is none."""
@@ -71,8 +72,10 @@ class Listeners:
             reject(Reason.PROTOCOL_VIOLATION, f"listener has {len(name)} characters; it must have 1 to 64")
         if name in self._listeners:
             reject(Reason.PROTOCOL_VIOLATION, "a listener of this name is there already")
-        self._listeners[name] = Listener(name)
-        return self._listeners[name]
+        listener = self._listeners[name] = Listener(name)
+        if self._is_ended:
+            listener.end()
+        return listener
 
     def close(self, listener: Listener) -> None:
         """It is gone."""
@@ -82,9 +85,10 @@ class Listeners:
     def find(self, names: Iterable[str]) -> Listener | None:
         """The first of the names that listens here."""
         found = (self._listeners.get(name) for name in names)
-        return next((each for each in found if each is not None and not each.is_lost), None)
+        return next((each for each in found if each is not None and not (each.is_lost or each.is_ending)), None)
 
     def end(self) -> None:
-        """Ends all of them, when nobody is left to be told of."""
+        """Ends all of them, and those that come yet, when nobody is left to be told of."""
+        self._is_ended = True
         for listener in self._listeners.values():
             listener.end()

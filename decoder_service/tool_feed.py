@@ -52,6 +52,7 @@ class Feed:
         """Ends the stream."""
         self._living.cancel()
         await asyncio.gather(self._living, return_exceptions=True)
+        self._call.cancel()  # a task that is cancelled before its first step has no `finally`
 
     async def _live(self) -> None:
         writing = asyncio.create_task(self._write())

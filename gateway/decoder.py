@@ -12,6 +12,8 @@ from protos.rpc.errors import Reason, ServiceError, from_rpc_error
 
 _Call = grpc.aio.StreamStreamCall[decoder_pb2.GenerateRequest, decoder_pb2.GenerateResponse]
 _CANCELLED = "The completion was cancelled."
+_CUT_OFF = "The decoder's text was cut off; try again."
+_LATE_SECONDS = 10.0
 
 
 class Generation:
@@ -24,6 +26,7 @@ class Generation:
         self._start = start
         self._commands: asyncio.Queue[decoder_pb2.GenerateRequest | None] = asyncio.Queue()
         self._call: _Call | None = None
+        self._own: _OwnStream | None = None
         self._cancelled = False
 
     async def events(self) -> AsyncGenerator[decoder_pb2.GenerateResponse, None]:
@@ -40,7 +43,7 @@ class Generation:
                 self._sent(text), timeout=running.remaining_seconds(), metadata=running.metadata()
             )
             self._call = call
-            own = _OwnStream(call, self._ears, text)
+            own = self._own = _OwnStream(call, self._ears, text)
             try:
                 while (event := await own.next()) is not None:
                     yield event
@@ -54,6 +57,8 @@ class Generation:
         self._cancelled = True
         if self._call is not None:
             self._call.cancel()
+        if self._own is not None:
+            self._own.cancel()
 
     def decide(self, decide: decoder_pb2.Decide) -> None:
         """Passes a person's word on a call on."""
@@ -77,6 +82,7 @@ class _OwnStream:
         self._listener = ""
         self._ear: Ear | None = None  # of that name; it brings the text
         self._read_ahead: decoder_pb2.GenerateResponse | None = None
+        self._is_cancelled = False
         self._taken = asyncio.Event()
         self._reading = asyncio.create_task(self._read())
         self._reading.add_done_callback(lambda _: text.news.set())
@@ -84,20 +90,40 @@ class _OwnStream:
     async def next(self) -> decoder_pb2.GenerateResponse | None:
         """The next event; None at the end. Raises ServiceError."""
         while (event := self._due()) is None:
+            if self._is_cancelled:
+                raise ServiceError(Reason.CANCELLED, _CANCELLED)
             if self._read_ahead is None and self._reading.done():
                 self._end()
                 return None
             if self._is_cut_off():
-                raise ServiceError(Reason.DECODER_UNAVAILABLE, "The decoder's text was cut off; try again.")
-            self._text.news.clear()
-            await self._text.news.wait()
+                raise ServiceError(Reason.DECODER_UNAVAILABLE, _CUT_OFF)
+            await self._news()
         event.ClearField("number")
         return event
+
+    def cancel(self) -> None:
+        """Nobody wants more, from outside of the task that reads: what was read ahead may wait for text, and then
+        nobody hears of the call's end."""
+        self._is_cancelled = True
+        self._text.news.set()
 
     async def aclose(self) -> None:
         """Ends the reading."""
         self._reading.cancel()
         await asyncio.gather(self._reading, return_exceptions=True)
+
+    async def _news(self) -> None:
+        """Waits for the next event of either stream. What was read ahead follows text that is on its way by the ear: it
+        comes in a moment, or never."""
+        self._text.news.clear()
+        if self._read_ahead is None:
+            await self._text.news.wait()
+            return
+        try:
+            async with asyncio.timeout(_LATE_SECONDS):
+                await self._text.news.wait()
+        except TimeoutError:
+            raise ServiceError(Reason.DECODER_UNAVAILABLE, _CUT_OFF) from None
 
     def _due(self) -> decoder_pb2.GenerateResponse | None:
         ahead = self._read_ahead
@@ -142,3 +168,4 @@ class _OwnStream:
         self._ear = self._ears.find(accepted.listener)
         if not accepted.listener:
             self._ears.want(accepted.instance)
+        self._text.news.set()

@@ -72,6 +72,7 @@ class Ear:
         """Ends it."""
         self._listening.cancel()
         await asyncio.gather(self._listening, return_exceptions=True)
+        self._call.cancel()  # a task that is cancelled before its first step has no `finally`
 
     async def _listen(self) -> None:
         try:

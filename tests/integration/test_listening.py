@@ -4,10 +4,13 @@ import asyncio
 from collections.abc import AsyncIterator
 
 import grpc
+import httpx
 import pytest
 
+from decoder_service.listeners import Listener, Listeners
 from decoder_service.models.loader import LoadedModel
 from decoder_service.servicer import DecoderServicer
+from gateway import decoder
 from protos.conveyor.decoder.v1 import decoder_pb2, decoder_pb2_grpc
 from protos.conveyor.gateway.v1 import gateway_pb2 as pb
 from protos.rpc.errors import Reason, from_rpc_error
@@ -206,3 +209,59 @@ async def test_listening_is_refused_without_a_name(stack: Stack) -> None:
         with pytest.raises(grpc.aio.AioRpcError) as raised:
             await decoder_pb2_grpc.DecoderServiceStub(channel).Listen(decoder_pb2.ListenRequest()).read()
     assert raised.value.code() is grpc.StatusCode.INVALID_ARGUMENT
+
+
+@pytest.fixture
+def dropping(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A decoder that loses one event of each completion on the way to its listener."""
+    tell = Listener.tell
+
+    def lossy(self: Listener, told_as: int, event: decoder_pb2.GenerateResponse) -> None:
+        if event.number != 3:
+            tell(self, told_as, event)
+
+    monkeypatch.setattr(Listener, "tell", lossy)
+
+
+async def test_text_that_never_comes_ends_its_completion_and_no_other(
+    stack: Stack, told: Told, dropping: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(decoder, "_LATE_SECONDS", 0.2)
+    with pytest.raises(grpc.aio.AioRpcError) as raised:
+        await until_heard(stack, told)
+    assert from_rpc_error(raised.value, Reason.INTERNAL).reason is Reason.DECODER_UNAVAILABLE
+    assert stack.gateway.completions._active == 0
+
+
+async def test_a_completion_whose_text_never_comes_can_be_cancelled(stack: Stack, told: Told, dropping: None) -> None:
+    async def cancelled() -> None:
+        while told.heard < 5:  # noqa: ASYNC110 - what is heard is heard in the servicer
+            await asyncio.sleep(0.005)
+        async with httpx.AsyncClient(base_url=stack.http) as client:
+            [newest] = (await client.get("/v1/completions", params={"limit": 1})).json()["completions"]
+            answer = (await client.post(f"/v1/completions/{newest['id']}/cancel")).json()
+        assert (answer["state"], answer["error"]["code"]) == ("failed", "cancelled")
+
+    cancelling = asyncio.create_task(cancelled())
+    with pytest.raises((grpc.aio.AioRpcError, asyncio.CancelledError)):
+        await until_heard(stack, told)
+    await cancelling
+
+
+async def test_streams_that_are_one_too_many_are_closed(stack: Stack, told: Told) -> None:
+    await until_heard(stack, told)
+    ears = stack.gateway.completions.ears
+    opened = await ears._open()
+    assert opened is not None
+    await opened[1].aclose()  # before its task has begun
+    async with asyncio.timeout(20):
+        while len(stack.decoder_servicer._listeners._listeners) > 1:  # noqa: ASYNC110 - the decoder hears of it
+            await asyncio.sleep(0.005)
+
+
+async def test_a_listener_that_comes_after_the_end_ends_at_once() -> None:
+    listeners = Listeners()
+    listeners.end()
+    late = listeners.open("late")
+    assert listeners.find(["late"]) is None
+    assert [message async for message in late.messages()] == []
