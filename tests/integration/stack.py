@@ -207,7 +207,9 @@ async def tool_service(
     """A tool service on a free port."""
     host = ToolHost(by_name(tools))
     tracer = open_tracer("tools", ToolSettings(traces_endpoint=traces))
-    servicer = ToolServicer(host, ToolSettings(), ToolMetrics(metrics or CollectorRegistry()), tracer)
+    servicer = ToolServicer(
+        host, ToolSettings(max_call_seconds=900), ToolMetrics(metrics or CollectorRegistry()), tracer
+    )
     async with serving(lambda server: tool_pb2_grpc.add_ToolServiceServicer_to_server(servicer, server), tls) as port:
         yield port
     await host.aclose()
