@@ -49,7 +49,7 @@ async def _answered(handler: Handler, request: Request) -> Response:
         log.info("refused", path=request.url.path, **error.logged())
         return failures.of_service(error).response()
     except Exception:
-        log.exception("failed", method=request.url.path)
+        log.exception("failed", path=request.url.path)
         return failures.unexpected().response()
 
 

@@ -18,8 +18,9 @@ from pydantic import ValidationError
 
 from gateway.cli.options import GATEWAY_ADDRESS, GATEWAY_HTTP_ADDRESS, TOOLS_ADDRESS, reachable
 from gateway.cli.processes import Service
+from gateway.settings import GatewaySettings
 from protos.rpc.exposure import refuse_public
-from protos.rpc.settings import check_address, check_http_address
+from protos.rpc.settings import ServiceSettings, check_address, check_http_address
 from protos.rpc.tls import NO_TLS, PeerTls
 
 MODULES = {"tools": "tool_service", "decoder": "decoder_service", "gateway": "gateway"}
@@ -40,8 +41,6 @@ _GUARDS = (
     *((section, f"tls.{key}") for section in MODULES for key in ("cert", "key", "client-ca")),
     *((section, f"peer-tls.{key}") for section in ("decoder", "gateway") for key in ("ca", "cert", "key", "name")),
 )
-_ASKS_WHO = {"tls.client-ca": "Name the authorities of those who may call with tls.client_ca"}
-_KEYS = "Name a file of API keys with gateway.keys_file (`conveyor keys new NAME` makes one)"
 _TRUE = {"true", "1", "yes", "on", "y", "t"}
 
 Flags = dict[tuple[str, str], str]
@@ -85,9 +84,9 @@ class Plan:
 
     def _check_exposure(self) -> None:
         for section in MODULES:
-            asks = _ASKS_WHO if section != "gateway" else {"keys-file": _KEYS, **_ASKS_WHO}
+            asks = (GatewaySettings if section == "gateway" else ServiceSettings).asks_who
             allowed = (self.value(section, "allow-anyone") or "").lower() in _TRUE
-            if not allowed and not any(self.value(section, key) for key in asks):
+            if not allowed and not any(self.value(section, key.replace("_", "-")) for key in asks):
                 listening = [key for owner, key in _LISTENING if owner == section and key != "metrics-address"]
                 addresses = {_named(section, key): self.value(section, key) or "" for key in listening}
                 refuse_public(addresses, next(iter(asks.values())))

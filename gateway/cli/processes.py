@@ -25,7 +25,7 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 from gateway.cli.credentials import KEY_VARIABLE
 from gateway.cli.failure import Failure, is_of_tls
 from gateway.cli.log_lines import last_lines, readable
-from protos.rpc.certificates import channel_credentials
+from protos.rpc.certificates import channel_credentials, expected_name
 from protos.rpc.leash import leashed
 from protos.rpc.tls import NO_TLS, PeerTls
 
@@ -225,8 +225,8 @@ async def _until_serving(service: Service, report: Report) -> None:
 def _channel(service: Service) -> grpc.aio.Channel:
     if not service.tls.ca:
         return grpc.aio.insecure_channel(service.address, options=_CHANNEL)
-    named = (("grpc.ssl_target_name_override", service.tls.name),) if service.tls.name else ()
-    return grpc.aio.secure_channel(service.address, channel_credentials(service.tls), options=(*_CHANNEL, *named))
+    options = (*_CHANNEL, *expected_name(service.tls))
+    return grpc.aio.secure_channel(service.address, channel_credentials(service.tls), options=options)
 
 
 async def _watch(stub: health_pb2_grpc.HealthStub, service: Service, report: Report) -> str | None:

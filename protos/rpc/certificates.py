@@ -35,6 +35,11 @@ def channel_credentials(tls: PeerTls) -> grpc.ChannelCredentials:
     return grpc.ssl_channel_credentials(read(tls.ca), *own)
 
 
+def expected_name(tls: PeerTls) -> tuple[tuple[str, str], ...]:
+    """The option of a channel that says whose certificate it wants, where that is not its address's."""
+    return (("grpc.ssl_target_name_override", tls.name),) if tls.name else ()
+
+
 def http_context(tls: ServerTls) -> ssl.SSLContext:
     """For a server of HTTP."""
     changed, latest = _watch(tls), _context(tls)

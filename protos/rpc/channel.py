@@ -4,7 +4,7 @@ import json
 
 import grpc
 
-from protos.rpc.certificates import channel_credentials
+from protos.rpc.certificates import channel_credentials, expected_name
 from protos.rpc.tls import NO_TLS, PeerTls
 
 MESSAGE_BYTES = 8 * 1024 * 1024
@@ -33,7 +33,7 @@ def open_channel(address: str, tls: PeerTls = NO_TLS) -> grpc.aio.Channel:
     the running event loop.
     """
     target = address if "://" in address or address.startswith("unix:") else f"dns:///{address}"
-    options = [*_OPTIONS, *_keepalive(), *((("grpc.ssl_target_name_override", tls.name),) if tls.name else ())]
+    options = [*_OPTIONS, *_keepalive(), *expected_name(tls)]
     if tls.ca:
         return grpc.aio.secure_channel(target, channel_credentials(tls), options=options)
     return grpc.aio.insecure_channel(target, options=options)

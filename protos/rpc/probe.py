@@ -18,7 +18,7 @@ import grpc
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from pydantic import ValidationError
 
-from protos.rpc.certificates import channel_credentials
+from protos.rpc.certificates import channel_credentials, expected_name
 from protos.rpc.tls import NO_TLS, PeerTls
 
 TIMEOUT_SECONDS = 2.0
@@ -39,8 +39,7 @@ def probe(address: str, tls: PeerTls = NO_TLS) -> str:
 def _channel(address: str, tls: PeerTls) -> grpc.Channel:
     if not tls.ca:
         return grpc.insecure_channel(address)
-    options = [("grpc.ssl_target_name_override", tls.name)] if tls.name else []
-    return grpc.secure_channel(address, channel_credentials(tls), options=options)
+    return grpc.secure_channel(address, channel_credentials(tls), options=expected_name(tls))
 
 
 def main() -> int:
