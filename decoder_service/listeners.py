@@ -6,14 +6,16 @@ step, a gateway took longer to pass 16 completions' tokens on than it may (docs/
 
 import asyncio
 import secrets
+from collections import deque
 from collections.abc import AsyncGenerator, Iterable
 
 from protos.conveyor.decoder.v1 import decoder_pb2
 from protos.rpc.errors import Reason, reject
 
 MOST_NAME_CHARS = 64
-MOST_IN_MESSAGE = 1024  # events, for a message has its limit
-MOST_PENDING = 65_536  # events; who does not read for so long is cut off
+MESSAGE_BYTES = 1 << 18  # of events in a message, for a message has its limit; a single event may be larger
+MOST_BYTES = 16 << 20  # that wait, with what each event costs beside its own; who does not read for so long is cut off
+_EVENT_BYTES = 100
 
 
 class Listener:
@@ -23,16 +25,19 @@ class Listener:
         self.name = name
         self.is_lost = False
         self.is_ending = False
-        self._pending: list[decoder_pb2.Told] = []
+        self._pending: deque[tuple[decoder_pb2.Told, int]] = deque()  # with their sizes
+        self._bytes = 0
         self._news = asyncio.Event()
 
     def tell(self, told_as: int, event: decoder_pb2.GenerateResponse) -> None:
         """What a completion says; goes out with what others say in this round of the event loop."""
         if self.is_lost:
             return
-        self._pending.append(decoder_pb2.Told(told_as=told_as, event=event))
+        size = event.ByteSize() + _EVENT_BYTES
+        self._pending.append((decoder_pb2.Told(told_as=told_as, event=event), size))
+        self._bytes += size
         self._news.set()
-        if len(self._pending) > MOST_PENDING:
+        if self._bytes > MOST_BYTES:
             self.lose()
 
     def lose(self) -> None:
@@ -52,10 +57,19 @@ class Listener:
             await self._news.wait()
             self._news.clear()
             while self._pending:
-                told, self._pending = self._pending[:MOST_IN_MESSAGE], self._pending[MOST_IN_MESSAGE:]
-                yield decoder_pb2.ListenResponse(told=told)
+                yield decoder_pb2.ListenResponse(told=self._next())
         if self.is_lost:
             reject(Reason.OVERLOADED, "the listener does not read; what waited for it was dropped")
+
+    def _next(self) -> list[decoder_pb2.Told]:
+        """As many of those that wait as a message takes, and one at least."""
+        told, room = [], MESSAGE_BYTES
+        while self._pending and (not told or self._pending[0][1] <= room):
+            event, size = self._pending.popleft()
+            told.append(event)
+            room -= size
+            self._bytes -= size
+        return told
 
 
 class Listeners:

@@ -2,7 +2,8 @@ import asyncio
 
 import pytest
 
-from decoder_service.listeners import MOST_PENDING, Listener, Listeners
+from decoder_service.listeners import MESSAGE_BYTES, Listener, Listeners
+from decoder_service.listeners import MOST_BYTES as MOST_UNREAD_BYTES
 from decoder_service.outbox import MOST_ALONE, MOST_BYTES, Outbox
 from protos.conveyor.decoder.v1 import decoder_pb2 as pb
 from protos.rpc.errors import Reason, ServiceError
@@ -98,8 +99,12 @@ async def test_a_listener_that_does_not_read_is_cut_off() -> None:
     listeners = Listeners()
     listener = listeners.open("l")
     assert listeners.find(["other", "l"]) is listener
-    for _ in range(MOST_PENDING + 1):
-        listener.tell(1, text("a"))
+    piece = text("a" * 4096)
+    for _ in range(MOST_UNREAD_BYTES // 4096 - 1024):
+        listener.tell(1, piece)
+    assert not listener.is_lost
+    for _ in range(1024):
+        listener.tell(1, piece)
     assert listener.is_lost and listeners.find(["l"]) is None
     with pytest.raises(ServiceError):
         await anext(listener.messages())
@@ -112,6 +117,16 @@ async def test_a_listener_that_is_ended_is_told_what_waits() -> None:
     listeners.end()
     [message] = [message async for message in listener.messages()]
     assert message.told[0].event.text_delta.text == "a"
+
+
+async def test_a_message_has_so_many_bytes_and_one_event_at_least() -> None:
+    listener = Listener("l")
+    sizes = (MESSAGE_BYTES * 2, MESSAGE_BYTES // 3, MESSAGE_BYTES // 3, MESSAGE_BYTES // 2)
+    for size in sizes:
+        listener.tell(1, text("a" * size))
+    listener.end()
+    messages = [[len(each.event.text_delta.text) for each in message.told] async for message in listener.messages()]
+    assert messages == [[sizes[0]], [*sizes[1:3]], [sizes[3]]]
 
 
 @pytest.mark.parametrize("name", ["", "x" * 65, "taken"])
