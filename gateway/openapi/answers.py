@@ -35,6 +35,17 @@ def one_of(*values: str) -> Schema:
     return {"type": "string", "enum": list(values)}
 
 
+def streamed(data: Schema, *, kind: Schema | None = None, number: Schema | None = None) -> Schema:
+    """A server-sent event whose data is `data` as JSON."""
+    fields = {"event": kind, "id": number}
+    return of(
+        {
+            "data": {"type": "string", "contentMediaType": "application/json", "contentSchema": data},
+            **{name: schema for name, schema in fields.items() if schema is not None},
+        }
+    )
+
+
 def or_null(schema: Schema) -> Schema:
     """Or nothing."""
     return {"anyOf": [schema, {"type": "null"}]}
@@ -135,12 +146,19 @@ _TOOL = of(
 _FORMAT = of({"name": TEXT, "description": TEXT}, closed=False)
 _TRACE = of({"displayTimeUnit": TEXT, "traceEvents": many(ANY_OBJECT), "otherData": ANY_OBJECT})
 _FAILURE = of({"message": TEXT, "type": TEXT, "param": or_null(TEXT), "code": TEXT})
+_CHUNK = of(
+    {"id": TEXT, "object": one_of("chat.completion.chunk"), "created": COUNT, "choices": many(ANY_OBJECT)}, closed=False
+)
+_DONE = of({"data": one_of("[DONE]")})
 
 ANSWERS: dict[str, Schema] = {
     "ErrorAnswer": of({"error": _FAILURE}),
     "Ledger": _LEDGER,
     "ChatAnswer": _CHAT,
     "ResponseAnswer": _RESPONSE,
+    "EventOfChat": {"anyOf": [streamed(_CHUNK), streamed(named("ErrorAnswer")), _DONE]},
+    "EventOfResponse": streamed(of({"type": TEXT, "sequence_number": COUNT}, closed=False), kind=TEXT),
+    "EventOfCompletion": streamed(ANY_OBJECT, kind=TEXT, number=TEXT),
     "ModelsAnswer": of(
         {
             "object": one_of("list"),

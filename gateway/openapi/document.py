@@ -23,7 +23,6 @@ BODIES = (ChatRequest, ResponsesRequest, CompletionRequest, Word)
 JSON = "application/json"
 EVENTS = "text/event-stream"
 _REF = "#/components/schemas/{model}"
-_EVENT_STREAM: Schema = {"type": "string", "description": "Server-sent events."}
 
 # What the guard may say before any route is asked, and the connection before that.
 _ANYWHERE = {
@@ -49,10 +48,10 @@ Operation = dict[str, Any]
 
 @functools.cache
 def document() -> str:
-    """OpenAPI 3.1 as JSON."""
+    """OpenAPI 3.2 as JSON: the first that can say what each event of a stream is."""
     return json.dumps(
         {
-            "openapi": "3.1.0",
+            "openapi": "3.2.0",
             "info": {
                 "title": "Conveyor",
                 "version": metadata.version("conveyor"),
@@ -105,7 +104,7 @@ def _chat() -> Operation:
     return {
         "summary": "A chat completion, streamed or whole.",
         "requestBody": _body("ChatRequest"),
-        "responses": {"200": _whole_or_streamed("ChatAnswer"), **_failures(_WITH_BODY, _OF_COMPLETIONS)},
+        "responses": {"200": _whole_or_streamed("ChatAnswer", "EventOfChat"), **_failures(_WITH_BODY, _OF_COMPLETIONS)},
     }
 
 
@@ -113,7 +112,10 @@ def _response() -> Operation:
     return {
         "summary": "A response, streamed or whole.",
         "requestBody": _body("ResponsesRequest"),
-        "responses": {"200": _whole_or_streamed("ResponseAnswer"), **_failures(_WITH_BODY, _OF_COMPLETIONS)},
+        "responses": {
+            "200": _whole_or_streamed("ResponseAnswer", "EventOfResponse"),
+            **_failures(_WITH_BODY, _OF_COMPLETIONS),
+        },
     }
 
 
@@ -170,7 +172,7 @@ def _events() -> Operation:
         "summary": "Its events behind the first N as server-sent events, until it has ended.",
         "parameters": [_query("after", "How many are known.", 10**9 - 1), last],
         "responses": {
-            "200": _described("Events.", {EVENTS: {"schema": _EVENT_STREAM}}),
+            "200": _described("Events.", _events_of("EventOfCompletion")),
             **_failures(_UNKNOWN, {500: "A bug."}),
         },
     }
@@ -235,9 +237,13 @@ def _body(name: str) -> dict[str, Any]:
     return {"required": True, "content": {JSON: {"schema": named(name)}}}
 
 
-def _whole_or_streamed(name: str) -> dict[str, Any]:
-    content = {JSON: {"schema": named(name)}, EVENTS: {"schema": _EVENT_STREAM}}
+def _whole_or_streamed(name: str, event: str) -> dict[str, Any]:
+    content = {JSON: {"schema": named(name)}, **_events_of(event)}
     return _described("Whole, or with `stream` as server-sent events.", content)
+
+
+def _events_of(name: str) -> dict[str, Any]:
+    return {EVENTS: {"itemSchema": named(name)}}
 
 
 def _answer(description: str, name: str, headers: Mapping[str, Any] | None = None) -> dict[str, Any]:

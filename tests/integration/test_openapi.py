@@ -22,6 +22,7 @@ from tests.integration.stack import Stack, running_stack
 pytestmark = pytest.mark.timeout(300)
 
 
+HI = [{"role": "user", "content": "Hi."}]
 CONTEXT = 96  # tokens: what is asked for at random must not take long
 CHECKED = (
     "not_a_server_error",
@@ -71,7 +72,7 @@ async def ask(stack: Stack, examples: int) -> None:
 
 async def begun(stack: Stack) -> str:
     """The id of a completion that is there."""
-    body = {"messages": [{"role": "user", "content": "Hi."}], "replay": ["Hello."], "limits": {"max_turns": 1}}
+    body = {"messages": HI, "replay": ["Hello."], "limits": {"max_turns": 1}}
     async with httpx.AsyncClient(base_url=stack.http) as http:
         return str((await http.post("/v1/completions", json=body)).json()["id"])
 
@@ -109,6 +110,21 @@ def generated(
 
 async def test_schemathesis_finds_nothing(stack: Stack) -> None:
     await ask(stack, examples=8)
+
+
+async def test_events_are_what_the_document_says(stack: Stack) -> None:
+    known = await begun(stack)
+    streamed = {
+        "/v1/chat/completions": {"model": "any", "messages": HI, "max_tokens": 4, "stream": True},
+        "/v1/responses": {"model": "any", "input": "Hi.", "max_output_tokens": 20, "stream": True},
+    }
+    schema = schemathesis.openapi.from_dict(json.loads(document()))
+    cases = [schema[path]["POST"].Case(body=body, media_type="application/json") for path, body in streamed.items()]
+    cases.append(schema["/v1/completions/{id}/events"]["GET"].Case(path_parameters={"id": known}))
+    checks = list(CHECKS.get_by_names(["response_schema_conformance"]))
+    for case in cases:
+        response = await asyncio.to_thread(case.call_and_validate, base_url=stack.http, checks=checks, timeout=60)
+        assert response.headers["content-type"][0].startswith("text/event-stream"), response.text
 
 
 @pytest.mark.slow
