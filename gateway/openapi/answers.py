@@ -42,7 +42,8 @@ def streamed(data: Schema, *, kind: Schema | None = None, number: Schema | None 
         {
             "data": {"type": "string", "contentMediaType": "application/json", "contentSchema": data},
             **{name: schema for name, schema in fields.items() if schema is not None},
-        }
+        },
+        closed=False,  # who reads a stream says `event: message` where nothing is said
     )
 
 
@@ -149,7 +150,7 @@ _FAILURE = of({"message": TEXT, "type": TEXT, "param": or_null(TEXT), "code": TE
 _CHUNK = of(
     {"id": TEXT, "object": one_of("chat.completion.chunk"), "created": COUNT, "choices": many(ANY_OBJECT)}, closed=False
 )
-_DONE = of({"data": one_of("[DONE]")})
+_DONE = of({"data": one_of("[DONE]")}, closed=False)
 
 ANSWERS: dict[str, Schema] = {
     "ErrorAnswer": of({"error": _FAILURE}),
