@@ -32,7 +32,6 @@ def telling(handler: Handler) -> Handler:
         structlog.contextvars.bind_contextvars(**running.logged())
         response = await _answered(handler, request)
         response.headers[context.REQUEST_ID] = running.request_id
-        response.headers["x-content-type-options"] = "nosniff"
         return response
 
     return handle
