@@ -58,7 +58,8 @@ class Gateway:
         observer = Observer(self.metrics, self._tracer, settings.log_content)
         self.completions = Completions(settings, decoder, self.catalogue, observer, self._archive)
         servicer = GatewayServicer(self.completions, self.catalogue)
-        callers = Callers(Path(settings.keys_file)) if settings.keys_file else None
+        refused = self.metrics.key_refused
+        callers = Callers(Path(settings.keys_file), on_refused=refused) if settings.keys_file else None
         connections = connections_within(settings.max_connections)
         self._server = Server(
             settings.address,

@@ -154,6 +154,19 @@ async def test_over_grpc_all_but_health_wants_a_key(tmp_path: Path) -> None:
         assert answer.status == health_pb2.HealthCheckResponse.SERVING
 
 
+async def test_refused_keys_are_counted_for_both_ways_in_and_none_is_shown(tmp_path: Path) -> None:
+    async with guarded(tmp_path) as running, running.client() as client:
+        await client.get("/health")
+        await client.get("/v1/models")
+        await client.get("/v1/models", headers=dict(bearer(WRONG)))
+        await failure_of(running.house.complete(metadata=bearer(WRONG)))
+        read = (await client.get("/metrics", headers=dict(bearer(running.alice)))).text
+    counted = [line for line in read.splitlines() if line.startswith("conveyor_keys_refused_total")]
+    expected = [f'conveyor_keys_refused_total{{cause="{cause}"}}' for cause in ("missing", "unknown")]
+    assert sorted(counted) == [f"{expected[0]} 1.0", f"{expected[1]} 2.0"]
+    assert "ck_" not in read and "alice" not in read
+
+
 async def test_reflection_wants_a_key(tmp_path: Path) -> None:
     asked = reflection_pb2.ServerReflectionRequest(list_services="")
 
