@@ -167,6 +167,7 @@ async def test_what_is_wrong_is_said_in_openais_shape(client: openai.AsyncOpenAI
             tools=[{"type": "conveyor", "name": "nothing"}],  # type: ignore[list-item]
         )
     assert raised.value.code == "unknown_tool" and "calculator" in str(raised.value)
+    assert raised.value.param == "tools" and "tool_use" not in str(raised.value)
 
 
 async def test_what_is_too_long_no_json_or_not_there_is_refused(stack: Stack) -> None:
