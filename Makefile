@@ -24,7 +24,7 @@ install: $(VENV)/.installed ## make the virtual environment: services, developme
 system-packages: ## Debian packages that are wanted (g++ for the decoder, PostgreSQL and Chromium for tests); needs root, and goes on without
 	scripts/system-packages
 
-demo: install ## three prompts, tools after the turn against tools while the model writes
+demo: install ## four prompts, tools after the turn against tools while the model writes
 	$(BIN)/conveyor demo
 
 test: install ## tests, without those marked slow or compose

@@ -20,6 +20,7 @@ from gateway.bounded import Bounded
 from gateway.decoder import Generation
 from gateway.guard.limits import Limits
 from gateway.listening import Ears
+from gateway.models import ServedModel
 from gateway.observing import Observed, Observer
 from gateway.request import Completion, parse
 from gateway.settings import GatewaySettings
@@ -39,12 +40,14 @@ class Completions:
         self,
         settings: GatewaySettings,
         decoder: "decoder_pb2_grpc.DecoderServiceAsyncStub",
+        model: ServedModel,
         catalogue: Catalogue,
         observer: Observer,
         archive: Archive,
     ) -> None:
         self._settings = settings
         self._decoder = decoder
+        self._model = model
         self.ears = Ears(decoder)
         self._catalogue = catalogue
         self._observer = observer
@@ -79,6 +82,8 @@ class Completions:
             if completion.tool_use is not None:
                 await self._catalogue.require(completion.tool_use)
             observed.accept(completion)
+            if self._observer.tracer.keeps:
+                observed.served_by(await self._model.name_if_told())
             with self._archive.recording(request) as recording:
                 on_recording()
                 async with aclosing(self._decode(completion, observed, recording)) as responses:

@@ -1,7 +1,7 @@
 """What every handler of HTTP does: its request's context, its body, and errors in OpenAI's shape."""
 
 import re
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from typing import TypeVar
 
 import structlog
@@ -11,6 +11,7 @@ from starlette.responses import Response
 
 from gateway import failures
 from gateway.failures import HttpFailure
+from gateway.field_names import Name, named
 from protos.rpc import context
 from protos.rpc.errors import ServiceError
 
@@ -22,23 +23,23 @@ Handler = Callable[[Request], Awaitable[Response]]
 log = structlog.get_logger()
 
 
-def telling(handler: Handler) -> Handler:
-    """Binds the request's context, and answers with what went wrong. Every answer has the request's id."""
+def telling(handler: Handler, names: Sequence[Name] = ()) -> Handler:
+    """Binds the request's context, and answers with what went wrong, in the body's `names` of fields. Every answer has
+    the request's id."""
 
     async def handle(request: Request) -> Response:
         running = context.from_headers(request.headers)
         context.bind(running)
         structlog.contextvars.clear_contextvars()
         structlog.contextvars.bind_contextvars(**running.logged())
-        response = await _answered(handler, request)
+        response = await _answered(handler, names, request)
         response.headers[context.REQUEST_ID] = running.request_id
-        response.headers["x-content-type-options"] = "nosniff"
         return response
 
     return handle
 
 
-async def _answered(handler: Handler, request: Request) -> Response:
+async def _answered(handler: Handler, names: Sequence[Name], request: Request) -> Response:
     try:
         return await handler(request)
     except HttpFailure as failure:
@@ -47,7 +48,7 @@ async def _answered(handler: Handler, request: Request) -> Response:
         return HttpFailure(499, "cancelled", "the client has left").response()
     except ServiceError as error:
         log.info("refused", path=request.url.path, **error.logged())
-        return failures.of_service(error).response()
+        return named(failures.of_service(error), names).response()
     except Exception:
         log.exception("failed", path=request.url.path)
         return failures.unexpected().response()

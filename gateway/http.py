@@ -17,7 +17,7 @@ from starlette.types import ASGIApp
 
 from gateway.failures import HttpFailure
 from gateway.guard.accepting import Acceptor
-from gateway.guard.connections import MAX_HEADER_BYTES, Connection, ConnectionLimits
+from gateway.guard.connections import MAX_HEADER_BYTES, NO_SNIFFING, Connection, ConnectionLimits
 from gateway.metrics import Metrics
 from gateway.readiness import Readiness
 from protos.rpc.certificates import http_context
@@ -88,6 +88,7 @@ class HttpServer:
             log_config=None,
             access_log=False,
             server_header=False,
+            headers=[NO_SNIFFING],  # of every answer but those that a connection gives itself
             timeout_graceful_shutdown=_CLOSE_SECONDS,
         )
         self._server = _Server(config, context, limits)

@@ -39,6 +39,12 @@ class Metrics:
             ("finished_reason",),
             registry=self.registry,
         )
+        self._keys_refused = Counter(
+            "conveyor_keys_refused",
+            "Requests refused for their key, by cause: missing, unknown.",
+            ("cause",),
+            registry=self.registry,
+        )
         self.running = Gauge("conveyor_requests_running", "Completions that run.", registry=self.registry)
         first, between, latency = (
             self._histogram(f"conveyor_{name}_seconds", documentation, buckets)
@@ -68,6 +74,10 @@ class Metrics:
             self._hidden.labels(tool, mode).observe(seconds)
         if ledger.attained is not None:
             self._attained.labels(tools.pop() if len(tools) == 1 else SEVERAL, mode).observe(ledger.attained)
+
+    def key_refused(self, cause: str) -> None:
+        """A request has shown no key, or one that is not known."""
+        self._keys_refused.labels(cause).inc()
 
     def ended(self, outcome: str) -> None:
         """A completion is over, however it ended."""

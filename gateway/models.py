@@ -6,7 +6,7 @@ import grpc
 
 from protos.conveyor.decoder.v1 import decoder_pb2, decoder_pb2_grpc
 from protos.rpc import context
-from protos.rpc.errors import Reason, from_rpc_error
+from protos.rpc.errors import Reason, ServiceError, from_rpc_error
 
 _ANSWER_SECONDS = 2.0
 _FRESH_SECONDS = 30.0  # a decoder that was started anew may serve another
@@ -33,3 +33,10 @@ class ServedModel:
                     raise from_rpc_error(error, Reason.DECODER_UNAVAILABLE) from error
             self._asked_at = time.monotonic()
         return self._name
+
+    async def name_if_told(self) -> str:
+        """Its name; empty where none has been told yet."""
+        try:
+            return await self.name()
+        except ServiceError:
+            return ""

@@ -106,6 +106,11 @@ class Observed:
             }
         )
 
+    def served_by(self, model: str) -> None:
+        """The model that is asked, whatever a client calls it; empty where its name is not known."""
+        if model:
+            self._span.note({"gen_ai.request.model": model})
+
     def hear(self, response: decoder_pb2.GenerateResponse, kind: str) -> None:
         """An event of the kind `kind` that is not the last one."""
         event = wire.to_timeline(response, kind)

@@ -56,9 +56,11 @@ class Gateway:
         self._archive = Archive(settings.completions_file, settings.max_kept)
         self._tracer = open_tracer("gateway", settings)
         observer = Observer(self.metrics, self._tracer, settings.log_content)
-        self.completions = Completions(settings, decoder, self.catalogue, observer, self._archive)
+        model = ServedModel(decoder)
+        self.completions = Completions(settings, decoder, model, self.catalogue, observer, self._archive)
         servicer = GatewayServicer(self.completions, self.catalogue)
-        callers = Callers(Path(settings.keys_file)) if settings.keys_file else None
+        refused = self.metrics.key_refused
+        callers = Callers(Path(settings.keys_file), on_refused=refused) if settings.keys_file else None
         connections = connections_within(settings.max_connections)
         self._server = Server(
             settings.address,
@@ -73,7 +75,7 @@ class Gateway:
             max_streams=settings.max_active + _OTHER_CALLS,
         )
         self.readiness = Readiness(self._channels, self._tell, needed_once=frozenset(("tools",)))
-        openai = OpenAi(self.completions, ServedModel(decoder).name, settings.max_body_bytes)
+        openai = OpenAi(self.completions, model.name, settings.max_body_bytes)
         self._native = Native(self.completions, self._archive, self.catalogue, settings.max_body_bytes)
         routes = (*page.routes, *openai.routes, *self._native.routes, openapi.route())
         app = create_app(self.readiness, self.metrics, routes)

@@ -1,7 +1,8 @@
 """`conveyor demo`: what overlapping tools with decoding saves, measured on this machine in this minute.
 
-Each prompt is first answered freely. What the model wrote is then replayed in both modes, so that both say the same and
-run the same calls, while the real forward passes run for each token.
+Each prompt is first answered freely, but for one whose text is given: a small model seldom writes a program with much
+to do. The text is then replayed in both modes, so that both say the same and run the same calls, while the real forward
+passes run for each token.
 """
 
 import json
@@ -45,9 +46,13 @@ _LISTENING = (
 _TIMEOUT_SECONDS = 300.0
 _UNSTEADY = 0.05
 _CAPTION = (
-    "Both modes replay the same text, which the model wrote in this very run: they say the same and run the same "
-    "calls, and the model's real forward passes run for each token. "
+    "Both modes replay the same text, which the model wrote in this very run unless it is given: they say the same and "
+    "run the same calls, and the model's real forward passes run for each token. "
     "Serial runs a turn's calls after it, partial runs them while the model writes them."
+)
+_GIVEN = (
+    "{}: this text is given, and not the model's own, for a model this small seldom writes a program with much to do; "
+    "the forward passes for it, its tools and their work are real"
 )
 
 Medians = dict[str, float | None]
@@ -55,7 +60,8 @@ Medians = dict[str, float | None]
 
 @dataclass(slots=True)
 class Comparison:
-    """One prompt: the free answer, its replays by mode, and what went wrong if something did."""
+    """One prompt: the free answer where its text is not given, its replays by mode, and what went wrong if something
+    did."""
 
     prompt: DemoPrompt
     free: Live | None = None
@@ -83,6 +89,7 @@ class Comparison:
         return {
             "prompt": self.prompt.name,
             **self.medians(),
+            "given": list(self.prompt.given),
             "error": None if self.failure is None else self.failure.cause,
             "free": None if self.free is None else self.free.to_json(),
             **{str(mode): [live.to_json() for live in lives] for mode, lives in self.replays.items()},
@@ -103,8 +110,8 @@ def demo(
 ) -> None:
     """Compare two ways of running tools.
 
-    Starts the services, has the model answer three prompts, and replays each answer with tools that run after the turn
-    and with tools that run while the model writes.
+    Starts the services, has the model answer three prompts, and replays each answer, and one text that is given, with
+    tools that run after the turn and with tools that run while the model writes.
     """
     flags = dict(zip(_LISTENING, free_addresses(len(_LISTENING)), strict=True))
     plan = Plan({**flags, **({("decoder", "model"): model} if model else {})}, str(config or "")).unguarded()
@@ -123,8 +130,8 @@ async def _demo(services: Services, model: str | None, peer: Peer, trials: int, 
             await services.wait_healthy(report)
         comparisons = await compare(peer, trials, console)
     console.print(results_table(comparisons))
-    for caveat in caveats(comparisons):
-        say(console, caveat)
+    for line in (*given_texts(comparisons), *caveats(comparisons)):
+        say(console, line)
     _write(output, {"trials": trials, "prompts": [comparison.to_json() for comparison in comparisons]}, console)
     return int(any(comparison.failure is not None for comparison in comparisons))
 
@@ -143,15 +150,20 @@ async def compare(peer: Peer, trials: int, console: Console) -> list[Comparison]
 
 async def _compare_one(comparison: Comparison, peer: Peer, trials: int, console: Console) -> None:
     prompt = comparison.prompt
-    comparison.free = await _complete(
-        peer, request_of(prompt, Mode.PARTIAL), f"{prompt.name} · the model writes freely", console
-    )
-    texts = [turn.text.raw for turn in comparison.free.turns]
+    texts = list(prompt.given) or await _written(comparison, peer, console)
     for trial in range(trials):
         for mode in _COMPARED:
             number = f" · trial {trial + 1}" if trials > 1 else ""
-            live = await _complete(peer, request_of(prompt, mode, texts), f"{prompt.name} · {mode}{number}", console)
-            comparison.replays[mode].append(live)
+            given = " · given text" if prompt.given else ""
+            title = f"{prompt.name} · {mode}{number}{given}"
+            comparison.replays[mode].append(await _complete(peer, request_of(prompt, mode, texts), title, console))
+
+
+async def _written(comparison: Comparison, peer: Peer, console: Console) -> list[str]:
+    """What the model writes in each turn when nothing is given."""
+    title = f"{comparison.prompt.name} · the model writes freely"
+    comparison.free = await _complete(peer, request_of(comparison.prompt, Mode.PARTIAL), title, console)
+    return [turn.text.raw for turn in comparison.free.turns]
 
 
 def request_of(prompt: DemoPrompt, mode: Mode, replay: list[str] | None = None) -> pb.CompleteRequest:
@@ -187,6 +199,11 @@ def results_table(comparisons: list[Comparison]) -> Table:
             Text(comparison.prompt.name), *(["failed", *cells[1:]] if comparison.failure is not None else cells)
         )
     return table
+
+
+def given_texts(comparisons: list[Comparison]) -> list[str]:
+    """Which prompts were not answered by the model itself, a line for each."""
+    return [_GIVEN.format(comparison.prompt.name) for comparison in comparisons if comparison.prompt.given]
 
 
 def caveats(comparisons: list[Comparison]) -> list[str]:

@@ -22,12 +22,18 @@ class Callers:
     """The keys in the file `path`, which is read again when it changes. Raises KeysError where it is wrong at first.
 
     A file that has gone wrong since then leaves the last good keys in place, and the log says so. `clock` counts
-    seconds.
+    seconds; `on_refused` hears `missing` or `unknown` of each request that is refused.
     """
 
-    def __init__(self, path: Path, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self,
+        path: Path,
+        clock: Callable[[], float] = time.monotonic,
+        on_refused: Callable[[str], None] = lambda _cause: None,
+    ) -> None:
         self._path = path
         self._clock = clock
+        self._on_refused = on_refused
         self._looked_at = clock()
         self._file = WatchedFiles((path,))
         self._keys: Keys = read(path)
@@ -43,12 +49,14 @@ class Callers:
         scheme, _, key = authorization.strip(" \t").partition(" ")
         key = key.strip(" ")
         if scheme.lower() != _SCHEME or not key:
+            self._on_refused("missing")
             raise ServiceError(Reason.UNAUTHENTICATED, f"An API key is needed: {_REMEDY}.")
         shown, found = hashed(key), ""
         for name, digest in self._latest().items():
             if hmac.compare_digest(shown, digest):
                 found = name
         if not found:
+            self._on_refused("unknown")
             raise ServiceError(Reason.UNAUTHENTICATED, f"This API key is not known, or no longer: {_REMEDY}.")
         return found
 

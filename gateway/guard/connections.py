@@ -34,6 +34,7 @@ from protos.rpc import context
 
 MAX_HEADER_BYTES = 32 * 1024  # of a request: names, values and target
 LINGER_SECONDS = 2.0
+NO_SNIFFING = ("x-content-type-options", "nosniff")  # of every answer: it is what its type says, and no script
 TOO_MANY_HEADERS = HttpFailure(
     431, "headers_too_large", f"the headers have more than {MAX_HEADER_BYTES} bytes, as many as may be"
 )
@@ -175,7 +176,7 @@ class Connection(H11Protocol):
             ("content-length", str(len(body))),
             ("connection", "close"),
             (context.REQUEST_ID, context.new_request_id()),
-            ("x-content-type-options", "nosniff"),
+            NO_SNIFFING,
         ]
         head = h11.Response(status_code=failure.status, headers=headers, reason=http.HTTPStatus(failure.status).phrase)
         for event in (head, h11.Data(data=body), h11.EndOfMessage()):

@@ -95,7 +95,6 @@ def check_size(scope: Scope) -> None:
 def _answer(failure: HttpFailure, request_id: str) -> ASGIApp:
     response = failure.response()
     response.headers[context.REQUEST_ID] = request_id
-    response.headers["x-content-type-options"] = "nosniff"
     if failure.status == 401:
         response.headers["www-authenticate"] = "Bearer"
     return response

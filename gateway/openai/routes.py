@@ -11,7 +11,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from gateway import failures, handling
+from gateway import failures, field_names, handling
 from gateway.completions import Completions
 from gateway.event_stream import EventStream
 from gateway.failures import HttpFailure
@@ -76,8 +76,8 @@ class OpenAi:
     def routes(self) -> list[Route]:
         """For the application."""
         return [
-            Route("/v1/chat/completions", handling.telling(self.chat), methods=["POST"]),
-            Route("/v1/responses", handling.telling(self.responses), methods=["POST"]),
+            Route("/v1/chat/completions", handling.telling(self.chat, field_names.CHAT), methods=["POST"]),
+            Route("/v1/responses", handling.telling(self.responses, field_names.RESPONSES), methods=["POST"]),
             Route("/v1/models", handling.telling(self.models), methods=["GET"]),
         ]
 

@@ -307,6 +307,20 @@ async def test_the_demo_replays_what_was_written_in_both_modes_in_turn(gateway):
     assert demo.caveats(comparisons) == []
 
 
+async def test_a_text_that_is_given_is_replayed_and_never_called_the_models_own(gateway):
+    comparisons, output = await compared(gateway, 1)
+    last = gateway.requests[-2:]
+    assert PROMPTS[-1].given
+    assert [tuple(request.replay) for request in last] == [PROMPTS[-1].given] * 2
+    assert [request.tool_use.mode for request in last] == [1, 4]
+    assert "work to hide · the model writes freely" not in output
+    assert "work to hide · partial · given text" in output
+    assert [line.split(":")[0] for line in demo.given_texts(comparisons)] == ["work to hide"]
+    data = comparisons[-1].to_json()
+    assert (data["given"], data["free"]) == (list(PROMPTS[-1].given), None)
+    assert comparisons[0].to_json()["given"] == []
+
+
 async def test_the_demo_says_so_where_decoding_was_unsteady(gateway):
     gateway.decode_seconds = lambda request: 0.6 if request.tool_use.mode == pb.MODE_SERIAL else 0.45
     comparisons, _ = await compared(gateway, 1)
@@ -320,7 +334,7 @@ async def test_a_prompt_of_the_demo_that_fails_does_not_keep_the_others_from_run
 
     gateway.refuse = refuse
     comparisons, output = await compared(gateway, 1)
-    assert [comparison.failure is None for comparison in comparisons] == [True, False, True]
+    assert [comparison.failure is None for comparison in comparisons] == [True, False, True, True]
     assert "failed" in output
     data = comparisons[1].to_json()
     assert data["error"] == "INTERNAL: oops"

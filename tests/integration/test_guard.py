@@ -95,8 +95,28 @@ async def test_what_is_refused_has_an_id_as_all_answers_have(tmp_path: Path) -> 
         assert named.headers["x-request-id"] == "mine"
         served = await client.get("/v1/completions", headers=dict(bearer(running.alice)))
         assert served.status_code == 200
-        for answer in (*refused, named, served):
-            assert answer.headers["x-content-type-options"] == "nosniff"
+
+
+async def test_every_answer_says_once_that_its_type_is_not_to_be_guessed(tmp_path: Path) -> None:
+    async with guarded(tmp_path, allowed_origins=["https://friend.example"]) as running:
+        async with running.client(running.alice) as client:
+            asked = [
+                *((path, 200) for path in ("/metrics", "/health", "/ready", "/v1/completions", "/", "/page/main.js")),
+                *((path, 404) for path in ("/nothing", "/page/nothing", "/v1/completions/nothing")),
+                ("/v1/chat/completions", 405),
+            ]
+            answers = [(await client.get(path), status) for path, status in asked]
+            answers.append((await client.post("/v1/chat/completions", json=SAID), 200))
+            answers.append((await client.post("/v1/chat/completions", json={**SAID, "stream": True}), 200))
+            answers.append((await client.get("/health", headers={"host": "evil.example"}), 421))
+            answers.append((await client.get("/health", headers={"x-long": "x" * 40_000}), 431))
+            preflight = {"origin": "https://friend.example", "access-control-request-method": "POST"}
+            answers.append((await client.options("/v1/completions", headers=preflight), 200))
+        async with running.client() as client:
+            answers.append((await client.get("/v1/models"), 401))
+    for answer, status in answers:
+        assert answer.status_code == status, answer.url
+        assert answer.headers.get_list("x-content-type-options") == ["nosniff"], answer.url
 
 
 async def test_without_a_key_there_is_health_and_the_page_and_nothing_else(tmp_path: Path) -> None:
@@ -132,6 +152,19 @@ async def test_over_grpc_all_but_health_wants_a_key(tmp_path: Path) -> None:
         assert last.HasField("finished")
         answer = await running.house.health.Check(health_pb2.HealthCheckRequest())
         assert answer.status == health_pb2.HealthCheckResponse.SERVING
+
+
+async def test_refused_keys_are_counted_for_both_ways_in_and_none_is_shown(tmp_path: Path) -> None:
+    async with guarded(tmp_path) as running, running.client() as client:
+        await client.get("/health")
+        await client.get("/v1/models")
+        await client.get("/v1/models", headers=dict(bearer(WRONG)))
+        await failure_of(running.house.complete(metadata=bearer(WRONG)))
+        read = (await client.get("/metrics", headers=dict(bearer(running.alice)))).text
+    counted = [line for line in read.splitlines() if line.startswith("conveyor_keys_refused_total")]
+    expected = [f'conveyor_keys_refused_total{{cause="{cause}"}}' for cause in ("missing", "unknown")]
+    assert sorted(counted) == [f"{expected[0]} 1.0", f"{expected[1]} 2.0"]
+    assert "ck_" not in read and "alice" not in read
 
 
 async def test_reflection_wants_a_key(tmp_path: Path) -> None:

@@ -223,6 +223,8 @@ async def test_what_cannot_be_served_is_told_at_once_or_in_the_stream(http: http
     assert (await refused({"messages": []}))[:2] == (400, "empty_prompt")
     assert (await refused(asking("x", sampling={"top_k": 2**40})))[0] == 400
     assert (await http.post("/v1/completions", content=b"{")).json()["error"]["code"] == "invalid_json"
+    unknown = await http.post("/v1/completions", json=asking("x", tool_use={**USING, "format": "nope"}))
+    assert unknown.json()["error"]["param"] == "tool_use.format"
     assert (await http.get("/v1/completions?limit=many")).json()["error"]["param"] == "limit"
     request_id = await started(http, {"messages": [{"role": "user", "content": "word " * 20_000}]})
     for after in ("-1", "x", "9" * 20):

@@ -155,6 +155,16 @@ async def test_the_model_is_listed(client: openai.AsyncOpenAI) -> None:
     assert [model.id async for model in client.models.list()] == [(await client.models.list()).data[0].id]
 
 
+async def test_a_user_may_say_two_things_in_a_row(client: openai.AsyncOpenAI) -> None:
+    said = [ASKED, {"role": "user", "content": "And in Kyiv?"}]
+    answers = [
+        await client.chat.completions.create(model=MODEL, messages=messages, max_tokens=4, temperature=0)  # type: ignore[arg-type]
+        for messages in (said[:1], said)
+    ]
+    asked = [answer.usage.prompt_tokens for answer in answers if answer.usage]
+    assert len(asked) == 2 and asked[0] < asked[1]
+
+
 async def test_what_is_wrong_is_said_in_openais_shape(client: openai.AsyncOpenAI) -> None:
     with pytest.raises(openai.BadRequestError) as raised:
         await client.chat.completions.create(model=MODEL, messages=[ASKED], n=3)  # type: ignore[list-item]
@@ -167,6 +177,7 @@ async def test_what_is_wrong_is_said_in_openais_shape(client: openai.AsyncOpenAI
             tools=[{"type": "conveyor", "name": "nothing"}],  # type: ignore[list-item]
         )
     assert raised.value.code == "unknown_tool" and "calculator" in str(raised.value)
+    assert raised.value.param == "tools" and "tool_use" not in str(raised.value)
 
 
 async def test_what_is_too_long_no_json_or_not_there_is_refused(stack: Stack) -> None:

@@ -134,6 +134,7 @@ async def test_an_answer_follows_a_schema(client: openai.AsyncOpenAI) -> None:
         ({"tools": [{"type": "mcp", "server_label": "a", "server_url": "http://x"}]}, "tools[0]"),
         ({"reasoning": {"effort": "high"}}, "reasoning.effort"),
         ({"background": True}, "background"),
+        ({"tools": [{"type": "conveyor", "name": "nothing"}]}, "tools"),
         ({"input": [{"role": "user", "content": [{"type": "input_image", "image_url": "x"}]}]}, "input"),
     ],
 )

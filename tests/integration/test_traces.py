@@ -84,6 +84,7 @@ async def test_a_completion_is_one_trace_below_the_clients_span(small_model: Loa
     assert [turn.attributes["conveyor.turn"] for turn in turns] == [0, 1, 2]
     assert root.attributes["gen_ai.operation.name"] == "invoke_agent"
     assert root.attributes["gen_ai.response.id"] == "asked-once"
+    assert root.attributes["gen_ai.request.model"] == "small"
     assert root.attributes["gen_ai.response.finish_reasons"] == ["stop"]
     assert (root.attributes["conveyor.turns"], root.attributes["conveyor.calls"]) == (3, 3)
     assert root.failed == ""

@@ -1,4 +1,4 @@
-// Prompts to try. The first three are those of `conveyor demo`. Each has the text that the model is to say: the real
+// Prompts to try. The first four are those of `conveyor demo`. Each has the text that the model is to say: the real
 // model runs for each token of it, and so a small one does something worth seeing. Without it the model writes freely.
 
 const PROGRAMMER = "You write short, complete Python programs. Import what you use.";

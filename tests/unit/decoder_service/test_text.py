@@ -34,6 +34,25 @@ def test_a_prompt_is_what_the_models_own_template_gives(model: LoadedModel) -> N
     assert model.tokenizer.decode(ChatTemplate(model.text).prompt(messages, "", [])) == expected
 
 
+def test_messages_of_one_role_that_follow_one_another_stay_apart(model: LoadedModel) -> None:
+    messages = [
+        Message("user", "One."),
+        Message("user", "Two."),
+        Message("assistant", "A."),
+        Message("assistant", "B."),
+    ]
+    text = model.tokenizer.decode(ChatTemplate(model.text).prompt([*messages, Message("user", "Three.")], "", []))
+    turns = [turn.partition("\n") for turn in text.split("<|im_start|>")[-6:]]
+    assert [(role, said.removesuffix("<|im_end|>\n")) for role, _, said in turns] == [
+        ("user", "One."),
+        ("user", "Two."),
+        ("assistant", "A."),
+        ("assistant", "B."),
+        ("user", "Three."),
+        ("assistant", ""),
+    ]
+
+
 def test_instructions_join_the_system_message(model: LoadedModel) -> None:
     template = ChatTemplate(model.text)
     with_system = template.prompt([Message("system", "Be brief."), Message("user", "Hi")], "Use tools.", [])
