@@ -63,7 +63,8 @@ class Listener:
 
     def _next(self) -> list[decoder_pb2.Told]:
         """As many of those that wait as a message takes, and one at least."""
-        told, room = [], MESSAGE_BYTES
+        told: list[decoder_pb2.Told] = []
+        room = MESSAGE_BYTES
         while self._pending and (not told or self._pending[0][1] <= room):
             event, size = self._pending.popleft()
             told.append(event)
