@@ -324,7 +324,7 @@ export class Timeline {
     plot.setLineDash([4, 3]);
     plot.strokeRect(end + 0.5, middle - 6.5, Math.max(1, serial - end - 1), 13);
     plot.setLineDash([]);
-    const text = `${seconds(ledger.serial_seconds - ledger.completion_seconds)} saved`;
+    const text = `about ${seconds(ledger.serial_seconds - ledger.completion_seconds)} saved`;
     plot.font = `11px ${theme.font}`;
     plot.textBaseline = "middle";
     if (plot.measureText(text).width > serial - end - 12) return;
