@@ -96,29 +96,31 @@ export class Stage {
     if (!this.runs.length) return;
     for (const run of this.runs) run.drain();
     const isGrown = this.runs.map((run) => run.transcript.flush())[this.#shown];
-    this.#tell();
-    this.#timeline.draw();
+    const isNews = this.#tell();
+    if (!isNews) this.#timeline.draw();
     const isRunning = this.runs.some(({ record }) => !record.over);
     if (isGrown) for (const pane of this.#panes) pane.toEnd();
-    if (isRunning) this.#ask();
+    if (isRunning || isNews) this.#ask(); // news are enough for one frame: the marks come in the next
   }
 
   // --- in words ----------------------------------------------------------------------------------------------------
 
+  /** Says whether what is said has changed, and not only its clock. */
   #tell() {
     const { record } = this.shown;
     const now = performance.now();
     const waiting = this.runs.map((run) => run.record.waiting()?.label ?? "").join("");
     const states = [waiting, ...this.runs.map((run) => stateOf(run.record))].join();
-    if (states === this.#states && now - this.#clockMs < CLOCK_MS) return;
+    if (states === this.#states && now - this.#clockMs < CLOCK_MS) return false;
     this.#clockMs = now;
     $("clock").textContent = seconds(record.now());
     if (!record.over) put("words", progressWords(record)); // where the ledger will be: nothing moves when it comes
-    if (states === this.#states) return;
+    if (states === this.#states) return false;
     this.#states = states;
     say(waiting ? `${waiting} waits for you to allow it.` : "Running.");
     this.#tellHead(record);
     this.#tellEnd(record);
+    return true;
   }
 
   #tellHead(record) {

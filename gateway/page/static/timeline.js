@@ -57,6 +57,9 @@ export class Timeline {
       matchMedia(query).addEventListener("change", recolour);
     }
     this.#listen(part);
+    this.#theme = themeOf(root);
+    this.axis.getContext("2d").font = this.#axisFont();
+    this.axis.getContext("2d").measureText("0123456789. s"); // the first time takes as long as a frame may
   }
 
   show(records) {
@@ -184,10 +187,12 @@ export class Timeline {
     this.#theme ??= themeOf(this.root);
     const height = this.#rows.length * this.#row;
     const scale = `${this.from} ${to} ${width} ${height}`;
-    const settled = scale === this.#settled.scale ? this.#settled.rows : 0;
-    const axis = prepared(this.axis, width, AXIS, 0);
+    const isScaled = scale !== this.#settled.scale;
+    const settled = isScaled ? 0 : this.#settled.rows;
     const plot = prepared(this.canvas, width, height, settled * this.#row);
-    this.#drawAxis(axis, plot, width, settled * this.#row, height, to);
+    const step = roundAbove(((to - this.from) * 70) / width, STEPS);
+    this.#drawGrid(plot, step, settled * this.#row, height, to);
+    if (isScaled) this.#drawAxis(prepared(this.axis, width, AXIS, 0), step, width, to);
     this.#rows.forEach((row, place) => {
       const y = place * this.#row;
       if (place < settled) return;
@@ -201,19 +206,28 @@ export class Timeline {
     this.#settled = { scale, rows: rows < 0 ? this.#rows.length : rows };
   }
 
-  #drawAxis(axis, plot, width, top, height, to) {
-    const step = roundAbove(((to - this.from) * 70) / width, STEPS);
-    axis.fillStyle = this.#theme.muted;
-    axis.font = `11px ${this.#theme.font}`;
-    axis.textBaseline = "middle";
+  #drawGrid(plot, step, top, height, to) {
     plot.fillStyle = this.#theme.grid;
-    for (let number = Math.ceil(this.from / step); number * step <= to + step / 1e6; number++) {
-      const x = Math.round(this.#x(number * step));
-      plot.fillRect(x, top, 1, height - top);
-      const text = number ? `${+(number * step).toPrecision(6)} s` : "0";
+    for (const at of this.#marks(step, to)) plot.fillRect(Math.round(this.#x(at)), top, 1, height - top);
+  }
+
+  #drawAxis(axis, step, width, to) {
+    axis.fillStyle = this.#theme.muted;
+    axis.font = this.#axisFont();
+    axis.textBaseline = "middle";
+    for (const at of this.#marks(step, to)) {
+      const text = at ? `${+at.toPrecision(6)} s` : "0";
       const room = axis.measureText(text).width;
-      axis.fillText(text, Math.min(Math.max(0, x - room / 2), width - room), AXIS / 2);
+      axis.fillText(text, Math.min(Math.max(0, Math.round(this.#x(at)) - room / 2), width - room), AXIS / 2);
     }
+  }
+
+  *#marks(step, to) {
+    for (let number = Math.ceil(this.from / step); number * step <= to + step / 1e6; number++) yield number * step;
+  }
+
+  #axisFont() {
+    return `11px ${this.#theme.font}`;
   }
 
   #drawTitle(plot, y, width) {
@@ -325,7 +339,7 @@ export class Timeline {
     plot.strokeRect(end + 0.5, middle - 6.5, Math.max(1, serial - end - 1), 13);
     plot.setLineDash([]);
     const text = `about ${seconds(ledger.serial_seconds - ledger.completion_seconds)} saved`;
-    plot.font = `11px ${theme.font}`;
+    plot.font = this.#axisFont();
     plot.textBaseline = "middle";
     if (plot.measureText(text).width > serial - end - 12) return;
     plot.fillStyle = theme.muted;
