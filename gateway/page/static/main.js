@@ -16,7 +16,7 @@ const api = new Api(askKey);
 const composer = new Composer($("form"));
 const recent = new Recent($("recent"), api);
 // Nothing of it is needed before a completion is there, nor for the first paint.
-const staged = import("./stage.js").then(({ Stage }) => new Stage(api, () => recent.refresh()));
+const staged = import("./stage.js").then(({ Stage }) => new Stage(api, () => recent.refreshSoon()));
 const isNarrow = matchMedia("(max-width: 860px)");
 let doing = null; // what is under way: another thing that a reader does gives it up
 let blamed = null; // the field that is said to be wrong
@@ -33,7 +33,7 @@ async function begin(stage, request) {
   const { id } = await api.json("/v1/completions", "POST", request).catch((error) => {
     throw error instanceof ApiError ? composer.blamed(error) : error;
   });
-  recent.refresh();
+  recent.refreshSoon();
   return stage.run(id, request);
 }
 

@@ -97,10 +97,10 @@ export class Stage {
     for (const run of this.runs) run.drain();
     const isGrown = this.runs.map((run) => run.transcript.flush())[this.#shown];
     const isNews = this.#tell();
-    if (!isNews) this.#timeline.draw();
+    const isMore = isNews || this.#timeline.draw(); // news are enough for one frame
     const isRunning = this.runs.some(({ record }) => !record.over);
     if (isGrown) for (const pane of this.#panes) pane.toEnd();
-    if (isRunning || isNews) this.#ask(); // news are enough for one frame: the marks come in the next
+    if (isRunning || isMore) this.#ask();
   }
 
   // --- in words ----------------------------------------------------------------------------------------------------
