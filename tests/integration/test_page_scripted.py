@@ -304,6 +304,19 @@ async def test_the_table_has_what_is_drawn(tab: Tabs, url: str) -> None:
         await expect(page.get_by_role("row").nth(1)).to_contain_text("turn 1prompt0.000")
 
 
+async def test_what_was_drawn_bit_by_bit_is_what_is_drawn_at_once(tab: Tabs, url: str) -> None:
+    script = """async () => {
+      const canvas = document.querySelector(".plot");
+      for (let left = 20; left; left--) await new Promise(requestAnimationFrame); // more than there are turns
+      const before = canvas.toDataURL();
+      document.querySelector(".whole").click(); // all anew
+      return [before.length > 2000, canvas.toDataURL() === before];
+    }"""
+    async with tab() as page:
+        await run(page, url, "slow")
+        assert await page.evaluate(script) == [True, True]
+
+
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 async def test_everything_that_is_written_can_be_read(tab: Tabs, url: str, scheme: str) -> None:
     async with tab(color_scheme=scheme) as page:
@@ -449,11 +462,10 @@ async def test_a_field_that_the_gateway_refuses_is_named_and_gone_to(tab: Tabs, 
 
 async def test_every_field_of_the_form_is_found_by_its_name(tab: Tabs, url: str) -> None:
     script = """async (paths) => {
-      const { Composer } = await import("/page/composer.js");
-      const composer = new Composer(document.getElementById("form"));
+      const { refusal } = await import("/page/refused.js");
       document.getElementById("system").value = "x";
       return paths.map((path) => {
-        const { field, message } = composer.blamed({ message: `${path} is wrong`, param: "" });
+        const { field, message } = refusal({ message: `${path} is wrong`, param: "" }, document.forms[0]);
         return [field?.name, message];
       });
     }"""

@@ -13,8 +13,6 @@ const FIELDS = ["prompt", "system", "format", "mode", "choice", "replay", ...NUM
 const EFFECTS = { write: "changes the world", idempotent: "changes the world", read: "reads the world" };
 const FIRST_TOOLS = ["python", "calculator"];
 const KEPT = "conveyor-form";
-// A field of a request, as the gateway names it: `limits.max_turns`, `messages[0].content`.
-const PATH = /(?:^(?:messages|replay)|\b(?:sampling|limits|tool_use)\.\w+)(?:\[\d+\]|\.\w+)*/g;
 
 export class Composer {
   #tools = [];
@@ -94,22 +92,6 @@ export class Composer {
     return use ? { ...request, tool_use: use } : request;
   }
 
-  /** What the gateway refused, in the form's words, and with the field that is to blame where it has it. */
-  blamed({ message, param }) {
-    const [path] = (param || message).match(PATH) ?? [];
-    const words = message.replace(PATH, (other) => nameOf(this.#fieldOf(other)) ?? other);
-    return new FieldError(path && this.#fieldOf(path), words);
-  }
-
-  #fieldOf(path) {
-    const [group, name] = path.split(/[.[]/);
-    const { prompt, system, replay } = this.fields;
-    if (group === "messages") return path.includes("[0]") && system.value ? system : prompt;
-    if (group === "replay") return replay;
-    if (name === "tools") return this.#boxes()[0];
-    return name === "mode" ? this.form.querySelector("[name=mode]:checked") : this.fields.namedItem(name);
-  }
-
   #toolUse(mode) {
     const tools = this.#chosen();
     if (!tools.length) return null;
@@ -159,11 +141,6 @@ export class FieldError extends Error {
     super(message);
     this.field = field;
   }
-}
-
-/** As the form names a field; undefined where it has none. */
-function nameOf(field) {
-  return { mode: "Mode", tool: "Tools" }[field?.name] ?? field?.labels[0].textContent.split(":")[0];
 }
 
 function kept() {

@@ -17,6 +17,7 @@ const composer = new Composer($("form"));
 const recent = new Recent($("recent"), api);
 // Nothing of it is needed before a completion is there, nor for the first paint.
 const staged = import("./stage.js").then(({ Stage }) => new Stage(api, () => recent.refreshSoon()));
+const refused = import("./refused.js");
 const isNarrow = matchMedia("(max-width: 860px)");
 let doing = null; // what is under way: another thing that a reader does gives it up
 let blamed = null; // the field that is said to be wrong
@@ -30,8 +31,8 @@ function show(stage, runs, focus = 0) {
 }
 
 async function begin(stage, request) {
-  const { id } = await api.json("/v1/completions", "POST", request).catch((error) => {
-    throw error instanceof ApiError ? composer.blamed(error) : error;
+  const { id } = await api.json("/v1/completions", "POST", request).catch(async (error) => {
+    throw error instanceof ApiError ? (await refused).refusal(error, $("form")) : error;
   });
   recent.refreshSoon();
   return stage.run(id, request);
