@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator
 
 import grpc
+import structlog
 
 from gateway.listening import Ear, Ears, Text
 from protos.conveyor.decoder.v1 import decoder_pb2, decoder_pb2_grpc
@@ -13,7 +14,11 @@ from protos.rpc.errors import Reason, ServiceError, from_rpc_error
 _Call = grpc.aio.StreamStreamCall[decoder_pb2.GenerateRequest, decoder_pb2.GenerateResponse]
 _CANCELLED = "The completion was cancelled."
 _CUT_OFF = "The decoder's text was cut off; try again."
+_LOST = "The decoder was lost while it worked on this completion; try again once it runs. Its log says why it went."
+_UNREACHABLE = "The decoder cannot be reached; try again once it runs and has loaded its model."
 _LATE_SECONDS = 10.0
+
+log = structlog.get_logger()
 
 
 class Generation:
@@ -83,6 +88,7 @@ class _OwnStream:
         self._ear: Ear | None = None  # of that name; it brings the text
         self._read_ahead: decoder_pb2.GenerateResponse | None = None
         self._is_cancelled = False
+        self._has_begun = False  # the decoder has answered
         self._taken = asyncio.Event()
         self._reading = asyncio.create_task(self._read())
         self._reading.add_done_callback(lambda _: text.news.set())
@@ -151,10 +157,18 @@ class _OwnStream:
         try:
             self._reading.result()
         except grpc.aio.AioRpcError as error:
-            raise from_rpc_error(error, Reason.DECODER_UNAVAILABLE) from error
+            raise self._in_plain_words(from_rpc_error(error, Reason.DECODER_UNAVAILABLE)) from error
+
+    def _in_plain_words(self, error: ServiceError) -> ServiceError:
+        """What the transport says ("Stream removed") of a decoder that is gone helps operators: the log has it."""
+        if error.reason is not Reason.DECODER_UNAVAILABLE:
+            return error
+        log.warning("decoder_lost", cause=error.message)
+        return ServiceError(error.reason, _LOST if self._has_begun else _UNREACHABLE)
 
     async def _read(self) -> None:
         while isinstance(response := await self._call.read(), decoder_pb2.GenerateResponse):
+            self._has_begun = True
             if response.HasField("accepted"):
                 self._accept(response.accepted)
                 continue

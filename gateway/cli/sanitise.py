@@ -1,7 +1,8 @@
 """Text of models and tools is untrusted: it must not move the cursor, set a colour, or turn the reading direction.
 
-Dropped: escape sequences, all control characters of C0 and C1 but newline and tab, line and paragraph separators, and
-the characters that override the direction of text (https://trojansource.codes).
+Dropped: escape sequences, all control characters of C0 and C1 but newline and tab, line and paragraph separators, the
+characters that override the direction of text (https://trojansource.codes), and those that are not seen at all: what
+is read would not be what is there.
 """
 
 import re
@@ -11,7 +12,9 @@ _STRING = r"(?:\x1b[\]PX^_]|[\x90\x98\x9d-\x9f])"  # titles, links and the like,
 _STRING_BODY = r"[^\x07\x1b\x9c\n]{0,256}"
 _SEQUENCE = re.compile(rf"{_CSI}[0-?]*[ -/]*[@-~]|{_STRING}{_STRING_BODY}(?:\x07|\x1b\\|\x9c)|\x1b[ -/]*[0-~]")
 _UNFINISHED = re.compile(rf"(?:{_CSI}[0-?]{{0,64}}[ -/]{{0,8}}|{_STRING}{_STRING_BODY}\x1b?|\x1b[ -/]{{0,8}})\Z")
-_UNSAFE = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]")
+_UNSAFE = re.compile(  # the joiners U+200C and U+200D are left: scripts and emoji need them
+    "[\x00-\x08\x0b-\x1f\x7f-\x9f\xad\u061c\u200b\u200e\u200f\u2028-\u202e\u2060-\u2069\ufeff\U000e0000-\U000e007f]"
+)
 
 
 class Sanitiser:

@@ -3,6 +3,7 @@
     index.html, page.css           what is there before anything runs
     main.js                        what is asked, and the address that says what is shown
     composer.js, examples.js       the form, and prompts to try
+    refused.js                     what the gateway refused, in the form's words
     recent.js                      the list of recent completions
     api.js, sse.js                 the gateway's interface; streams that are resumed
     stage.js, run.js               what is shown, once a frame; one completion of it

@@ -311,6 +311,7 @@ async def test_a_decoder_that_is_down_is_unavailable_at_once():
     async with house(wait=False, decoder_address=closed_port()) as running:
         error, told = await failure_of(running.complete())
         assert (error.code(), told.reason) == (grpc.StatusCode.UNAVAILABLE, Reason.DECODER_UNAVAILABLE)
+        assert told.message.startswith("The decoder cannot be reached")
 
 
 async def test_a_decoder_that_dies_cuts_the_completion_with_its_reason():
@@ -320,6 +321,7 @@ async def test_a_decoder_that_dies_cuts_the_completion_with_its_reason():
         await running.decoder_server.stop(0)
         error, told = await failure_of(call)
         assert (error.code(), told.reason) == (grpc.StatusCode.UNAVAILABLE, Reason.DECODER_UNAVAILABLE)
+        assert told.message.startswith("The decoder was lost while it worked on this completion")
 
 
 async def test_a_stream_that_ends_without_finished_is_an_error():

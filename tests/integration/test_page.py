@@ -81,7 +81,7 @@ async def test_text_calls_and_timeline_of_a_run_are_shown(tab: Tabs, stack: Stac
         assert await card.locator(".output").text_content() == "row 0\nrow 1\nrow 2\n42\n"
         assert await page.locator(".lane").all_text_contents() == ["turn 1", "python", "turn 2", "in all"]
         assert await page.locator(".figures dt").all_text_contents() == [
-            *("took", "decoding", "tools", "hidden", "serial", "ideal")
+            *("took", "decoding", "tools", "hidden", "serial, estimated", "ideal, estimated")
         ]
         await expect(page.locator("#words")).to_contain_text("Tools worked")
         await expect(page.locator("#status")).to_contain_text("Finished. Tools worked")
@@ -188,6 +188,8 @@ async def test_each_example_does_what_it_says(tab: Tabs, stack: Stack) -> None:
             await page.get_by_role("button", name="Run", exact=True).click()
             await expect(page.locator("#what")).to_have_text(await page.get_by_label("Prompt").input_value())
             await over(page)
+            words = await page.locator("#words").text_content() or ""
+            assert words.endswith("It had one turn, as asked.") == (name == names[0]) and "limit" not in words
             await expect(page.locator(".card")).to_have_attribute("data-phase", "finished")
             assert await page.locator(".card").count() == 1
 

@@ -35,12 +35,15 @@ PNG = base64.b64decode(
 SVG = b'<svg xmlns="http://www.w3.org/2000/svg" onload="alert(1)"/>'
 HOSTILE = (
     "<script>alert(1)</script><img src=x onerror=alert(2)><svg onload=alert(3)>&lt;b&gt; "
-    "\x1b[2J\x1b]0;title\x07 \u202egnp.exe\u2066 \x00\x9b31m\u2028 javascript:alert(4) " + "W" * 400
+    "\x1b[2J\x1b]0;title\x07 \u202egnp.exe\u2066 \x00\x9b31m\u2028 javascript:alert(4) "
+    "\xad\u200b\u2060\u2064\ufeff\U000e0041" + "a" + "\u0300" * 400 + "W" * 400
 )
+UNSEEN = {"\xad": "\\xad", "\U000e0041": "\\u{e0041}"} | {c: f"\\u{ord(c):04x}" for c in "\u200b\u2060\u2064\ufeff"}
 SHOWN = (
     HOSTILE.replace("\x1b", "\\x1b").replace("\x07", "\\x07").replace("\u202e", "\\u202e").replace("\u2066", "\\u2066")
 )
 SHOWN = SHOWN.replace("\x00", "\\x00").replace("\x9b", "\\x9b").replace("\u2028", "\\u2028")
+SHOWN = "".join(UNSEEN.get(character, character) for character in SHOWN)
 
 Tabs = Callable[..., AbstractAsyncContextManager[Page]]
 
@@ -301,6 +304,19 @@ async def test_the_table_has_what_is_drawn(tab: Tabs, url: str) -> None:
         await expect(page.get_by_role("row").nth(1)).to_contain_text("turn 1prompt0.000")
 
 
+async def test_what_was_drawn_bit_by_bit_is_what_is_drawn_at_once(tab: Tabs, url: str) -> None:
+    script = """async () => {
+      const canvas = document.querySelector(".plot");
+      for (let left = 20; left; left--) await new Promise(requestAnimationFrame); // more than there are turns
+      const before = canvas.toDataURL();
+      document.querySelector(".whole").click(); // all anew
+      return [before.length > 2000, canvas.toDataURL() === before];
+    }"""
+    async with tab() as page:
+        await run(page, url, "slow")
+        assert await page.evaluate(script) == [True, True]
+
+
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 async def test_everything_that_is_written_can_be_read(tab: Tabs, url: str, scheme: str) -> None:
     async with tab(color_scheme=scheme) as page:
@@ -408,10 +424,98 @@ async def test_a_connection_that_drops_is_taken_up_again(tab: Tabs, port: int) -
 async def test_one_that_is_not_there_is_said_to_be_so(tab: Tabs, url: str) -> None:
     async with tab() as page:
         await page.goto(f"{url}/#nothing")
-        await expect(page.get_by_role("alert")).to_contain_text("there is no completion 'nothing'")
+        gone = "There is no completion with this id any more, or it was asked for with another key."
+        await expect(page.get_by_role("alert")).to_contain_text(gone)
         await page.get_by_label("Prompt").fill(" ")
+        await expect(page.get_by_role("alert")).to_be_hidden()
         await page.get_by_role("button", name="Run", exact=True).click()
         await expect(page.get_by_role("alert")).to_have_text("Write a prompt first.")
+        await page.evaluate("() => (location.hash = '/completions/xyz…')")
+        await expect(page.get_by_role("alert")).to_contain_text(gone)
+        await expect(page.get_by_label("Prompt")).not_to_have_attribute("aria-invalid", "true")
+        await page.evaluate("() => (location.hash = '')")
+        await expect(page.get_by_role("alert")).to_be_hidden()
+
+
+async def test_a_field_that_the_gateway_refuses_is_named_and_gone_to(tab: Tabs, url: str) -> None:
+    async with tab() as page:
+        await page.goto(url)
+        await expect(page.locator("#tools [value=calculator]")).to_be_checked()
+        turns = page.get_by_label("Max turns")
+        await turns.evaluate("field => (field.max = 99, field.value = 40)")
+        await page.get_by_label("Prompt").fill("as usual")
+        await page.keyboard.press("Control+Enter")
+        said = "Max turns is 40; it must be 0, for the default, or from 1 to 32."
+        await expect(page.get_by_role("alert")).to_have_text(said)
+        await expect(turns).to_be_focused()
+        await expect(turns).to_have_attribute("aria-invalid", "true")
+        await expect(turns).to_have_accessible_description(said)
+        await turns.fill("1")
+        await expect(turns).not_to_have_attribute("aria-invalid", "true")
+        replay = page.get_by_label("Replay: what")
+        await replay.fill('["one", "two"]')
+        await page.get_by_role("button", name="Run", exact=True).click()
+        said = "Replay has 2 entries; Max turns allows 1 turns, one entry each."
+        await expect(page.get_by_role("alert")).to_have_text(said)
+        await expect(replay).to_be_focused()
+
+
+async def test_every_field_of_the_form_is_found_by_its_name(tab: Tabs, url: str) -> None:
+    script = """async (paths) => {
+      const { refusal } = await import("/page/refused.js");
+      document.getElementById("system").value = "x";
+      return paths.map((path) => {
+        const { field, message } = refusal({ message: `${path} is wrong`, param: "" }, document.forms[0]);
+        return [field?.name, message];
+      });
+    }"""
+    wanted = {
+        "messages[0].content": ["system", "System message is wrong"],
+        "messages[1].content": ["prompt", "Prompt is wrong"],
+        "tool_use.mode": ["mode", "Mode is wrong"],
+        "tool_use.tools[1]": ["tool", "Tools is wrong"],
+        "tool_use.choice": ["choice", "Choice is wrong"],
+        "tool_use.format": ["format", "Format is wrong"],
+        "sampling.seed": ["seed", "Seed is wrong"],
+        "sampling.temperature": ["temperature", "Temperature is wrong"],
+        "sampling.top_p": [None, "sampling.top_p is wrong"],
+        "limits.max_tokens": ["max_tokens", "Max tokens is wrong"],
+        "replay[0]": ["replay", "Replay is wrong"],
+        "the messages": [None, "the messages is wrong"],
+    }
+    async with tab() as page:
+        await page.goto(url)
+        await expect(page.locator("#tools [value=calculator]")).to_be_checked()
+        assert await page.evaluate(script, list(wanted)) == list(wanted.values())
+
+
+async def test_a_run_beside_another_is_said_to_be_so(tab: Tabs, url: str) -> None:
+    async with tab() as page:
+        await run(page, url, "slow", "running")
+        await expect(page.locator(".turn pre")).not_to_have_count(0)
+        await page.get_by_label("Prompt").fill("as usual")
+        await page.keyboard.press("Control+Enter")
+        await expect(page.locator("#left")).to_have_text(
+            "The run before was not stopped: it is under Recent completions."
+        )
+        await expect(page.locator("#what")).to_have_text("as usual")
+        await expect(page.locator("#state")).to_have_text("finished")
+        await page.keyboard.press("Control+Enter")
+        await expect(page.locator("#left")).to_be_empty()
+
+
+@pytest.mark.parametrize(("stop", "next_"), [("#form .stop", "#run"), ("#main .stop", "#again")])
+async def test_keys_are_somewhere_after_a_stop(tab: Tabs, url: str, stop: str, next_: str) -> None:
+    async with tab() as page:
+        await run(page, url, "slow", "running")
+        await expect(page.locator("#status")).to_have_text("Running.")
+        await page.locator(stop).focus()
+        await page.keyboard.press("Enter")
+        await expect(page.locator("#status")).to_have_text("Stopped.")
+        await expect(page.locator(next_)).to_be_focused()
+        await page.locator("#run").click()
+        await expect(page.locator("#status")).to_have_text("Running.")
+        await expect(page.locator("#status")).to_contain_text("Finished. Tools worked")
 
 
 async def test_a_key_is_asked_for_and_kept_for_the_tab(tab: Tabs, tmp_path: Path) -> None:

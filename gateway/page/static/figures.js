@@ -7,7 +7,10 @@ export function seconds(value) {
   return `${value.toFixed(value < 9.995 ? 2 : value < 99.95 ? 1 : 0)} s`;
 }
 
-export const count = (number, thing) => `${number.toLocaleString("en")} ${thing}${number === 1 ? "" : "s"}`;
+/** A whole number as people read it. `toLocaleString` takes 20 ms when it is first called. */
+export const grouped = (number) => String(number).replace(/\B(?=(?:\d{3})+$)/g, ",");
+
+export const count = (number, thing) => `${grouped(number)} ${thing}${number === 1 ? "" : "s"}`;
 
 export const percent = (share) => `${Math.round(share * 100) || 0} %`;
 

@@ -1,5 +1,6 @@
 // Text that grows. Pieces are gathered and reach the document once a frame, at its end, as text.
 
+import { grouped } from "./figures.js";
 import { h, inert } from "./inert.js";
 
 const BLOCK_CHARS = 2000; // a new piece lays out its own block, and not all of the text anew
@@ -84,7 +85,7 @@ export class Growing {
       this.#button = h("button", { type: "button", class: "more", onclick: () => this.#showRest() });
       this.element.after(this.#button);
     }
-    this.#button.textContent = `Show all (${this.length.toLocaleString("en")} characters)`;
+    this.#button.textContent = `Show all (${grouped(this.length)} characters)`;
   }
 
   #showRest() {

@@ -1,11 +1,14 @@
 // Text of models and tools is untrusted. It reaches the page as text nodes alone, and what a reader would not see, or
 // what would turn the order of what is read, is spelled out: the set is that of gateway/cli/sanitise.py.
 
-const UNSEEN = /[\0-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]/g;
+// The joiners U+200C and U+200D are left: scripts and emoji need them.
+const UNSEEN = /[\0-\x08\x0b-\x1f\x7f-\x9f\xad\u061c\u200b\u200e\u200f\u2028-\u202e\u2060-\u2069\ufeff\u{e0000}-\u{e007f}]/gu;
 
 const spelled = (character) => {
-  const code = character.charCodeAt(0);
-  return code < 256 ? `\\x${code.toString(16).padStart(2, "0")}` : `\\u${code.toString(16).padStart(4, "0")}`;
+  const code = character.codePointAt(0);
+  const hex = code.toString(16);
+  if (code > 0xffff) return `\\u{${hex}}`;
+  return code < 256 ? `\\x${hex.padStart(2, "0")}` : `\\u${hex.padStart(4, "0")}`;
 };
 
 /** `text` with nothing in it that is not seen: an escape character becomes the four characters `\x1b`. */

@@ -7,15 +7,20 @@ import { $, h, inert } from "./inert.js";
 import { Recent } from "./recent.js";
 
 const [FIRST, SECOND] = ["serial", "partial"];
+const GONE =
+  "There is no completion with this id any more, or it was asked for with another key. " +
+  "Open another under Recent completions, or run it again.";
 const PAUSED = "conveyor-compare"; // the first of two, while the second has not begun: a reload goes on with it
 
 const api = new Api(askKey);
 const composer = new Composer($("form"));
 const recent = new Recent($("recent"), api);
 // Nothing of it is needed before a completion is there, nor for the first paint.
-const staged = import("./stage.js").then(({ Stage }) => new Stage(api, () => recent.refresh()));
+const staged = import("./stage.js").then(({ Stage }) => new Stage(api, () => recent.refreshSoon()));
+const refused = import("./refused.js");
 const isNarrow = matchMedia("(max-width: 860px)");
 let doing = null; // what is under way: another thing that a reader does gives it up
+let blamed = null; // the field that is said to be wrong
 
 function show(stage, runs, focus = 0) {
   const address = `#${runs.map(({ id }) => encodeURIComponent(id)).join("+")}`;
@@ -26,18 +31,26 @@ function show(stage, runs, focus = 0) {
 }
 
 async function begin(stage, request) {
-  const { id } = await api.json("/v1/completions", "POST", request);
-  recent.refresh();
+  const { id } = await api.json("/v1/completions", "POST", request).catch(async (error) => {
+    throw error instanceof ApiError ? (await refused).refusal(error, $("form")) : error;
+  });
+  recent.refreshSoon();
   return stage.run(id, request);
+}
+
+/** Shows what a reader has begun, and says of what ran before that it goes on. `mine`: it has not been given up. */
+function present(stage, runs, mine) {
+  const isLeft = doing !== mine || stage.runs.some((run) => !runs.includes(run) && !run.record.over);
+  if (isLeft) $("left").textContent = "The run before was not stopped: it is under Recent completions.";
+  if (doing === mine) show(stage, runs, runs.length - 1);
+  return doing === mine;
 }
 
 async function run(request) {
   const mine = (doing = {});
   const stage = await staged;
   const one = await begin(stage, request);
-  if (doing !== mine) return;
-  show(stage, [one]);
-  await one.follow();
+  if (present(stage, [one], mine)) await one.follow();
 }
 
 /** Runs it in two modes, one after the other. The second says what the first has said, so that they compare. */
@@ -47,9 +60,8 @@ async function compare(request) {
   const mine = (doing = {});
   const stage = await staged;
   const one = await begin(stage, { ...request, tool_use: { ...request.tool_use, mode: FIRST } });
-  if (doing !== mine) return;
+  if (!present(stage, [one], mine)) return;
   sessionStorage.setItem(PAUSED, one.id);
-  show(stage, [one]);
   await one.follow();
   await compareWith(stage, one, mine);
 }
@@ -60,15 +72,16 @@ async function compareWith(stage, one, mine) {
   const { request } = one.record;
   const replay = one.transcript.said();
   const two = await begin(stage, { ...request, replay, tool_use: { ...request.tool_use, mode: SECOND } });
-  if (doing !== mine) return;
-  show(stage, [one, two], 1);
-  await two.follow();
+  if (present(stage, [one, two], mine)) await two.follow();
 }
 
 /** Shows completions that the gateway has, and follows those that still run. */
 async function open(stage, ids) {
   const mine = (doing = {});
-  const details = await Promise.all(ids.map((id) => api.json(pathOf(id))));
+  const details = await Promise.all(ids.map((id) => api.json(pathOf(id)))).catch((error) => {
+    if (doing === mine) show(stage, []);
+    throw error.status === 404 ? new ApiError(404, GONE) : error;
+  });
   if (doing !== mine) return;
   const runs = details.map(({ id, request, mode, events, error, cut }) => {
     if (request.tool_use) request.tool_use.mode = mode;
@@ -93,6 +106,7 @@ function addressed() {
 }
 
 async function route() {
+  forgive();
   const ids = addressed();
   const stage = await staged;
   if (ids.join("+") === stage.runs.map(({ id }) => id).join("+")) return;
@@ -118,21 +132,36 @@ async function download(query, ending) {
 
 /** Does it, and says what went wrong. */
 async function attempt(work) {
-  $("problem").hidden = true;
+  forgive();
   try {
     await work();
   } catch (error) {
     $("problem").textContent = inert(error.message);
     $("problem").hidden = false;
-    if (error instanceof FieldError) showField(error.field);
+    if (error instanceof FieldError) blame(error.field);
     else if (!(error instanceof ApiError)) throw error;
   }
 }
 
-function showField(field) {
-  const around = field?.closest("details");
+function blame(field) {
+  if (!(blamed = field)) return;
+  const around = field.closest("details");
   if (around) around.open = true;
-  field?.focus();
+  field.setAttribute("aria-invalid", "true");
+  field.setAttribute("aria-describedby", `problem ${field.getAttribute("aria-describedby") ?? ""}`.trim());
+  field.focus();
+}
+
+/** Nothing is said to be wrong any more. */
+function forgive() {
+  $("problem").hidden = true;
+  $("left").textContent = "";
+  if (!blamed) return;
+  const before = blamed.getAttribute("aria-describedby").slice("problem ".length);
+  blamed.removeAttribute("aria-invalid");
+  if (before) blamed.setAttribute("aria-describedby", before);
+  else blamed.removeAttribute("aria-describedby");
+  blamed = null;
 }
 
 function askKey(isRefused) {
@@ -150,6 +179,7 @@ function askKey(isRefused) {
   });
 }
 
+$("form").addEventListener("input", forgive);
 $("form").addEventListener("submit", (event) => {
   event.preventDefault();
   const work = event.submitter === $("compare") ? compare : run;
@@ -170,7 +200,11 @@ addEventListener("hashchange", route);
 $("examples").append(
   ...EXAMPLES.map(({ name, ...settings }) => {
     const blank = { system: "", choice: "auto", max_tokens: "", temperature: "", seed: "" };
-    return h("button", { type: "button", onclick: () => composer.fill({ ...blank, ...settings }) }, name);
+    const onclick = () => {
+      forgive();
+      composer.fill({ ...blank, ...settings });
+    };
+    return h("button", { type: "button", onclick }, name);
   }),
 );
 

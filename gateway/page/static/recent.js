@@ -6,6 +6,7 @@ import { agoWords, seconds } from "./figures.js";
 const SHOWN = 50;
 const BUSY_MS = 3000;
 const IDLE_MS = 30_000;
+const SOON_MS = 100; // after the frames in which a completion begins or ends: those have enough to do
 
 export class Recent {
   #entries = new Map(); // by id: {element, told}
@@ -35,6 +36,11 @@ export class Recent {
     }
     clearTimeout(this.#timer);
     if (!document.hidden) this.#timer = setTimeout(() => this.refresh(), running ? BUSY_MS : IDLE_MS);
+  }
+
+  refreshSoon() {
+    clearTimeout(this.#timer);
+    this.#timer = setTimeout(() => this.refresh(), SOON_MS);
   }
 
   #show(completions) {

@@ -30,6 +30,11 @@ export class Record {
     return this.finished?.ledger ?? null;
   }
 
+  /** The call that waits for a person, the latest where there are several. */
+  waiting() {
+    return [...this.calls.values()].findLast((call) => call.phase === "awaiting");
+  }
+
   /** Seconds up to now, or to the end of a completion that is over. */
   now() {
     if (this.over) return Math.max(this.at, this.ledger?.completion_seconds ?? 0);

@@ -9,7 +9,7 @@ export class Run {
   #heard = 0; // events
   #leaving = new AbortController();
 
-  /** `hear` has `changed()`, `lost(waitMs)`, null where the connection is there again, and `asked(call)`: it waits. */
+  /** `hear` has `changed()`, and `lost(waitMs)`: null where the connection is there again. */
   constructor(api, id, request, hear) {
     Object.assign(this, { api, id, hear });
     this.record = new Record(id, request);
@@ -60,6 +60,5 @@ export class Run {
     const kind = Object.keys(event).find((name) => name !== "at_seconds");
     this.record.apply(kind, event[kind], event.at_seconds ?? 0);
     this.transcript.apply(kind, event[kind]);
-    if (kind === "approval_awaited") this.hear.asked(this.record.calls.get(event[kind].call_id));
   }
 }

@@ -11,10 +11,10 @@ const CLOCK_MS = 100;
 const HIDDEN_MS = 500; // between updates that nobody sees
 const AT_END = 24; // pixels
 const CUT = "It was too long to keep all of it: text and output are missing.";
-const FIGURES = {
+const FIGURES = { // what other ways would have taken is reckoned from this one; Compare measures it
   took: "completion", decoding: "decode",
   tools: "tool", hidden: "hidden",
-  serial: "serial", ideal: "ideal",
+  "serial, estimated": "serial", "ideal, estimated": "ideal", // a run in serial is measured: it is what that took
 };
 
 export class Stage {
@@ -37,7 +37,6 @@ export class Stage {
     const hear = {
       changed: () => this.#ask(),
       lost: (waitMs) => this.#tellLost(waitMs),
-      asked: (call) => say(`${call?.label ?? "A call"} waits for you to allow it.`),
     };
     return new Run(this.api, id, request, hear);
   }
@@ -55,7 +54,10 @@ export class Stage {
     $("empty").hidden = runs.length > 0;
     $("table").open = false;
     this.#tellLost(null);
-    if (!runs.length) document.title = "Conveyor";
+    if (!runs.length) {
+      document.title = "Conveyor";
+      say("");
+    }
     this.#timeline.show(runs.map(({ record }) => record));
     $("which").replaceChildren(...(runs.length > 1 ? runs.map((run, place) => this.#tab(run, place)) : []));
     this.#turnTo(focus);
@@ -94,27 +96,31 @@ export class Stage {
     if (!this.runs.length) return;
     for (const run of this.runs) run.drain();
     const isGrown = this.runs.map((run) => run.transcript.flush())[this.#shown];
-    this.#tell();
-    this.#timeline.draw();
+    const isNews = this.#tell();
+    const isMore = isNews || this.#timeline.draw(); // news are enough for one frame
     const isRunning = this.runs.some(({ record }) => !record.over);
     if (isGrown) for (const pane of this.#panes) pane.toEnd();
-    if (isRunning) this.#ask();
+    if (isRunning || isMore) this.#ask();
   }
 
   // --- in words ----------------------------------------------------------------------------------------------------
 
+  /** Says whether what is said has changed, and not only its clock. */
   #tell() {
     const { record } = this.shown;
     const now = performance.now();
-    const states = this.runs.map((run) => stateOf(run.record)).join();
-    if (states === this.#states && now - this.#clockMs < CLOCK_MS) return;
+    const waiting = this.runs.map((run) => run.record.waiting()?.label ?? "").join("");
+    const states = [waiting, ...this.runs.map((run) => stateOf(run.record))].join();
+    if (states === this.#states && now - this.#clockMs < CLOCK_MS) return false;
     this.#clockMs = now;
     $("clock").textContent = seconds(record.now());
     if (!record.over) put("words", progressWords(record)); // where the ledger will be: nothing moves when it comes
-    if (states === this.#states) return;
+    if (states === this.#states) return false;
     this.#states = states;
+    say(waiting ? `${waiting} waits for you to allow it.` : "Running.");
     this.#tellHead(record);
     this.#tellEnd(record);
+    return true;
   }
 
   #tellHead(record) {
@@ -125,7 +131,10 @@ export class Stage {
     const how = use ? [nameOf(record), use.format, use.tools.join(", ")] : ["no tools"];
     $("how").textContent = how.map((text) => oneLine(text, 80)).join(" · ");
     const isOver = this.runs.every((run) => run.record.over);
-    for (const button of document.querySelectorAll(".stop")) button.disabled = isOver;
+    for (const button of document.querySelectorAll(".stop")) {
+      if (isOver && button === document.activeElement) $(button.form ? "run" : "again").focus(); // it would be lost
+      button.disabled = isOver;
+    }
     document.title = `${state} · Conveyor`;
   }
 
@@ -138,9 +147,10 @@ export class Stage {
     if (record.over || failed) put("words", failed ? "" : said);
     put("words-more", isCompared ? this.#sameness() : this.shown.isCut ? CUT : "");
     $("figures").replaceChildren(...figuresOf(record.ledger));
-    if (this.#over || !records.every((each) => each.over)) return;
-    this.#over = true;
+    if (!records.every((each) => each.over)) return;
     say(failed ? failureWords(failed) : `Finished. ${said}`);
+    if (this.#over) return;
+    this.#over = true;
     this.#tabulate();
     this.ended();
   }

@@ -1,6 +1,6 @@
 // The timeline as a table, for those who read it.
 
-import { count } from "./figures.js";
+import { count, grouped } from "./figures.js";
 import { h, oneLine } from "./inert.js";
 import { nameOf } from "./words.js";
 
@@ -10,7 +10,7 @@ const MOST_ROWS = 2000;
 export function tableOf(records) {
   const rows = records.flatMap((record) => [...rowsOf(record, records.length > 1 ? `${nameOf(record)}, ` : "")]);
   const left = rows.length - MOST_ROWS;
-  const note = left > 0 ? h("p", {}, `${left.toLocaleString("en")} more rows are in the JSON.`) : null;
+  const note = left > 0 ? h("p", {}, `${grouped(left)} more rows are in the JSON.`) : null;
   const head = h("tr", {}, ...HEADINGS.map((heading) => h("th", { scope: "col" }, heading)));
   const body = rows.slice(0, MOST_ROWS).map(([lane, ...cells]) =>
     h("tr", {}, h("th", { scope: "row" }, h("bdi", {}, lane)), ...cells.map((cell) => h("td", {}, textOf(cell)))),

@@ -13,6 +13,7 @@ const MOST_ROWS = 200; // what is beyond is in the table
 const PAD = 10; // pixels before the first second, and twice as many after the last
 const NEAR = 5; // pixels
 const MARKS_MS = 50; // new marks come no sooner than this after the last ones
+const DRAW_MS = 3; // of a frame; what is left comes in the next
 const ENDS = [1, 1.5, 2, 3, 4, 5, 6, 8, 10];
 const STEPS = [1, 2, 5, 10];
 const COLOURS = [
@@ -35,6 +36,7 @@ export class Timeline {
   #drawnMs = 0;
   width = 0; // pixels
   #settled = { scale: "", rows: 0 }; // the first lanes, in which nothing will change
+  #pass = null; // a drawing that goes on in the next frame: {scale, next row, settled rows}
   #picked = null; // {row, unit}
   #theme = null;
   #drag = null;
@@ -57,6 +59,9 @@ export class Timeline {
       matchMedia(query).addEventListener("change", recolour);
     }
     this.#listen(part);
+    this.#theme = themeOf(root);
+    this.axis.getContext("2d").font = this.#axisFont();
+    this.axis.getContext("2d").measureText("0123456789. s"); // the first time takes as long as a frame may
   }
 
   show(records) {
@@ -69,29 +74,32 @@ export class Timeline {
     this.#redraw();
   }
 
-  /** Once a frame. Marks are drawn when there are new ones; while a completion runs, only the needle moves. */
-  draw() {
+  /** Once a frame. Marks are drawn when there are new ones; while a completion runs, only the needle moves. Says
+   * whether there is more to draw than `ms` sufficed for. */
+  draw(ms = DRAW_MS) {
     this.#arrange();
     const [from, to] = this.#span();
     const state = this.#records.map((record) => [record.at, record.over || Math.floor(record.now() * 4)]).join();
     const drawn = `${from} ${to} ${state} ${this.#rows.length}`;
     const { width } = this;
-    if (!width) return;
+    if (!width) return false;
     const now = performance.now();
     const isDue = now - this.#drawnMs >= MARKS_MS || this.#records.every((record) => record.over);
-    if (drawn !== this.#drawn && (isDue || !this.#drawn)) {
-      this.#drawn = drawn;
-      this.#drawnMs = now;
+    const isNew = drawn !== this.#drawn && (isDue || !this.#drawn);
+    if (isNew && !this.#pass) [this.#drawn, this.#drawnMs] = [drawn, now];
+    if (isNew || this.#pass) {
       this.scale = (width - 3 * PAD) / (to - from);
       this.from = from;
-      this.#drawAll(width, to);
+      this.#drawAll(width, to, now + ms);
     }
     this.#moveNeedle(width);
+    return this.#pass !== null;
   }
 
   #redraw() {
     this.#drawn = this.#settled.scale = "";
-    if (this.#records.length) this.draw();
+    this.#pass = null;
+    if (this.#records.length) this.draw(Infinity);
   }
 
   // --- which lanes there are ---------------------------------------------------------------------------------------
@@ -180,40 +188,65 @@ export class Timeline {
 
   // --- drawing -----------------------------------------------------------------------------------------------------
 
-  #drawAll(width, to) {
+  /** Turn by turn, until all is drawn or it is too late for more. */
+  #drawAll(width, to, untilMs) {
     this.#theme ??= themeOf(this.root);
-    const height = this.#rows.length * this.#row;
+    const rows = this.#rows;
+    const height = rows.length * this.#row;
     const scale = `${this.from} ${to} ${width} ${height}`;
-    const settled = scale === this.#settled.scale ? this.#settled.rows : 0;
-    const axis = prepared(this.axis, width, AXIS, 0);
-    const plot = prepared(this.canvas, width, height, settled * this.#row);
-    this.#drawAxis(axis, plot, width, settled * this.#row, height, to);
-    this.#rows.forEach((row, place) => {
-      const y = place * this.#row;
-      if (place < settled) return;
+    const step = roundAbove(((to - this.from) * 70) / width, STEPS);
+    if (this.#pass?.scale !== scale) {
+      const isScaled = scale !== this.#settled.scale;
+      const live = rows.findIndex(({ kind, turn }) => kind === "all" || (turn && turn.finishedAt === null));
+      this.#pass = { scale, next: isScaled ? 0 : this.#settled.rows, settled: live < 0 ? rows.length : live };
+      if (isScaled) this.#drawAxis(prepared(this.axis, width, AXIS), step, width, to);
+    }
+    const plot = prepared(this.canvas, width, height);
+    const { next, settled } = this.#pass;
+    for (let begin = next; begin < rows.length; begin = this.#pass.next) {
+      if (begin > next && performance.now() > untilMs) return;
+      const after = rows.findIndex(({ kind }, place) => place > begin && kind !== "call");
+      this.#pass.next = after < 0 ? rows.length : after;
+      this.#drawRows(plot, begin, this.#pass.next, width, step, to);
+    }
+    if (this.#picked) this.#drawPicked(plot, width);
+    this.#settled = { scale, rows: settled };
+    this.#pass = null;
+  }
+
+  /** Those from `begin` to before `end`, which are a turn with its calls or one that is no turn's. */
+  #drawRows(plot, begin, end, width, step, to) {
+    const [top, height] = [begin * this.#row, (end - begin) * this.#row];
+    plot.clearRect(0, top, width, height);
+    plot.fillStyle = this.#theme.grid;
+    for (const at of this.#marks(step, to)) plot.fillRect(Math.round(this.#x(at)), top, 1, height);
+    this.#rows.slice(begin, end).forEach((row, place) => {
+      const y = top + place * this.#row;
       if (row.kind === "title") this.#drawTitle(plot, y, width);
-      else if (row.kind === "turn") this.#drawTurn(plot, row, y, place);
+      else if (row.kind === "turn") this.#drawTurn(plot, row, y, begin + place);
       else if (row.kind === "call") this.#drawCall(plot, row.call, row.record, y);
       else this.#drawSaved(plot, row.record.ledger, y);
     });
-    if (this.#picked) this.#drawPicked(plot, width);
-    const rows = this.#rows.findIndex(({ kind, turn }) => kind === "all" || (turn && turn.finishedAt === null));
-    this.#settled = { scale, rows: rows < 0 ? this.#rows.length : rows };
   }
 
-  #drawAxis(axis, plot, width, top, height, to) {
-    const step = roundAbove(((to - this.from) * 70) / width, STEPS);
+  #drawAxis(axis, step, width, to) {
+    axis.clearRect(0, 0, width, AXIS);
     axis.fillStyle = this.#theme.muted;
-    axis.font = `11px ${this.#theme.font}`;
+    axis.font = this.#axisFont();
     axis.textBaseline = "middle";
-    plot.fillStyle = this.#theme.grid;
-    for (let number = Math.ceil(this.from / step); number * step <= to + step / 1e6; number++) {
-      const x = Math.round(this.#x(number * step));
-      plot.fillRect(x, top, 1, height - top);
-      const text = number ? `${+(number * step).toPrecision(6)} s` : "0";
+    for (const at of this.#marks(step, to)) {
+      const text = at ? `${+at.toPrecision(6)} s` : "0";
       const room = axis.measureText(text).width;
-      axis.fillText(text, Math.min(Math.max(0, x - room / 2), width - room), AXIS / 2);
+      axis.fillText(text, Math.min(Math.max(0, Math.round(this.#x(at)) - room / 2), width - room), AXIS / 2);
     }
+  }
+
+  *#marks(step, to) {
+    for (let number = Math.ceil(this.from / step); number * step <= to + step / 1e6; number++) yield number * step;
+  }
+
+  #axisFont() {
+    return `11px ${this.#theme.font}`;
   }
 
   #drawTitle(plot, y, width) {
@@ -324,8 +357,8 @@ export class Timeline {
     plot.setLineDash([4, 3]);
     plot.strokeRect(end + 0.5, middle - 6.5, Math.max(1, serial - end - 1), 13);
     plot.setLineDash([]);
-    const text = `${seconds(ledger.serial_seconds - ledger.completion_seconds)} saved`;
-    plot.font = `11px ${theme.font}`;
+    const text = `about ${seconds(ledger.serial_seconds - ledger.completion_seconds)} saved`;
+    plot.font = this.#axisFont();
     plot.textBaseline = "middle";
     if (plot.measureText(text).width > serial - end - 12) return;
     plot.fillStyle = theme.muted;
@@ -485,8 +518,8 @@ function nearest(units, at, within) {
   return best;
 }
 
-/** What is below `top` is empty, and all of a canvas that has another size now. */
-function prepared(canvas, width, height, top) {
+/** What draws on a canvas of that size in CSS pixels; one that had another size is empty now. */
+function prepared(canvas, width, height) {
   const ratio = Math.min(2, devicePixelRatio || 1);
   const [columns, lines] = [Math.round(width * ratio), Math.round(height * ratio)];
   if (canvas.width !== columns || canvas.height !== lines) {
@@ -495,7 +528,6 @@ function prepared(canvas, width, height, top) {
   }
   const context = canvas.getContext("2d");
   context.setTransform(ratio, 0, 0, ratio, 0, 0);
-  context.clearRect(0, top, width, height - top);
   return context;
 }
 

@@ -1,6 +1,6 @@
 // The text of a completion's turns, and a card for each of its calls.
 
-import { seconds } from "./figures.js";
+import { grouped, seconds } from "./figures.js";
 import { Growing } from "./growing.js";
 import { h, inert, oneLine } from "./inert.js";
 
@@ -223,7 +223,7 @@ class Card {
     const isPicture = PICTURES.has(type);
     const url = URL.createObjectURL(new Blob([bytes], { type: isPicture ? type : "application/octet-stream" }));
     this.keepUrl(url);
-    const size = `${Math.max(1, Math.round(bytes.length / 1024)).toLocaleString("en")} kB`;
+    const size = `${grouped(Math.max(1, Math.round(bytes.length / 1024)))} kB`;
     const link = h("a", { href: url, download: shown.replace(/[/\\]/g, "_") }, h("bdi", {}, shown));
     const caption = h("figcaption", {}, link, ` ${oneLine(type, 60)}, ${size}`);
     const picture = isPicture ? h("img", { src: url, alt: `Picture ${shown}`, decoding: "async" }) : null;

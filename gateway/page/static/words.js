@@ -16,7 +16,7 @@ export function progressWords(record) {
   const turn = record.turns[record.turns.length - 1];
   if (!turn) return "Waiting for the model.";
   const calls = [...record.calls.values()];
-  const waiting = calls.find((call) => call.phase === "awaiting");
+  const waiting = record.waiting();
   if (waiting) {
     const left = Math.max(0, Math.round(waiting.awaitedUntil - record.now()));
     return `${waiting.label} waits for you to allow it: ${left} s are left.`;
@@ -39,7 +39,13 @@ function callsWords(calls) {
 /** Where the time of a completion went, in a sentence or two. */
 export function ledgerWords(record) {
   const { ledger, finish_reason: reason } = record.finished;
-  return [work(ledger, record), STOPPED[reason]].filter(Boolean).join(" ");
+  const stopped = reason === "turns" && wasOneTurn(record) ? "It had one turn, as asked." : STOPPED[reason];
+  return [work(ledger, record), stopped].filter(Boolean).join(" ");
+}
+
+/** Whether one turn was asked for, and all that it called was done: then its end is no failure. */
+function wasOneTurn({ request, calls }) {
+  return request?.limits?.max_turns === 1 && [...calls.values()].every((call) => call.phase === "finished");
 }
 
 function work(ledger, record) {
@@ -51,7 +57,7 @@ function work(ledger, record) {
   const whole = ledger.tool_seconds - ledger.hidden_seconds < 0.005;
   const hidden = whole ? "all of it" : `${seconds(ledger.hidden_seconds)} of it`;
   const ideal = typeof ledger.attained === "number" ? `; ${percent(ledger.attained)} of the ideal` : "";
-  return `${tools}, ${hidden} hidden behind ${behind(ledger, record)}: ${percent(share)} sooner than serial${ideal}.`;
+  return `${tools}, ${hidden} hidden behind ${behind(ledger, record)}: ${percent(share)} sooner than serial would be${ideal}.`;
 }
 
 /** What hid the work: decoding, and other calls where they ran beside one another. */

@@ -13,6 +13,8 @@ CASES = {
     "string without an end": ("a\x1b]0;title\nnext", "a0;title\nnext"),
     "controls": ("a\x00\x07\x08\r\x0b\x7f\x85b", "ab"),
     "direction": ("a\u202eb\u2066c\u200fd\u061ce", "abcde"),
+    "unseen": ("a\u00adb\u200bc\u2060d\u2064e\ufefff\U000e0001g\U000e007fh", "abcdefgh"),
+    "joiners": ("\U0001f469\u200d\U0001f4bb \u0646\u200c\u0645", "\U0001f469\u200d\U0001f4bb \u0646\u200c\u0645"),
     "separators": ("a\u2028b\u2029c", "abc"),
     "kept": ("tab\there\nnext – ünï 🙂 [bold]x[/bold]", "tab\there\nnext – ünï 🙂 [bold]x[/bold]"),
     "lone escape": ("a\x1b", "a"),
