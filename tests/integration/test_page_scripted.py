@@ -306,7 +306,7 @@ async def test_the_table_has_what_is_drawn(tab: Tabs, url: str) -> None:
 
 async def test_what_was_drawn_bit_by_bit_is_what_is_drawn_at_once(tab: Tabs, url: str) -> None:
     script = """async () => {
-      const canvas = document.querySelector(".plot");
+      const canvas = document.querySelector(".plot canvas");
       for (let left = 20; left; left--) await new Promise(requestAnimationFrame); // more than there are turns
       const before = canvas.toDataURL();
       document.querySelector(".whole").click(); // all anew

@@ -21,6 +21,7 @@ export class Stage {
   runs = [];
   #shown = 0; // whose text and calls
   #isAsked = false; // a frame is
+  #isMarked = false; // the last frame drew marks
   #panes = ["texts", "calls"].map((id) => new Pane($(id).parentElement));
   #timeline = new Timeline($("timeline"), (...pointed) => this.#highlight(...pointed));
   #states = "";
@@ -90,37 +91,45 @@ export class Stage {
     else requestAnimationFrame(() => this.#draw());
   }
 
-  /** One frame: first what has come, then all that is written, and last what has to be measured. */
+  /** One frame: what has come, and of what it changes one thing: news, marks or text. Marks and text take turns. */
   #draw() {
     this.#isAsked = false;
     if (!this.runs.length) return;
     for (const run of this.runs) run.drain();
-    const isGrown = this.runs.map((run) => run.transcript.flush())[this.#shown];
     const isNews = this.#tell();
-    const isMore = isNews || this.#timeline.draw(); // news are enough for one frame
-    const isRunning = this.runs.some(({ record }) => !record.over);
-    if (isGrown) for (const pane of this.#panes) pane.toEnd();
-    if (isRunning || isMore) this.#ask();
+    this.#isMarked = !isNews && !this.#isMarked && this.#timeline.draw();
+    this.#timeline.moveNeedle();
+    const isMore = isNews || this.#isMarked;
+    if (!isMore) this.#write();
+    if (isMore || this.#timeline.isCut || this.runs.some(({ record }) => !record.over)) this.#ask();
+  }
+
+  #write() {
+    if (performance.now() - this.#clockMs >= CLOCK_MS) this.#tellTime(this.shown.record);
+    const isGrown = this.runs.map((run) => run.transcript.flush())[this.#shown];
+    if (isGrown) for (const pane of this.#panes) pane.toEnd(); // last, for it has to be measured
   }
 
   // --- in words ----------------------------------------------------------------------------------------------------
 
-  /** Says whether what is said has changed, and not only its clock. */
+  /** Says whether there was news to tell. */
   #tell() {
     const { record } = this.shown;
-    const now = performance.now();
     const waiting = this.runs.map((run) => run.record.waiting()?.label ?? "").join("");
     const states = [waiting, ...this.runs.map((run) => stateOf(run.record))].join();
-    if (states === this.#states && now - this.#clockMs < CLOCK_MS) return false;
-    this.#clockMs = now;
-    $("clock").textContent = seconds(record.now());
-    if (!record.over) put("words", progressWords(record)); // where the ledger will be: nothing moves when it comes
     if (states === this.#states) return false;
+    this.#tellTime(record);
     this.#states = states;
     say(waiting ? `${waiting} waits for you to allow it.` : "Running.");
     this.#tellHead(record);
     this.#tellEnd(record);
     return true;
+  }
+
+  #tellTime(record) {
+    this.#clockMs = performance.now();
+    $("clock").textContent = seconds(record.now());
+    if (!record.over) put("words", progressWords(record)); // where the ledger will be: nothing moves when it comes
   }
 
   #tellHead(record) {

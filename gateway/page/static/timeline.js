@@ -1,5 +1,5 @@
-// When what happened: a lane for each turn's decoding and one for each call, on one axis. Drawn on a canvas, so that
-// thousands of marks are one element; the lanes' names beside it are buttons, by which keys reach every unit.
+// When what happened: a lane for each turn's decoding and one for each call, on one axis. Drawn on canvases, so that
+// thousands of marks are few elements, and of them only those that change cost a frame; the lanes' names beside it are buttons, by which keys reach every unit.
 
 import { count, seconds } from "./figures.js";
 import { h, oneLine } from "./inert.js";
@@ -10,10 +10,11 @@ const ROW = 24;
 const LOW_ROW = 17; // where there are more lanes than MANY
 const MANY = 20;
 const MOST_ROWS = 200; // what is beyond is in the table
+const SHEET = 12; // rows of a canvas
 const PAD = 10; // pixels before the first second, and twice as many after the last
 const NEAR = 5; // pixels
 const MARKS_MS = 50; // new marks come no sooner than this after the last ones
-const DRAW_MS = 3; // of a frame; what is left comes in the next
+const DRAW_MS = 2; // of a frame; what is left comes in another one
 const ENDS = [1, 1.5, 2, 3, 4, 5, 6, 8, 10];
 const STEPS = [1, 2, 5, 10];
 const COLOURS = [
@@ -32,11 +33,11 @@ export class Timeline {
   #row = ROW;
   #labels = new Map(); // by turn, call or record
   #view = null; // [from, to] where a reader has zoomed in
-  #drawn = ""; // what it was, the last time
+  #drawn = new Map(); // by turn, call or record: what its lane showed when it was drawn
+  #scaled = ""; // on which axis
   #drawnMs = 0;
+  isCut = false; // there is more to draw than there was time for
   width = 0; // pixels
-  #settled = { scale: "", rows: 0 }; // the first lanes, in which nothing will change
-  #pass = null; // a drawing that goes on in the next frame: {scale, next row, settled rows}
   #picked = null; // {row, unit}
   #theme = null;
   #drag = null;
@@ -44,13 +45,14 @@ export class Timeline {
   /** In `root`, which has the parts by their classes. `pick(record, call, unit, reveals)` hears what is pointed at. */
   constructor(root, pick) {
     const part = (name) => root.querySelector(`.${name}`);
-    Object.assign(this, { root, pick, list: part("lanes"), canvas: part("plot"), axis: part("axis") });
+    Object.assign(this, { root, pick, list: part("lanes"), plot: part("plot"), axis: part("axis") });
     Object.assign(this, { tip: part("tip"), needle: part("needle"), said: part("said") });
     const resize = ([{ contentRect }]) => {
+      if (this.width === contentRect.width) return; // there are more lanes
       this.width = contentRect.width; // asking for it in a frame would lay the page out once more
       this.#redraw();
     };
-    new ResizeObserver(resize).observe(this.canvas.parentElement);
+    new ResizeObserver(resize).observe(this.plot);
     const recolour = () => {
       this.#theme = null;
       this.#redraw();
@@ -70,36 +72,31 @@ export class Timeline {
     this.#rows = [];
     this.#labels.clear();
     this.list.replaceChildren();
+    this.plot.replaceChildren();
     this.#hideTip();
     this.#redraw();
   }
 
-  /** Once a frame. Marks are drawn when there are new ones; while a completion runs, only the needle moves. Says
-   * whether there is more to draw than `ms` sufficed for. */
+  /** Draws lanes that have changed, for some `ms`, and says whether there were any. */
   draw(ms = DRAW_MS) {
     this.#arrange();
-    const [from, to] = this.#span();
-    const state = this.#records.map((record) => [record.at, record.over || Math.floor(record.now() * 4)]).join();
-    const drawn = `${from} ${to} ${state} ${this.#rows.length}`;
-    const { width } = this;
-    if (!width) return false;
     const now = performance.now();
     const isDue = now - this.#drawnMs >= MARKS_MS || this.#records.every((record) => record.over);
-    const isNew = drawn !== this.#drawn && (isDue || !this.#drawn);
-    if (isNew && !this.#pass) [this.#drawn, this.#drawnMs] = [drawn, now];
-    if (isNew || this.#pass) {
-      this.scale = (width - 3 * PAD) / (to - from);
-      this.from = from;
-      this.#drawAll(width, to, now + ms);
-    }
-    this.#moveNeedle(width);
-    return this.#pass !== null;
+    if (!this.width || !(isDue || this.isCut || ms === Infinity)) return false;
+    const [from, to] = this.#span();
+    this.from = from;
+    this.scale = (this.width - 3 * PAD) / (to - from);
+    const isChanged = this.#drawAll(to, now + ms);
+    if (isChanged) this.#drawnMs = now;
+    return isChanged;
   }
 
+  /** All anew. */
   #redraw() {
-    this.#drawn = this.#settled.scale = "";
-    this.#pass = null;
-    if (this.#records.length) this.draw(Infinity);
+    this.#scaled = "";
+    if (!this.#records.length) return;
+    this.draw(Infinity);
+    this.moveNeedle();
   }
 
   // --- which lanes there are ---------------------------------------------------------------------------------------
@@ -108,13 +105,14 @@ export class Timeline {
     const rows = this.#records.flatMap((record) => [...this.#rowsOf(record)]).slice(0, MOST_ROWS);
     const isGrown = rows.length !== this.#rows.length;
     this.#rows = rows;
-    if (isGrown) this.#setHeight(rows.length > MANY ? LOW_ROW : ROW);
+    if (isGrown) this.#setHeight(rows.length, rows.length > MANY ? LOW_ROW : ROW);
     rows.forEach((row, place) => this.#label(row, place));
   }
 
-  #setHeight(pixels) {
+  #setHeight(rows, pixels) {
     this.#row = pixels;
     this.root.style.setProperty("--row", `${pixels}px`);
+    this.plot.style.height = `${rows * pixels}px`;
   }
 
   *#rowsOf(record) {
@@ -165,7 +163,7 @@ export class Timeline {
     return this.from + (x - PAD) / this.scale;
   }
 
-  /** Shows `factor` times as much around a place of the canvas. */
+  /** Shows `factor` times as much around a place of the plot. */
   #zoom(factor, x = this.width / 2) {
     const [from, to] = this.#span();
     const whole = ((this.#view = null), this.#span());
@@ -188,45 +186,44 @@ export class Timeline {
 
   // --- drawing -----------------------------------------------------------------------------------------------------
 
-  /** Turn by turn, until all is drawn or it is too late for more. */
-  #drawAll(width, to, untilMs) {
+  /** Lane by lane, until all that have changed are drawn or it is too late for more. Says whether any had. */
+  #drawAll(to, untilMs) {
     this.#theme ??= themeOf(this.root);
-    const rows = this.#rows;
-    const height = rows.length * this.#row;
-    const scale = `${this.from} ${to} ${width} ${height}`;
+    const { width } = this;
     const step = roundAbove(((to - this.from) * 70) / width, STEPS);
-    if (this.#pass?.scale !== scale) {
-      const isScaled = scale !== this.#settled.scale;
-      const live = rows.findIndex(({ kind, turn }) => kind === "all" || (turn && turn.finishedAt === null));
-      this.#pass = { scale, next: isScaled ? 0 : this.#settled.rows, settled: live < 0 ? rows.length : live };
-      if (isScaled) this.#drawAxis(prepared(this.axis, width, AXIS), step, width, to);
+    const scaled = `${this.from} ${to} ${width} ${this.#row}`;
+    if (scaled !== this.#scaled) {
+      this.#scaled = scaled;
+      this.#drawn.clear();
+      this.#drawAxis(prepared(this.axis, width, AXIS), step, width, to);
     }
-    const plot = prepared(this.canvas, width, height);
-    const { next, settled } = this.#pass;
-    for (let begin = next; begin < rows.length; begin = this.#pass.next) {
-      if (begin > next && performance.now() > untilMs) return;
-      const after = rows.findIndex(({ kind }, place) => place > begin && kind !== "call");
-      this.#pass.next = after < 0 ? rows.length : after;
-      this.#drawRows(plot, begin, this.#pass.next, width, step, to);
+    let isChanged = (this.isCut = false);
+    for (const [place, row] of this.#rows.entries()) {
+      const shows = `${place} ${this.#isPicked(row)} ${shownIn(row)}`;
+      if (this.#drawn.get(row.key) === shows) continue;
+      if (isChanged && performance.now() > untilMs) return (this.isCut = true);
+      this.#drawRow(this.#sheet(Math.floor(place / SHEET)), row, (place % SHEET) * this.#row, step, to);
+      this.#drawn.set(row.key, shows);
+      isChanged = true;
     }
-    if (this.#picked) this.#drawPicked(plot, width);
-    this.#settled = { scale, rows: settled };
-    this.#pass = null;
+    return isChanged;
   }
 
-  /** Those from `begin` to before `end`, which are a turn with its calls or one that is no turn's. */
-  #drawRows(plot, begin, end, width, step, to) {
-    const [top, height] = [begin * this.#row, (end - begin) * this.#row];
-    plot.clearRect(0, top, width, height);
+  /** What draws on the canvas of that number. */
+  #sheet(number) {
+    while (this.plot.children.length <= number) this.plot.append(h("canvas", { "aria-hidden": "true" }));
+    return prepared(this.plot.children[number], this.width, SHEET * this.#row);
+  }
+
+  #drawRow(plot, row, y, step, to) {
+    plot.clearRect(0, y, this.width, this.#row);
     plot.fillStyle = this.#theme.grid;
-    for (const at of this.#marks(step, to)) plot.fillRect(Math.round(this.#x(at)), top, 1, height);
-    this.#rows.slice(begin, end).forEach((row, place) => {
-      const y = top + place * this.#row;
-      if (row.kind === "title") this.#drawTitle(plot, y, width);
-      else if (row.kind === "turn") this.#drawTurn(plot, row, y, begin + place);
-      else if (row.kind === "call") this.#drawCall(plot, row.call, row.record, y);
-      else this.#drawSaved(plot, row.record.ledger, y);
-    });
+    for (const at of this.#marks(step, to)) plot.fillRect(Math.round(this.#x(at)), y, 1, this.#row);
+    if (row.kind === "title") plot.fillRect(0, y + this.#row - 1, this.width, 1);
+    else if (row.kind === "turn") this.#drawTurn(plot, row, y);
+    else if (row.kind === "call") this.#drawCall(plot, row.call, row.record, y);
+    else this.#drawSaved(plot, row.record.ledger, y);
+    if (this.#isPicked(row)) this.#drawPicked(plot, y);
   }
 
   #drawAxis(axis, step, width, to) {
@@ -249,13 +246,8 @@ export class Timeline {
     return `11px ${this.#theme.font}`;
   }
 
-  #drawTitle(plot, y, width) {
-    plot.fillStyle = this.#theme.grid;
-    plot.fillRect(0, y + this.#row - 1, width, 1);
-  }
-
-  /** Text as it came; before it, the prompt; after it, thin, the wait for calls; a line through them where it ended. */
-  #drawTurn(plot, { record, turn }, y, place) {
+  /** Text as it came; before it, the prompt; where it ended, a line; after that, thin, the wait for calls. */
+  #drawTurn(plot, { record, turn }, y) {
     const theme = this.#theme;
     const [middle, half] = [y + this.#row / 2, this.#row / 4];
     const last = turn.ticks[turn.ticks.length - 1] ?? turn.begin;
@@ -265,21 +257,26 @@ export class Timeline {
     plot.fillStyle = theme["decode-soft"];
     plot.fillRect(this.#x(first), middle - half, Math.max(0, (last - first) * this.scale), 2 * half);
     plot.fillStyle = theme.decode;
+    plot.beginPath();
     let before = -Infinity;
     for (const tick of turn.ticks) {
       const x = Math.round(this.#x(tick));
-      if (x - before < 2) continue;
-      plot.fillRect((before = x), middle - half, 1, 2 * half);
+      if (x - before >= 2) plot.rect((before = x), middle - half, 1, 2 * half);
     }
+    plot.fill();
     if (turn.decodedAt === null) return;
-    const rows = turn.calls.length + 1;
     const parked = turn.calls.length ? (turn.finishedAt ?? record.now()) : turn.decodedAt;
     this.#line(plot, theme.faint, turn.decodedAt, parked, middle);
     plot.fillStyle = turn.veto ? theme.error : theme.ink;
+    plot.fillRect(Math.round(this.#x(turn.decodedAt)), y + 3, turn.veto ? 2 : 1, this.#row - 6);
+  }
+
+  /** Where a turn's text ended, in the lane of a call. */
+  #drawTurnsEnd(plot, turn, y) {
+    if (turn.decodedAt === null) return;
+    plot.fillStyle = turn.veto ? this.#theme.error : this.#theme.ink;
     const x = Math.round(this.#x(turn.decodedAt));
-    plot.fillRect(x, y + 3, turn.veto ? 2 : 1, this.#row - 6);
-    const end = Math.min(place + rows, this.#rows.length) * this.#row;
-    for (let dash = y + this.#row; dash < end; dash += 6) plot.fillRect(x, dash, 1, 3);
+    for (let dash = Math.ceil(y / 6) * 6; dash < y + this.#row; dash += 6) plot.fillRect(x, dash, 1, 3);
   }
 
   /** Its units, what decoding hid of them filled and the rest hatched; thin, where it waited; dotted, before it ran. */
@@ -288,6 +285,7 @@ export class Timeline {
     const middle = y + this.#row / 2;
     const end = call.endedAt ?? record.now();
     const start = call.startedAt ?? end;
+    this.#drawTurnsEnd(plot, call.turn, y);
     this.#line(plot, theme.faint, call.openedAt, start, middle, 1.5, [1.5, 2.5]);
     this.#line(plot, theme.faint, start, end, middle);
     for (const [from, to] of call.awaited) this.#line(plot, theme.exposed, from, to ?? record.now(), middle, 3, [5, 3]);
@@ -365,38 +363,41 @@ export class Timeline {
     plot.fillText(text, end + 7, middle + 0.5);
   }
 
-  #drawPicked(plot, width) {
-    const { row, unit } = this.#picked;
-    const y = this.#rows.findIndex((other) => other.key === row.key && other.kind === row.kind) * this.#row;
-    if (y < 0) return;
+  #isPicked({ key, kind }) {
+    return this.#picked?.row.key === key && this.#picked.row.kind === kind && (this.#picked.unit?.at ?? true);
+  }
+
+  #drawPicked(plot, y) {
+    const { unit } = this.#picked;
     plot.strokeStyle = this.#theme.ink;
-    if (!unit) return plot.strokeRect(0.5, y + 0.5, width - 1, this.#row - 1);
+    if (!unit) return plot.strokeRect(0.5, y + 0.5, this.width - 1, this.#row - 1);
     const from = this.#x(unit.from);
     plot.lineWidth = 2;
     plot.strokeRect(from - 2, y + 3, Math.max(2, this.#x(unit.at) - from) + 4, this.#row - 6);
     plot.lineWidth = 1;
   }
 
-  #moveNeedle(width) {
+  /** Once a frame: where now is, while a completion runs. */
+  moveNeedle() {
     const running = this.#records.find((record) => !record.over);
-    const x = running ? this.#x(running.now()) : -1;
-    this.needle.hidden = x < 0 || x > width;
+    const x = running && this.scale ? this.#x(running.now()) : -1;
+    this.needle.hidden = x < 0 || x > this.width;
     if (!this.needle.hidden) this.needle.style.transform = `translateX(${x.toFixed(1)}px)`;
   }
 
   // --- pointing ----------------------------------------------------------------------------------------------------
 
   #listen(part) {
-    const { canvas, list } = this;
-    canvas.addEventListener("pointermove", (event) => this.#move(event));
-    canvas.addEventListener("pointerdown", (event) => {
+    const { plot, list } = this;
+    plot.addEventListener("pointermove", (event) => this.#move(event));
+    plot.addEventListener("pointerdown", (event) => {
       this.#drag = this.#view && { x: event.offsetX };
-      if (this.#drag) canvas.setPointerCapture(event.pointerId);
+      if (this.#drag) plot.setPointerCapture(event.pointerId);
       this.#move(event, true);
     });
-    canvas.addEventListener("pointerup", () => (this.#drag = null));
-    canvas.addEventListener("pointerleave", () => this.#hideTip());
-    canvas.addEventListener("wheel", (event) => this.#wheel(event), { passive: false });
+    plot.addEventListener("pointerup", () => (this.#drag = null));
+    plot.addEventListener("pointerleave", () => this.#hideTip());
+    plot.addEventListener("wheel", (event) => this.#wheel(event), { passive: false });
     list.addEventListener("keydown", (event) => this.#key(event));
     part("closer").addEventListener("click", () => this.#zoom(0.5));
     part("wider").addEventListener("click", () => this.#zoom(2));
@@ -432,8 +433,8 @@ export class Timeline {
     const along = { ArrowRight: unit + 1, ArrowLeft: unit < 0 ? units.length - 1 : unit - 1 };
     if (event.key in lanes) this.#focus(buttons, lanes[event.key]);
     else if (event.key in along) this.#point(row, units[along[event.key]] ?? null, true);
-    else if (event.key === "+") this.#zoom(0.5);
-    else if (event.key === "-") this.#zoom(2);
+    else if (event.key === "+") this.#zoom(0.5, units[unit] && this.#x(units[unit].from));
+    else if (event.key === "-") this.#zoom(2, units[unit] && this.#x(units[unit].from));
     else if (event.key === "0") this.#zoom(Infinity);
     else if (event.key === "Escape") this.#hideTip();
     else return;
@@ -455,7 +456,7 @@ export class Timeline {
   #point(row, unit, aloud, x = unit ? this.#x(unit.from) : PAD) {
     if (this.#picked?.row.key !== row.key || this.#picked.unit !== unit || aloud) {
       this.#picked = { row, unit };
-      this.#redraw();
+      this.draw(Infinity);
       this.pick(row.record, row.call ?? null, unit, aloud);
     }
     const [title, ...lines] = unit ? [unit.label || "other work", unitWords(row.call, unit)] : wordsOf(row);
@@ -471,9 +472,20 @@ export class Timeline {
     this.tip.hidden = true;
     if (!this.#picked) return;
     this.#picked = null;
-    this.#redraw();
+    this.draw(Infinity);
     this.pick(null, null, null, false);
   }
+}
+
+/** What its lane shows, in a word that is another one when that has changed. */
+function shownIn({ kind, record, turn, call }) {
+  const clock = record.over || Math.floor(record.now() * 4); // what goes on grows
+  if (kind === "turn") {
+    const { ticks, decodedAt, finishedAt, calls, veto } = turn;
+    return `${ticks.length} ${decodedAt} ${finishedAt} ${calls.length} ${veto !== null} ${finishedAt === null && clock}`;
+  }
+  if (kind !== "call") return kind;
+  return `${call.units.length} ${call.phase} ${call.turn.decodedAt} ${call.turn.veto !== null} ${call.over || clock}`;
 }
 
 const shortened = (text) => oneLine(text, 90);
