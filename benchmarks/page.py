@@ -38,8 +38,12 @@ CATEGORIES = ["devtools.timeline", "disabled-by-default-devtools.timeline", "top
 MAIN_THREAD = "CrRendererMain"
 ENDED = """() => new Promise((done) => {
   let left = 10; // of the frames after its end
-  const next = () => (left-- ? requestAnimationFrame(next) : done());
-  const look = () => state.textContent === "finished" && next();
+  const next = () => (left-- ? requestAnimationFrame(next) : done(state.textContent));
+  const look = (_, observer) => {
+    if (state.textContent === "running") return;
+    observer.disconnect();
+    next();
+  };
   const state = document.getElementById("state");
   new MutationObserver(look).observe(state, { childList: true });
 })"""  # to ask again and again from outside would be work in the page
@@ -85,7 +89,8 @@ async def _traced(browser: Browser, url: str) -> list[dict[str, Any]]:
     async with asyncio.timeout(120):
         ended = asyncio.create_task(page.evaluate(ENDED))
         await page.keyboard.press("Control+Enter")  # a click would be work of Playwright's in the page
-        await ended
+        if await ended != "finished":
+            raise RuntimeError("the completion did not come to its end")
     trace: list[dict[str, Any]] = json.loads(await browser.stop_tracing())["traceEvents"]
     shown = await page.locator(".turn pre").all_text_contents(), await page.locator(".card").count()
     said = "".join(event.text_delta.text for event in SHAPE.events())

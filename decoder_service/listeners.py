@@ -15,7 +15,7 @@ from protos.rpc.errors import Reason, reject
 MOST_NAME_CHARS = 64
 MESSAGE_BYTES = 1 << 18  # of events in a message, for a message has its limit; a single event may be larger
 MOST_BYTES = 16 << 20  # that wait, with what each event costs beside its own; who does not read for so long is cut off
-_EVENT_BYTES = 100
+_EVENT_BYTES = 500
 
 
 class Listener:

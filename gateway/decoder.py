@@ -102,7 +102,7 @@ class _OwnStream:
                 self._end()
                 return None
             if self._is_cut_off():
-                raise ServiceError(Reason.DECODER_UNAVAILABLE, _CUT_OFF)
+                raise _lost(_CUT_OFF, _CUT_OFF)
             await self._news()
         event.ClearField("number")
         return event
@@ -129,7 +129,7 @@ class _OwnStream:
             async with asyncio.timeout(_LATE_SECONDS):
                 await self._text.news.wait()
         except TimeoutError:
-            raise ServiceError(Reason.DECODER_UNAVAILABLE, _CUT_OFF) from None
+            raise _lost(_CUT_OFF, _CUT_OFF) from None
 
     def _due(self) -> decoder_pb2.GenerateResponse | None:
         ahead = self._read_ahead
@@ -157,14 +157,10 @@ class _OwnStream:
         try:
             self._reading.result()
         except grpc.aio.AioRpcError as error:
-            raise self._in_plain_words(from_rpc_error(error, Reason.DECODER_UNAVAILABLE)) from error
-
-    def _in_plain_words(self, error: ServiceError) -> ServiceError:
-        """What the transport says ("Stream removed") of a decoder that is gone helps operators: the log has it."""
-        if error.reason is not Reason.DECODER_UNAVAILABLE:
-            return error
-        log.warning("decoder_lost", cause=error.message)
-        return ServiceError(error.reason, _LOST if self._has_begun else _UNREACHABLE)
+            told = from_rpc_error(error, Reason.DECODER_UNAVAILABLE)
+            if error.code() is not grpc.StatusCode.UNAVAILABLE or told.reason is not Reason.DECODER_UNAVAILABLE:
+                raise told from error
+            raise _lost(_LOST if self._has_begun else _UNREACHABLE, told.message) from error
 
     async def _read(self) -> None:
         while isinstance(response := await self._call.read(), decoder_pb2.GenerateResponse):
@@ -183,3 +179,9 @@ class _OwnStream:
         if not accepted.listener:
             self._ears.want(accepted.instance)
         self._text.news.set()
+
+
+def _lost(words: str, cause: str) -> ServiceError:
+    """What the transport says ("Stream removed") of a decoder that is gone helps operators: the log has it."""
+    log.warning("decoder_lost", cause=cause)
+    return ServiceError(Reason.DECODER_UNAVAILABLE, words)

@@ -45,6 +45,8 @@ class Metrics:
             ("cause",),
             registry=self.registry,
         )
+        for cause in ("missing", "unknown"):
+            self._keys_refused.labels(cause)  # there from the start, for a rate has to have where it rose from
         self.running = Gauge("conveyor_requests_running", "Completions that run.", registry=self.registry)
         first, between, latency = (
             self._histogram(f"conveyor_{name}_seconds", documentation, buckets)

@@ -19,6 +19,7 @@ class ServedModel:
         self._stub = stub
         self._name = ""
         self._asked_at = 0.0
+        self._untold_at = -_FRESH_SECONDS
 
     async def name(self) -> str:
         """Its name. Raises `ServiceError` DECODER_UNAVAILABLE where none has been told yet."""
@@ -35,8 +36,11 @@ class ServedModel:
         return self._name
 
     async def name_if_told(self) -> str:
-        """Its name; empty where none has been told yet."""
+        """Its name; empty where none has been told yet. Who did not answer is not asked again for a while."""
+        if time.monotonic() - self._untold_at < _FRESH_SECONDS:
+            return self._name
         try:
             return await self.name()
         except ServiceError:
+            self._untold_at = time.monotonic()
             return ""

@@ -51,7 +51,7 @@ _CAPTION = (
     "Serial runs a turn's calls after it, partial runs them while the model writes them."
 )
 _GIVEN = (
-    "{}: this text is given, and not the model's own, for a model this small seldom writes a program with much to do; "
+    "{}: this text is given, and not the model's own, for small models seldom write programs with much to do; "
     "the forward passes for it, its tools and their work are real"
 )
 

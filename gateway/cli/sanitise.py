@@ -13,7 +13,8 @@ _STRING_BODY = r"[^\x07\x1b\x9c\n]{0,256}"
 _SEQUENCE = re.compile(rf"{_CSI}[0-?]*[ -/]*[@-~]|{_STRING}{_STRING_BODY}(?:\x07|\x1b\\|\x9c)|\x1b[ -/]*[0-~]")
 _UNFINISHED = re.compile(rf"(?:{_CSI}[0-?]{{0,64}}[ -/]{{0,8}}|{_STRING}{_STRING_BODY}\x1b?|\x1b[ -/]{{0,8}})\Z")
 _UNSAFE = re.compile(  # the joiners U+200C and U+200D are left: scripts and emoji need them
-    "[\x00-\x08\x0b-\x1f\x7f-\x9f\xad\u061c\u200b\u200e\u200f\u2028-\u202e\u2060-\u2069\ufeff\U000e0000-\U000e007f]"
+    "[\x00-\x08\x0b-\x1f\x7f-\x9f\xad\u061c\u180e\u200b\u200e\u200f\u2028-\u202e\u2060-\u206f"
+    "\ufeff\ufff9-\ufffb\U000e0000-\U000e007f]"
 )
 
 

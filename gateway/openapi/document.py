@@ -165,7 +165,7 @@ def _events() -> Operation:
     last = {
         "name": "Last-Event-ID",
         "in": "header",
-        "description": "As `after`, which goes before it.",
+        "description": "As `after`, which it goes before.",
         "schema": {"type": "string", "pattern": "^[0-9]{1,9}$"},
     }
     return {
@@ -173,6 +173,7 @@ def _events() -> Operation:
         "parameters": [_query("after", "How many are known.", 10**9 - 1), last],
         "responses": {
             "200": _described("Events.", _events_of("EventOfCompletion")),
+            "204": _described("It has ended, and no event is behind the first N."),
             **_failures(_UNKNOWN, {500: "A bug."}),
         },
     }

@@ -45,6 +45,8 @@ SHOWN = (
 SHOWN = SHOWN.replace("\x00", "\\x00").replace("\x9b", "\\x9b").replace("\u2028", "\\u2028")
 SHOWN = "".join(UNSEEN.get(character, character) for character in SHOWN)
 
+FRAMES = "async () => { for (let left = 20; left; left--) await new Promise(requestAnimationFrame); }"
+
 Tabs = Callable[..., AbstractAsyncContextManager[Page]]
 
 
@@ -114,6 +116,8 @@ def scripts(start: pb.Start) -> list[Event]:
             return long_output()
         case "slow":
             return Shape(**SLOW, serial=serial).events()
+        case "many":
+            return Shape(tokens=300, calls=30, turns=2, token_seconds=0.003, busy_seconds=0.01).events()
     return Shape(tokens=60, calls=4, turns=2, token_seconds=0.004, busy_seconds=0.02, serial=serial).events()
 
 
@@ -305,16 +309,31 @@ async def test_the_table_has_what_is_drawn(tab: Tabs, url: str) -> None:
 
 
 async def test_what_was_drawn_bit_by_bit_is_what_is_drawn_at_once(tab: Tabs, url: str) -> None:
-    script = """async () => {
-      const canvas = document.querySelector(".plot canvas");
-      for (let left = 20; left; left--) await new Promise(requestAnimationFrame); // more than there are turns
-      const before = canvas.toDataURL();
+    script = """() => {
+      const drawn = () => [...document.querySelectorAll(".plot canvas")].map((canvas) => canvas.toDataURL());
+      const before = drawn();
       document.querySelector(".whole").click(); // all anew
-      return [before.length > 2000, canvas.toDataURL() === before];
+      return [before.length, drawn().map((picture, place) => picture.length > 2000 && picture === before[place])];
     }"""
+    async with tab(device_scale_factor=1.5) as page:
+        await run(page, url, "many")
+        await page.locator(".lane").nth(20).focus()
+        await page.keyboard.press("ArrowRight")
+        await page.keyboard.press("Escape")
+        assert await page.evaluate(script) == [3, [True] * 3]
+
+
+async def test_what_has_ended_is_opened_at_its_beginning(tab: Tabs, url: str) -> None:
     async with tab() as page:
-        await run(page, url, "slow")
-        assert await page.evaluate(script) == [True, True]
+        await run(page, url, "many")
+        first = page.url
+        places = [page.locator(f"#{part}").locator("..") for part in ("texts", "calls")]
+        assert min([await place.evaluate("pane => pane.scrollTop") for place in places]) > 0
+        await run(page, url, "many")
+        await page.goto(first)
+        await expect(page.locator("#state")).to_have_text("finished")
+        await page.evaluate(FRAMES)
+        assert [await place.evaluate("pane => pane.scrollTop") for place in places] == [0, 0]
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])

@@ -2,7 +2,7 @@
 // what would turn the order of what is read, is spelled out: the set is that of gateway/cli/sanitise.py.
 
 // The joiners U+200C and U+200D are left: scripts and emoji need them.
-const UNSEEN = /[\0-\x08\x0b-\x1f\x7f-\x9f\xad\u061c\u200b\u200e\u200f\u2028-\u202e\u2060-\u2069\ufeff\u{e0000}-\u{e007f}]/gu;
+const UNSEEN = /[\0-\x08\x0b-\x1f\x7f-\x9f\xad\u061c\u180e\u200b\u200e\u200f\u2028-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb\u{e0000}-\u{e007f}]/gu;
 
 const spelled = (character) => {
   const code = character.codePointAt(0);

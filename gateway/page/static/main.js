@@ -17,7 +17,7 @@ const composer = new Composer($("form"));
 const recent = new Recent($("recent"), api);
 // Nothing of it is needed before a completion is there, nor for the first paint.
 const staged = import("./stage.js").then(({ Stage }) => new Stage(api, () => recent.refreshSoon()));
-const refused = import("./refused.js");
+const refused = import("./refused.js").catch(() => ({ refusal: (error) => error })); // then in its own words
 const isNarrow = matchMedia("(max-width: 860px)");
 let doing = null; // what is under way: another thing that a reader does gives it up
 let blamed = null; // the field that is said to be wrong
@@ -48,6 +48,7 @@ function present(stage, runs, mine) {
 
 async function run(request) {
   const mine = (doing = {});
+  sessionStorage.removeItem(PAUSED);
   const stage = await staged;
   const one = await begin(stage, request);
   if (present(stage, [one], mine)) await one.follow();
@@ -78,6 +79,7 @@ async function compareWith(stage, one, mine) {
 /** Shows completions that the gateway has, and follows those that still run. */
 async function open(stage, ids) {
   const mine = (doing = {});
+  if (sessionStorage.getItem(PAUSED) !== ids[0]) sessionStorage.removeItem(PAUSED); // another thing is looked at
   const details = await Promise.all(ids.map((id) => api.json(pathOf(id)))).catch((error) => {
     if (doing === mine) show(stage, []);
     throw error.status === 404 ? new ApiError(404, GONE) : error;
@@ -92,7 +94,7 @@ async function open(stage, ids) {
   });
   show(stage, runs, runs.length - 1);
   const running = runs.filter(({ record }) => !record.over);
-  if (!running.length) requestAnimationFrame(() => stage.rewind());
+  if (!running.length) stage.rewind();
   await Promise.all(running.map((one) => one.follow()));
   if (runs.length === 1 && sessionStorage.getItem(PAUSED) === ids[0]) await compareWith(stage, runs[0], mine);
 }
@@ -189,6 +191,7 @@ for (const button of document.querySelectorAll(".stop")) button.addEventListener
 $("json").addEventListener("click", () => attempt(() => download("", ".json")));
 $("perfetto").addEventListener("click", () => attempt(() => download("?format=perfetto", ".perfetto.json")));
 $("again").addEventListener("click", async () => {
+  forgive();
   composer.fillFrom((await staged).shown.record.request ?? {});
   $("prompt").focus();
 });

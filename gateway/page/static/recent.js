@@ -26,6 +26,7 @@ export class Recent {
   /** Asks the gateway; later again, sooner where one runs. */
   async refresh() {
     clearTimeout(this.#timer);
+    this.#timer = 0;
     let running = false;
     try {
       const { completions } = await this.api.json(`/v1/completions?limit=${SHOWN}`);
@@ -34,7 +35,7 @@ export class Recent {
     } catch (error) {
       this.#say(error.message);
     }
-    clearTimeout(this.#timer);
+    if (this.#timer) return; // somebody has wanted it again, and sooner
     if (!document.hidden) this.#timer = setTimeout(() => this.refresh(), running ? BUSY_MS : IDLE_MS);
   }
 

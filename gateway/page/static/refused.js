@@ -8,7 +8,7 @@ const PATH = /(?:^(?:messages|replay)|\b(?:sampling|limits|tool_use)\.\w+)(?:\[\
 /** With the field of `form` that is to blame, where it has it; `param` names it, or else the message's first path. */
 export function refusal({ message, param }, form) {
   const [path] = (param || message).match(PATH) ?? [];
-  const words = message.replace(PATH, (other) => nameOf(fieldOf(other, form)) ?? other);
+  const words = message.replace(PATH, (other) => (other === "messages" ? "Messages" : nameOf(fieldOf(other, form)) ?? other));
   return new FieldError(path && fieldOf(path, form), words);
 }
 

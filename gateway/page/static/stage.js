@@ -20,8 +20,8 @@ const FIGURES = { // what other ways would have taken is reckoned from this one;
 export class Stage {
   runs = [];
   #shown = 0; // whose text and calls
-  #isAsked = false; // a frame is
-  #isMarked = false; // the last frame drew marks
+  #cancel = null; // the frame that was asked for
+  #did = ""; // the last frame: text, marks, news
   #panes = ["texts", "calls"].map((id) => new Pane($(id).parentElement));
   #timeline = new Timeline($("timeline"), (...pointed) => this.#highlight(...pointed));
   #states = "";
@@ -32,6 +32,7 @@ export class Stage {
   constructor(api, ended) {
     Object.assign(this, { api, ended });
     $("table").addEventListener("toggle", () => this.#tabulate());
+    document.addEventListener("visibilitychange", () => this.#askAnew());
   }
 
   run(id, request) {
@@ -66,6 +67,7 @@ export class Stage {
 
   /** From the beginning of what is shown, as a reader wants it. */
   rewind() {
+    this.#write(); // else there is nothing to stay at the beginning of
     for (const pane of this.#panes) pane.rewind();
   }
 
@@ -80,34 +82,58 @@ export class Stage {
     $("calls").replaceChildren(this.shown.transcript.cards);
     [...$("which").children].forEach((tab, number) => tab.setAttribute("aria-pressed", number === place));
     for (const pane of this.#panes) pane.follows = true;
-    this.#states = "";
+    this.#states = this.#did = "";
+    this.#tell();
     this.#ask();
   }
 
   #ask() {
-    if (this.#isAsked) return;
-    this.#isAsked = true;
-    if (document.hidden) setTimeout(() => this.#draw(), HIDDEN_MS);
-    else requestAnimationFrame(() => this.#draw());
+    if (this.#cancel) return;
+    const draw = () => this.#draw();
+    const place = document.hidden ? setTimeout(draw, HIDDEN_MS) : requestAnimationFrame(draw);
+    this.#cancel = document.hidden ? () => clearTimeout(place) : () => cancelAnimationFrame(place);
   }
 
-  /** One frame: what has come, and of what it changes one thing: news, marks or text. Marks and text take turns. */
+  /** Whoever hides a page gives it no frames, and a page that is shown should not wait for a timer. */
+  #askAnew() {
+    if (!this.#cancel) return;
+    this.#cancel();
+    this.#cancel = null;
+    this.#ask();
+  }
+
+  /** One frame: what has come, and of what it changes one thing, so that none takes long. */
   #draw() {
-    this.#isAsked = false;
+    this.#cancel = null;
     if (!this.runs.length) return;
     for (const run of this.runs) run.drain();
-    const isNews = this.#tell();
-    this.#isMarked = !isNews && !this.#isMarked && this.#timeline.draw();
+    const isRunning = this.runs.some(({ record }) => !record.over);
+    this.#did = isRunning ? this.#takeTurns() : this.#finish();
     this.#timeline.moveNeedle();
-    const isMore = isNews || this.#isMarked;
-    if (!isMore) this.#write();
-    if (isMore || this.#timeline.isCut || this.runs.some(({ record }) => !record.over)) this.#ask();
+    if (isRunning || this.#did) this.#ask();
   }
 
-  #write() {
+  /** Text and marks in turns, and news between them. */
+  #takeTurns() {
+    if (this.#did === "text" && this.#tell()) return "news";
+    if (this.#did !== "marks" && this.#timeline.draw()) return "marks";
     if (performance.now() - this.#clockMs >= CLOCK_MS) this.#tellTime(this.shown.record);
+    this.#write();
+    return "text";
+  }
+
+  /** All has come: it is said to be over when it is there to be seen. */
+  #finish() {
+    if (this.#write()) return "text";
+    if (this.#timeline.draw()) return "marks";
+    return this.#tell() ? "news" : "";
+  }
+
+  /** Brings texts and calls up to date; says whether what is shown has changed. */
+  #write() {
     const isGrown = this.runs.map((run) => run.transcript.flush())[this.#shown];
     if (isGrown) for (const pane of this.#panes) pane.toEnd(); // last, for it has to be measured
+    return isGrown;
   }
 
   // --- in words ----------------------------------------------------------------------------------------------------
@@ -115,7 +141,7 @@ export class Stage {
   /** Says whether there was news to tell. */
   #tell() {
     const { record } = this.shown;
-    const waiting = this.runs.map((run) => run.record.waiting()?.label ?? "").join("");
+    const waiting = this.runs.map((run) => run.record.waiting()?.label).filter(Boolean).join(", ");
     const states = [waiting, ...this.runs.map((run) => stateOf(run.record))].join();
     if (states === this.#states) return false;
     this.#tellTime(record);

@@ -1,5 +1,6 @@
 // When what happened: a lane for each turn's decoding and one for each call, on one axis. Drawn on canvases, so that
-// thousands of marks are few elements, and of them only those that change cost a frame; the lanes' names beside it are buttons, by which keys reach every unit.
+// thousands of marks are few elements, and of them only those that change cost a frame. The lanes' names beside them
+// are buttons, by which keys reach every unit.
 
 import { count, seconds } from "./figures.js";
 import { h, oneLine } from "./inert.js";
@@ -36,7 +37,7 @@ export class Timeline {
   #drawn = new Map(); // by turn, call or record: what its lane showed when it was drawn
   #scaled = ""; // on which axis
   #drawnMs = 0;
-  isCut = false; // there is more to draw than there was time for
+  #cutAt = 0; // the lane from which on there was no time
   width = 0; // pixels
   #picked = null; // {row, unit}
   #theme = null;
@@ -73,20 +74,24 @@ export class Timeline {
     this.#labels.clear();
     this.list.replaceChildren();
     this.plot.replaceChildren();
+    this.#setHeight(0, ROW);
     this.#hideTip();
     this.#redraw();
   }
 
   /** Draws lanes that have changed, for some `ms`, and says whether there were any. */
   draw(ms = DRAW_MS) {
+    const { width } = this;
+    const height = this.#row;
     this.#arrange();
     const now = performance.now();
     const isDue = now - this.#drawnMs >= MARKS_MS || this.#records.every((record) => record.over);
-    if (!this.width || !(isDue || this.isCut || ms === Infinity)) return false;
+    const isWhole = ms === Infinity || height !== this.#row; // lanes of two heights do not go together
+    if (!width || !(isDue || isWhole || this.#cutAt)) return false;
     const [from, to] = this.#span();
     this.from = from;
-    this.scale = (this.width - 3 * PAD) / (to - from);
-    const isChanged = this.#drawAll(to, now + ms);
+    this.scale = (width - 3 * PAD) / (to - from);
+    const isChanged = this.#drawAll(to, isWhole ? Infinity : now + ms);
     if (isChanged) this.#drawnMs = now;
     return isChanged;
   }
@@ -191,17 +196,23 @@ export class Timeline {
     this.#theme ??= themeOf(this.root);
     const { width } = this;
     const step = roundAbove(((to - this.from) * 70) / width, STEPS);
-    const scaled = `${this.from} ${to} ${width} ${this.#row}`;
+    const scaled = `${this.from} ${to} ${width} ${this.#row} ${ratio()}`;
     if (scaled !== this.#scaled) {
       this.#scaled = scaled;
       this.#drawn.clear();
       this.#drawAxis(prepared(this.axis, width, AXIS), step, width, to);
     }
-    let isChanged = (this.isCut = false);
-    for (const [place, row] of this.#rows.entries()) {
-      const shows = `${place} ${this.#isPicked(row)} ${shownIn(row)}`;
+    const rows = [...this.#rows.entries()];
+    const begin = this.#cutAt; // those before it had their turn
+    this.#cutAt = 0;
+    let isChanged = false;
+    for (const [place, row] of [...rows.slice(begin), ...rows.slice(0, begin)]) {
+      const shows = `${place} ${this.#pickedIn(row)} ${shownIn(row)}`;
       if (this.#drawn.get(row.key) === shows) continue;
-      if (isChanged && performance.now() > untilMs) return (this.isCut = true);
+      if (isChanged && performance.now() > untilMs) {
+        this.#cutAt = place;
+        break;
+      }
       this.#drawRow(this.#sheet(Math.floor(place / SHEET)), row, (place % SHEET) * this.#row, step, to);
       this.#drawn.set(row.key, shows);
       isChanged = true;
@@ -216,14 +227,15 @@ export class Timeline {
   }
 
   #drawRow(plot, row, y, step, to) {
-    plot.clearRect(0, y, this.width, this.#row);
+    const [top, bottom] = [y, y + this.#row].map((at) => Math.round(at * ratio()) / ratio()); // else traces are left
+    plot.clearRect(0, top, this.width, bottom - top);
     plot.fillStyle = this.#theme.grid;
-    for (const at of this.#marks(step, to)) plot.fillRect(Math.round(this.#x(at)), y, 1, this.#row);
+    for (const at of this.#marks(step, to)) plot.fillRect(Math.round(this.#x(at)), top, 1, bottom - top);
     if (row.kind === "title") plot.fillRect(0, y + this.#row - 1, this.width, 1);
     else if (row.kind === "turn") this.#drawTurn(plot, row, y);
     else if (row.kind === "call") this.#drawCall(plot, row.call, row.record, y);
     else this.#drawSaved(plot, row.record.ledger, y);
-    if (this.#isPicked(row)) this.#drawPicked(plot, y);
+    if (this.#pickedIn(row) !== "") this.#drawPicked(plot, y);
   }
 
   #drawAxis(axis, step, width, to) {
@@ -363,14 +375,16 @@ export class Timeline {
     plot.fillText(text, end + 7, middle + 0.5);
   }
 
-  #isPicked({ key, kind }) {
-    return this.#picked?.row.key === key && this.#picked.row.kind === kind && (this.#picked.unit?.at ?? true);
+  /** The number of the unit that is pointed at; -1 for the lane itself, empty for another one. */
+  #pickedIn({ key, kind, call }) {
+    if (this.#picked?.row.key !== key || this.#picked.row.kind !== kind) return "";
+    return call ? call.units.indexOf(this.#picked.unit) : -1;
   }
 
   #drawPicked(plot, y) {
     const { unit } = this.#picked;
     plot.strokeStyle = this.#theme.ink;
-    if (!unit) return plot.strokeRect(0.5, y + 0.5, this.width - 1, this.#row - 1);
+    if (!unit) return plot.strokeRect(0.5, y + 1.5, this.width - 1, this.#row - 3);
     const from = this.#x(unit.from);
     plot.lineWidth = 2;
     plot.strokeRect(from - 2, y + 3, Math.max(2, this.#x(unit.at) - from) + 4, this.#row - 6);
@@ -530,16 +544,17 @@ function nearest(units, at, within) {
   return best;
 }
 
+const ratio = () => Math.min(2, devicePixelRatio || 1);
+
 /** What draws on a canvas of that size in CSS pixels; one that had another size is empty now. */
 function prepared(canvas, width, height) {
-  const ratio = Math.min(2, devicePixelRatio || 1);
-  const [columns, lines] = [Math.round(width * ratio), Math.round(height * ratio)];
+  const [columns, lines] = [Math.round(width * ratio()), Math.round(height * ratio())];
   if (canvas.width !== columns || canvas.height !== lines) {
     Object.assign(canvas, { width: columns, height: lines });
     Object.assign(canvas.style, { width: `${width}px`, height: `${height}px` });
   }
   const context = canvas.getContext("2d");
-  context.setTransform(ratio, 0, 0, ratio, 0, 0);
+  context.setTransform(ratio(), 0, 0, ratio(), 0, 0);
   return context;
 }
 

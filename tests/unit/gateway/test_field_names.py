@@ -34,6 +34,12 @@ def function(**fields: object) -> dict[str, Any]:
     return {"type": "function", "function": {"name": "look", **fields}}
 
 
+def called(arguments: str) -> list[dict[str, Any]]:
+    call = {"id": "c", "type": "function", "function": {"name": "look", "arguments": arguments}}
+    answer = {"role": "tool", "content": "x", "tool_call_id": "c"}
+    return [ASKED, {"role": "assistant", "tool_calls": [call]}, answer]
+
+
 NO_SCHEMA = {"name": "n", "schema": {"type": "nothing"}}
 
 
@@ -74,11 +80,23 @@ NO_SCHEMA = {"name": "n", "schema": {"type": "nothing"}}
             "chat",
             {"messages": [ASKED, {"role": "tool", "content": "x", "tool_call_id": "tool_use.format"}]},
             "messages",
-            "messages[1].tool_call_id is 'tool_use.format'; ",
+            "a message's tool_call_id is 'tool_use.format'; ",
+        ),
+        (
+            "chat",
+            {"messages": called('{"a": 1, "a": 2}')},
+            "messages",
+            "a message's function.arguments ",
+        ),
+        (
+            "chat",
+            {"messages": [*called("{}")[:2], ASKED]},
+            "messages",
+            "a message calls 'c', and no 'tool' message after it ",
         ),
         ("chat", {"messages": [{**ASKED, "content": "x" * 1001}]}, "messages", "messages have 1001 characters; "),
         ("chat", {"messages": [ASKED, {"role": "assistant", "content": "x"}]}, "messages", "the last message's role "),
-        ("responses", {"input": " "}, "input", "input: messages[0].content is blank; "),
+        ("responses", {"input": " "}, "input", "input: a message's content is blank; "),
         ("responses", {"tools": [{"type": "function", **OF_CLIENT}]}, "tools", "tools (functions[0].name) is 'a b'; "),
         (
             "responses",
@@ -107,3 +125,12 @@ def test_what_is_not_the_requests_fault_has_no_field() -> None:
         assert field_names.named(failure, field_names.CHAT) is failure
     told = failures.of_service(ServiceError(Reason.INVALID_SCHEMA, "the schema cannot be followed"))
     assert field_names.named(told, field_names.CHAT) is told
+
+
+def test_what_the_decoder_says_of_a_schema_is_said_of_the_bodys_field() -> None:
+    told = failures.of_service(
+        ServiceError(Reason.INVALID_SCHEMA, "no grammar can follow response_json_schema: it has a lookahead")
+    )
+    failure = field_names.named(told, field_names.CHAT)
+    field = "response_format.json_schema.schema"
+    assert (failure.param, failure.message) == (field, f"no grammar can follow {field}: it has a lookahead")
