@@ -203,3 +203,4 @@ async def test_the_first_examples_are_those_of_the_demo(tab: Tabs, stack: Stack)
         assert said == list(prompt.messages)
         assert (example["tools"], example["format"]) == (list(prompt.tools), prompt.call_format)
         assert example.get("choice", "auto") == prompt.choice
+        assert list(prompt.given) in ([], example["replay"])

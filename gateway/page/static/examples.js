@@ -56,18 +56,18 @@ plt.show()`),
     max_turns: 2,
     replay: [
       program(`import numpy as np
-marks = np.ones(20_000_000, dtype=bool)
+marks = np.ones(50_000_000, dtype=bool)
 marks[:2] = False
-for i in range(2, 4473):
+for i in range(2, 7072):
     if marks[i]:
         marks[i * i :: i] = False
-print("primes below 20 million:", marks.sum())
-walks = np.random.default_rng(7).normal(size=(1000, 8000)).cumsum(axis=1)
+print("primes below 50 million:", marks.sum())
+walks = np.random.default_rng(7).normal(size=(2000, 8000)).cumsum(axis=1)
 print("furthest walk:", abs(walks).max().round(1))
 matrix = np.random.default_rng(1).normal(size=(600, 600))
 print("largest singular value:", np.linalg.svd(matrix, compute_uv=False)[0].round(2))
 print("mean of the walks:", walks.mean().round(3))`),
-      "There are 1270607 primes below 20 million. The walks and the matrix are random, and are told above.",
+      "There are 3001134 primes below 50 million. The walks and the matrix are random, and are told above.",
     ],
   },
   {
