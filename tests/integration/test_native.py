@@ -98,7 +98,7 @@ async def test_a_completion_is_followed_and_looked_at_again(http: httpx.AsyncCli
 
 
 async def test_it_goes_on_while_nobody_listens_and_is_resumed_where_it_was_left(http: httpx.AsyncClient) -> None:
-    replay = "word " * 200
+    replay = "word " * 40
     request_id = await started(http, asking(replay))
     first = await events(http, request_id, most=20)
     assert (await http.get(f"/v1/completions/{request_id}")).json()["state"] == "running"
@@ -182,8 +182,9 @@ async def test_two_tries_of_one_id_are_cancelled_and_forgotten_together(http: ht
     assert (await http.get("/v1/completions/twice")).status_code == 404
 
 
-async def test_a_long_one_is_shown_in_pieces(http: httpx.AsyncClient) -> None:
-    request_id = await started(http, asking("word " * 600))
+async def test_a_long_one_is_shown_in_pieces(http: httpx.AsyncClient, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(routes, "_EVENTS_AT_ONCE", 16)
+    request_id = await started(http, asking("word " * 40))
     seen = await events(http, request_id)
     assert len(seen) > 2 * routes._EVENTS_AT_ONCE
     answer = await http.get(f"/v1/completions/{request_id}")
