@@ -99,8 +99,11 @@ class Native:
         browser to come no more."""
         found = await self._found(request)
         # A browser that comes again sends the header with the address that it had at first.
-        after = request.headers.get(LAST_EVENT_ID) or request.query_params.get("after", "0")
-        place = _number(after, "after", 10**9)
+        place = 0
+        for after in request.query_params.getlist("after"):  # each is looked at, though the header goes before it
+            place = _number(after, "after", 10**9)
+        if last := request.headers.get(LAST_EVENT_ID):
+            place = _number(last, "after", 10**9)
         summary = found.summary
         if summary.state != "running" and place >= len(found.events) + (summary.error is not None):
             return Response(status_code=204)

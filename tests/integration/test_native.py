@@ -108,6 +108,8 @@ async def test_it_goes_on_while_nobody_listens_and_is_resumed_where_it_was_left(
     for query, header, begin in (("", "20", 21), ("?after=1", "20", 21), ("?after=20", "", 21), ("", "", 1)):
         by_header = await http.get(path + query, headers={"last-event-id": header})
         assert by_header.text.startswith(f"id: {begin}\n"), (query, header)
+    wrong = await http.get(f"{path}?after=x", headers={"last-event-id": "20"})
+    assert (wrong.status_code, wrong.json()["error"]["param"]) == (400, "after")
     count = len(first + rest)
     for after in (count, count + 1):
         nothing = await http.get(path, headers={"last-event-id": str(after)})
