@@ -165,8 +165,8 @@ def _events() -> Operation:
     last = {
         "name": "Last-Event-ID",
         "in": "header",
-        "description": "As `after`, which it goes before.",
-        "schema": {"type": "string", "pattern": "^[0-9]{1,9}$"},
+        "description": "As `after`, which it goes before; empty, as if it were not there.",
+        "schema": {"type": "string", "pattern": "^[0-9]{0,9}$"},
     }
     return {
         "summary": "Its events behind the first N as server-sent events, until it has ended.",
