@@ -10,6 +10,8 @@
     record.js, words.js            what is known of a completion, and its figures in sentences
     transcript.js, growing.js      text and calls; text that grows
     timeline.js, table.js          when what happened, drawn and as a table
+    lanes.js, axis.js              which lanes the timeline has, and which seconds of them are shown
+    painter.js, canvas.js          how a lane looks; canvases in the style sheet's colours
     figures.js                     numbers for people
     inert.js                       text of models and tools, made harmless
 
