@@ -38,7 +38,7 @@ from decoder_service.tool_feed import ToolFeeds
 from decoder_service.turn_spans import TurnSpans, note_end, turn_spans
 from protos.conveyor.decoder.v1 import decoder_pb2
 from protos.conveyor.tool.v1 import tool_pb2, tool_pb2_grpc
-from protos.rpc.errors import Reason, ServiceError, reject
+from protos.rpc.errors import Reason, ServiceError, reject_field
 from protos.rpc.tracing import OFF, Span, Tracer
 from protos.rpc.translation import copy
 from protos.schemas.reading import UnenforceableError
@@ -155,10 +155,11 @@ class Completion:
         try:
             prompt = self._decoder.template.prompt(self._messages, "" if listed else started.instructions, functions)
         except UnfitConversationError as error:
-            reject(Reason.INVALID_MESSAGE, str(error))
+            reject_field(Reason.INVALID_MESSAGE, "messages", f"are refused by the model's chat template: {error}")
         if len(prompt) >= self._decoder.context:
             most = self._decoder.context - 1  # room for one token of an answer
-            reject(Reason.PROMPT_TOO_LONG, f"the prompt has {len(prompt)} tokens; the model takes at most {most}")
+            told = f"have {len(prompt)} tokens, tools included; the model takes at most {most}"
+            reject_field(Reason.PROMPT_TOO_LONG, "messages", told)
         return prompt
 
     def _with_calls(self, started: tool_pb2.Started) -> list[Message]:
@@ -181,7 +182,8 @@ class Completion:
             try:
                 return answer_grammar(self._request.response_schema)
             except UnenforceableError as error:
-                reject(Reason.INVALID_SCHEMA, f"no grammar can follow response_json_schema: {error}")
+                told = f"cannot be followed by a grammar: {error}"
+                reject_field(Reason.INVALID_SCHEMA, "response_json_schema", told)
         return None
 
     def _turn(

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from decoder_service.engine.messages import Sampling
 from decoder_service.text.template import Message
 from protos.conveyor.decoder.v1 import decoder_pb2
-from protos.rpc.errors import Reason, reject
+from protos.rpc.errors import Reason, reject_field
 
 ROLES = ("system", "user", "assistant", "tool")
 DEFAULT_MAX_TOKENS = 512
@@ -15,6 +15,7 @@ MAX_TOKENS = 100_000
 MAX_TURNS = 32
 MAX_STOPS = 8
 MAX_STOP_CHARS = 256
+_NO_TEXT = "have no text to answer; give at least one message with text"
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +62,8 @@ def parse(message: decoder_pb2.Start) -> Request:
     """Checks a request. Raises ServiceError with the field, its value and what is wanted."""
     tools = _tools(message.tool_use) if message.HasField("tool_use") else None
     if tools and message.response_json_schema:
-        reject(Reason.INVALID_TOOL_USE, "response_json_schema and tool_use cannot be combined; leave one out")
+        told = "cannot be combined with response_json_schema; leave one out"
+        reject_field(Reason.INVALID_TOOL_USE, "tool_use", told)
     return Request(
         messages=_messages(message),
         said=tuple(Said(at, tuple(said.calls)) for at, said in enumerate(message.messages) if said.calls),
@@ -78,22 +80,25 @@ def parse(message: decoder_pb2.Start) -> Request:
 
 def _messages(message: decoder_pb2.Start) -> tuple[Message, ...]:
     if not message.messages:
-        reject(Reason.EMPTY_PROMPT, "the conversation has no text to answer; give at least one message with text")
+        reject_field(Reason.EMPTY_PROMPT, "messages", _NO_TEXT)
     last = message.messages[-1]
     if last.role not in ("user", "tool"):
-        reject(Reason.INVALID_MESSAGE, f"the last message is the {last.role}'s; it must be the user's or a tool's")
+        told = f"end with one of the role {last.role!r}; the last must be the user's or a tool's"
+        reject_field(Reason.INVALID_MESSAGE, "messages", told)
     if last.role == "user" and not last.content.strip():
-        reject(Reason.EMPTY_PROMPT, "the conversation has no text to answer; give at least one message with text")
+        reject_field(Reason.EMPTY_PROMPT, "messages", _NO_TEXT)
     named: dict[str, str] = {}  # calls that the next messages may answer
     found = []
     for at, said in enumerate(message.messages):
         field = f"messages[{at}]"
         if said.role not in ROLES:
-            reject(Reason.INVALID_MESSAGE, f"{field}.role = {said.role!r}; it must be one of {', '.join(ROLES)}")
+            told = f"= {said.role!r}; it must be one of {', '.join(ROLES)}"
+            reject_field(Reason.INVALID_MESSAGE, f"{field}.role", told)
         if said.role == "system" and at:
-            reject(Reason.INVALID_MESSAGE, f"{field}.role = 'system'; a system message comes first")
+            reject_field(Reason.INVALID_MESSAGE, f"{field}.role", "= 'system'; a system message comes first")
         if said.role == "tool" and said.call_id not in named:
-            reject(Reason.INVALID_MESSAGE, f"{field}.call_id = {said.call_id!r}; no call before it is named so")
+            told = f"= {said.call_id!r}; no call before it is named so"
+            reject_field(Reason.INVALID_MESSAGE, f"{field}.call_id", told)
         if said.role != "tool":
             named = {call.call_id: call.name for call in said.calls}
         found.append(Message(said.role, said.content, named.get(said.call_id, "") if said.role == "tool" else ""))
@@ -105,14 +110,13 @@ def _tools(use: decoder_pb2.ToolUse) -> Tools | None:
         return None
     names = (*use.tools, *(function.name for function in use.functions))
     if not names:
-        reject(Reason.INVALID_TOOL_USE, "tool_use.tools is empty; name at least one tool or leave tool_use out")
+        told = "is empty; name at least one tool or leave tool_use out"
+        reject_field(Reason.INVALID_TOOL_USE, "tool_use.tools", told)
     if use.choice not in ("", "auto", "required", *names):
-        reject(
-            Reason.INVALID_TOOL_USE,
-            f"tool_use.choice = {use.choice!r}; it must be auto, none, required or one of the tools",
-        )
+        told = f"= {use.choice!r}; it must be auto, none, required or one of the tools"
+        reject_field(Reason.INVALID_TOOL_USE, "tool_use.choice", told)
     if use.mode not in decoder_pb2.Mode.values():
-        reject(Reason.INVALID_TOOL_USE, f"tool_use.mode = {use.mode} is unknown")
+        reject_field(Reason.INVALID_TOOL_USE, "tool_use.mode", f"= {use.mode} is unknown")
     required = {"": "", "auto": "", "required": "*"}.get(use.choice, use.choice)
     functions = tuple(use.functions)
     return Tools(
@@ -129,11 +133,13 @@ def _tools(use: decoder_pb2.ToolUse) -> Tools | None:
 
 def _sampling(sampling: decoder_pb2.Sampling) -> Sampling:
     if not 0 <= sampling.temperature <= 2:
-        reject(Reason.INVALID_SAMPLING, f"sampling.temperature = {sampling.temperature}; it must be between 0 and 2")
+        reject_field(
+            Reason.INVALID_SAMPLING, "sampling.temperature", f"= {sampling.temperature}; it must be between 0 and 2"
+        )
     if not 0 <= sampling.top_p <= 1:
-        reject(Reason.INVALID_SAMPLING, f"sampling.top_p = {sampling.top_p}; it must be between 0 and 1")
+        reject_field(Reason.INVALID_SAMPLING, "sampling.top_p", f"= {sampling.top_p}; it must be between 0 and 1")
     if sampling.top_k < 0:
-        reject(Reason.INVALID_SAMPLING, f"sampling.top_k = {sampling.top_k}; it must not be negative")
+        reject_field(Reason.INVALID_SAMPLING, "sampling.top_k", f"= {sampling.top_k}; it must not be negative")
     seed = sampling.seed if sampling.HasField("seed") else None
     top_p = sampling.top_p if sampling.top_p > 0 and not math.isnan(sampling.top_p) else 1.0
     return Sampling(sampling.temperature, top_p, sampling.top_k, seed)
@@ -141,27 +147,25 @@ def _sampling(sampling: decoder_pb2.Sampling) -> Sampling:
 
 def _limit(name: str, value: int, default: int, most: int) -> int:
     if not 0 <= value <= most:
-        reject(Reason.INVALID_LIMIT, f"limits.{name} = {value}; it must be between 1 and {most}, or 0 for {default}")
+        told = f"= {value}; it must be between 1 and {most}, or 0 for {default}"
+        reject_field(Reason.INVALID_LIMIT, f"limits.{name}", told)
     return value or default
 
 
 def _stop(limits: decoder_pb2.Limits) -> tuple[str, ...]:
     if len(limits.stop) > MAX_STOPS:
-        reject(Reason.INVALID_LIMIT, f"limits.stop has {len(limits.stop)} strings; at most {MAX_STOPS}")
+        reject_field(Reason.INVALID_LIMIT, "limits.stop", f"has {len(limits.stop)} strings; at most {MAX_STOPS}")
     for stop in limits.stop:
         if not 1 <= len(stop) <= MAX_STOP_CHARS:
-            reject(
-                Reason.INVALID_LIMIT,
-                f"limits.stop has a string of {len(stop)} characters; 1 to {MAX_STOP_CHARS} are allowed",
-            )
+            told = f"has a string of {len(stop)} characters; 1 to {MAX_STOP_CHARS} are allowed"
+            reject_field(Reason.INVALID_LIMIT, "limits.stop", told)
     return tuple(limits.stop)
 
 
 def _replay(message: decoder_pb2.Start) -> tuple[str, ...]:
     if len(message.replay) > (message.limits.max_turns or DEFAULT_MAX_TURNS):
-        reject(
-            Reason.INVALID_REPLAY, f"replay has {len(message.replay)} entries, more than limits.max_turns allows turns"
-        )
+        told = f"has {len(message.replay)} entries, one for each turn, and there may be fewer turns"
+        reject_field(Reason.INVALID_REPLAY, "replay", told)
     if not all(message.replay):
-        reject(Reason.INVALID_REPLAY, "replay has an empty entry; each is the text of one turn")
+        reject_field(Reason.INVALID_REPLAY, "replay", "has an empty entry; each is the text of one turn")
     return tuple(message.replay)

@@ -70,13 +70,14 @@ class ToolStream:
                 await asyncio.gather(self._reader, return_exceptions=True)
 
     async def start(self, start: tool_pb2.Start) -> tool_pb2.Started:
-        """Opens the completion. Raises ServiceError: the tool service's own, or that it cannot be reached."""
+        """Opens the completion, with what a request has as its `tool_use`. Raises ServiceError: the tool service's own,
+        or that it cannot be reached."""
         start.feed, start.fed_as = self._feeds.name, self._number
         await self._send(tool_pb2.ExecuteRequest(start=start))
         try:
             first = await self._call.read()
         except grpc.aio.AioRpcError as error:
-            raise from_rpc_error(error, Reason.TOOL_SERVICE_UNAVAILABLE) from error
+            raise from_rpc_error(error, Reason.TOOL_SERVICE_UNAVAILABLE).within("tool_use") from error
         if not isinstance(first, tool_pb2.ExecuteResponse) or first.WhichOneof("event") != "started":
             raise ServiceError(Reason.TOOL_SERVICE_UNAVAILABLE, "the tool service closed the stream before it started")
         self._reader = asyncio.create_task(self._read())

@@ -12,7 +12,7 @@ from gateway.request import shown
 from protos.conveyor.decoder.v1 import decoder_pb2
 from protos.conveyor.gateway.v1 import gateway_pb2
 from protos.rpc import context
-from protos.rpc.errors import Reason, reject
+from protos.rpc.errors import Reason, reject, reject_field
 
 MAX_REASON_CHARS = 1000
 
@@ -42,7 +42,8 @@ class Approvals:
     def approve(self, request: gateway_pb2.ApproveRequest) -> None:
         """Passes a person's word on. Raises ServiceError NOT_AWAITED where nobody waits for it."""
         if len(request.reason) > MAX_REASON_CHARS:
-            reject(Reason.INVALID_LIMIT, f"reason has {len(request.reason)} characters; at most {MAX_REASON_CHARS}.")
+            told = f"has {len(request.reason)} characters; at most {MAX_REASON_CHARS} are taken."
+            reject_field(Reason.INVALID_LIMIT, "reason", told)
         waiting = self._awaited.pop((context.current().caller, request.request_id, request.call_id), None)
         if waiting is None:
             reject(

@@ -59,9 +59,9 @@ def as_json(content: Mapping[str, Any]) -> str:
 
 
 def of_service(error: ServiceError) -> HttpFailure:
-    """A failure of the services behind."""
-    status = _STATUS.get(error.reason, 400)
-    return HttpFailure(status, str(error.reason).lower(), error.message, retry_seconds=error.retry_seconds)
+    """A failure of the services behind; `param` is the contract's field."""
+    status, param = _STATUS.get(error.reason, 400), error.field or None
+    return HttpFailure(status, str(error.reason).lower(), error.message, param=param, retry_seconds=error.retry_seconds)
 
 
 def unexpected() -> HttpFailure:

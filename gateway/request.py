@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 from gateway.schema import check_arguments, check_schema
 from protos.conveyor.gateway.v1 import gateway_pb2
-from protos.rpc.errors import Reason, reject
+from protos.rpc.errors import Reason, reject_field
 
 DEFAULT_MAX_TOKENS = 512
 DEFAULT_MAX_TURNS = 4
@@ -158,42 +158,45 @@ def listed(names: Sequence[str]) -> str:
 
 def _messages(messages: Sequence[gateway_pb2.Message], max_chars: int) -> tuple[Message, ...]:
     if not messages:
-        reject(Reason.EMPTY_PROMPT, "messages is empty; send at least one, the last one from the user.")
+        reject_field(Reason.EMPTY_PROMPT, "messages", "is empty; send at least one, the last one from the user.")
     chars = sum(len(m.content) + sum(len(call.arguments_json) for call in m.calls) for m in messages)
     if chars > max_chars:
-        reject(Reason.PROMPT_TOO_LONG, f"messages have {chars} characters; at most {max_chars} are taken.")
+        reject_field(Reason.PROMPT_TOO_LONG, "messages", f"have {chars} characters; at most {max_chars} are taken.")
     parsed = tuple(_message(place, message) for place, message in enumerate(messages))
     _check_answers(parsed)
+    last = f"messages[{len(parsed) - 1}]"
     if parsed[-1].role not in (Role.USER, Role.TOOL):
-        wanted = "it must be 'user', or 'tool' with what a call came to"
-        reject(Reason.INVALID_MESSAGE, f"the last message's role is '{parsed[-1].role}'; {wanted}.")
+        wanted = "the last message's must be 'user', or 'tool' with what a call came to"
+        reject_field(Reason.INVALID_MESSAGE, f"{last}.role", f"is '{parsed[-1].role}'; {wanted}.")
     if parsed[-1].role is Role.USER and not parsed[-1].content.strip():
-        reject(Reason.EMPTY_PROMPT, f"messages[{len(parsed) - 1}].content is blank; say what the model is to answer.")
+        reject_field(Reason.EMPTY_PROMPT, f"{last}.content", "is blank; say what the model is to answer.")
     return parsed
 
 
 def _message(place: int, message: gateway_pb2.Message) -> Message:
     field = f"messages[{place}]"
     if message.role not in list(Role):
-        reject(Reason.INVALID_MESSAGE, f"{field}.role is {shown(message.role)}; there are {', '.join(Role)}.")
+        reject_field(Reason.INVALID_MESSAGE, f"{field}.role", f"is {shown(message.role)}; there are {', '.join(Role)}.")
     role = Role(message.role)
     if role is Role.SYSTEM and place > 0:
-        reject(Reason.INVALID_MESSAGE, f"{field}.role is 'system'; only the first message may be.")
+        reject_field(Reason.INVALID_MESSAGE, f"{field}.role", "is 'system'; only the first message may be.")
     if message.calls and role is not Role.ASSISTANT:
-        reject(Reason.INVALID_MESSAGE, f"{field} has calls, and its role is '{role}'; only the assistant's may.")
+        reject_field(Reason.INVALID_MESSAGE, field, f"has calls, and its role is '{role}'; only the assistant's may.")
     if message.call_id and role is not Role.TOOL:
-        reject(Reason.INVALID_MESSAGE, f"{field}.call_id is set, and its role is '{role}'; only a tool's may.")
+        reject_field(
+            Reason.INVALID_MESSAGE, f"{field}.call_id", f"is set, and its role is '{role}'; only a tool's may."
+        )
     if not message.content and not message.calls and role in (Role.SYSTEM, Role.ASSISTANT):
-        reject(Reason.INVALID_MESSAGE, f"{field}.content is empty; leave the message out or fill it.")
+        reject_field(Reason.INVALID_MESSAGE, f"{field}.content", "is empty; leave the message out or fill it.")
     return Message(role, message.content, _calls(field, message.calls), message.call_id)
 
 
 def _calls(field: str, calls: Sequence[gateway_pb2.SaidCall]) -> tuple[SaidCall, ...]:
     if len({call.call_id for call in calls}) < len(calls):
-        reject(Reason.INVALID_MESSAGE, f"{field}.calls has one call_id twice; each names its own call.")
+        reject_field(Reason.INVALID_MESSAGE, f"{field}.calls", "has one call_id twice; each names its own call.")
     for place, call in enumerate(calls):
         if not call.call_id or not call.name:
-            reject(Reason.INVALID_MESSAGE, f"{field}.calls[{place}] has no call_id or no name; give both.")
+            reject_field(Reason.INVALID_MESSAGE, f"{field}.calls[{place}]", "has no call_id or no name; give both.")
         check_arguments(f"{field}.calls[{place}].arguments_json", call.arguments_json)
     return tuple(SaidCall(call.call_id, call.name, call.arguments_json) for call in calls)
 
@@ -204,26 +207,30 @@ def _check_answers(messages: Sequence[Message]) -> None:
     for place, message in enumerate(messages):
         if message.role is Role.TOOL:
             if message.call_id not in open_:
-                told = f"messages[{place}].call_id is {shown(message.call_id)}"
-                reject(Reason.INVALID_MESSAGE, f"{told}; no call before it that waits for an answer has it.")
+                told = f"is {shown(message.call_id)}; no call before it that waits for an answer has it."
+                reject_field(Reason.INVALID_MESSAGE, f"messages[{place}].call_id", told)
             del open_[message.call_id]
             continue
         if open_:
             break
         open_ = {call.call_id: place for call in message.calls}
     for call_id, place in open_.items():
-        told = f"messages[{place}] calls {shown(call_id)}, and no 'tool' message after it answers it"
-        reject(Reason.INVALID_MESSAGE, f"{told}; send one for each call.")
+        told = f"calls {shown(call_id)}, and no 'tool' message after it answers it; send one for each call."
+        reject_field(Reason.INVALID_MESSAGE, f"messages[{place}]", told)
 
 
 def _sampling(sampling: gateway_pb2.Sampling) -> Sampling:
     # NaN fails every comparison, so each check is written as what must hold.
     if not 0 <= sampling.temperature <= 2:
-        reject(Reason.INVALID_SAMPLING, f"sampling.temperature is {sampling.temperature}; it must be from 0 to 2.")
+        reject_field(
+            Reason.INVALID_SAMPLING, "sampling.temperature", f"is {sampling.temperature}; it must be from 0 to 2."
+        )
     if not 0 <= sampling.top_p <= 1:
-        reject(Reason.INVALID_SAMPLING, f"sampling.top_p is {sampling.top_p}; it must be above 0 and at most 1.")
+        reject_field(
+            Reason.INVALID_SAMPLING, "sampling.top_p", f"is {sampling.top_p}; it must be above 0 and at most 1."
+        )
     if sampling.top_k < 0:
-        reject(Reason.INVALID_SAMPLING, f"sampling.top_k is {sampling.top_k}; it must be 0, for all, or more.")
+        reject_field(Reason.INVALID_SAMPLING, "sampling.top_k", f"is {sampling.top_k}; it must be 0, for all, or more.")
     seed = sampling.seed if sampling.HasField("seed") else None
     return Sampling(sampling.temperature, sampling.top_p or 1.0, sampling.top_k, seed)
 
@@ -232,52 +239,52 @@ def _limits(limits: gateway_pb2.Limits) -> Limits:
     _check_count("limits.max_tokens", limits.max_tokens, MAX_TOKENS)
     _check_count("limits.max_turns", limits.max_turns, MAX_TURNS)
     if len(limits.stop) > MAX_STOPS:
-        reject(Reason.INVALID_LIMIT, f"limits.stop has {len(limits.stop)} entries; at most {MAX_STOPS} are taken.")
+        reject_field(
+            Reason.INVALID_LIMIT, "limits.stop", f"has {len(limits.stop)} entries; at most {MAX_STOPS} are taken."
+        )
     for place, stop in enumerate(limits.stop):
         if not 1 <= len(stop) <= MAX_STOP_CHARS:
-            reject(
-                Reason.INVALID_LIMIT,
-                f"limits.stop[{place}] has {len(stop)} characters; it must have 1 to {MAX_STOP_CHARS}.",
-            )
+            told = f"has {len(stop)} characters; it must have 1 to {MAX_STOP_CHARS}."
+            reject_field(Reason.INVALID_LIMIT, f"limits.stop[{place}]", told)
     return Limits(limits.max_tokens or DEFAULT_MAX_TOKENS, limits.max_turns or DEFAULT_MAX_TURNS, tuple(limits.stop))
 
 
 def _check_count(field: str, value: int, most: int) -> None:
     if not 0 <= value <= most:
-        reject(Reason.INVALID_LIMIT, f"{field} is {value}; it must be 0, for the default, or from 1 to {most}.")
+        reject_field(Reason.INVALID_LIMIT, field, f"is {value}; it must be 0, for the default, or from 1 to {most}.")
 
 
 def _replay(entries: Sequence[str], max_turns: int, max_chars: int) -> tuple[str, ...]:
     if len(entries) > max_turns:
-        reject(
-            Reason.INVALID_REPLAY,
-            f"replay has {len(entries)} entries; limits.max_turns allows {max_turns} turns, one entry each.",
-        )
+        told = f"has {len(entries)} entries, one for each turn; the turn limit is {max_turns}."
+        reject_field(Reason.INVALID_REPLAY, "replay", told)
     for place, entry in enumerate(entries):
         if not entry:
-            reject(Reason.INVALID_REPLAY, f"replay[{place}] is empty; write the turn's text or leave the entry out.")
+            told = "is empty; write the turn's text or leave the entry out."
+            reject_field(Reason.INVALID_REPLAY, f"replay[{place}]", told)
     if (chars := sum(map(len, entries))) > max_chars:
-        reject(Reason.INVALID_REPLAY, f"replay has {chars} characters; at most {max_chars} are taken.")
+        reject_field(Reason.INVALID_REPLAY, "replay", f"has {chars} characters; at most {max_chars} are taken.")
     return tuple(entries)
 
 
 def _tool_use(use: gateway_pb2.ToolUse) -> ToolUse:
     names = (*use.tools, *(function.name for function in use.functions))
     if not names:
-        reject(Reason.INVALID_TOOL_USE, "tool_use.tools is empty; name a tool or leave tool_use out.")
+        reject_field(Reason.INVALID_TOOL_USE, "tool_use.tools", "is empty; name a tool or leave tool_use out.")
     if len(names) > MAX_TOOLS:
-        reject(
-            Reason.INVALID_TOOL_USE, f"tool_use names {len(names)} tools and functions; at most {MAX_TOOLS} are taken."
-        )
+        told = f"names {len(names)} tools and functions; at most {MAX_TOOLS} are taken."
+        reject_field(Reason.INVALID_TOOL_USE, "tool_use", told)
     if len(set(names)) < len(names):
         twice = next(name for place, name in enumerate(names) if name in names[:place])
-        reject(Reason.INVALID_TOOL_USE, f"tool_use.tools names {shown(twice)} twice; name each tool once.")
+        reject_field(Reason.INVALID_TOOL_USE, "tool_use.tools", f"names {shown(twice)} twice; name each tool once.")
     if use.mode and int(use.mode) not in list(Mode):
-        reject(Reason.INVALID_TOOL_USE, f"tool_use.mode is {use.mode}; there are {', '.join(Mode.__members__)}.")
+        told = f"is {use.mode}; there are {', '.join(Mode.__members__)}."
+        reject_field(Reason.INVALID_TOOL_USE, "tool_use.mode", told)
     choice = use.choice or "auto"
     if choice not in FREE_CHOICES and choice not in names:
         allowed = (*FREE_CHOICES, *names)
-        reject(Reason.INVALID_TOOL_USE, f"tool_use.choice is {shown(choice)}; it must be one of {listed(allowed)}.")
+        told = f"is {shown(choice)}; it must be one of {listed(allowed)}."
+        reject_field(Reason.INVALID_TOOL_USE, "tool_use.choice", told)
     mode = Mode(use.mode or Mode.PARTIAL)
     functions = tuple(_function(place, function) for place, function in enumerate(use.functions))
     return ToolUse(
@@ -296,9 +303,10 @@ def _function(place: int, function: gateway_pb2.Function) -> Function:
     field = f"tool_use.functions[{place}]"
     if not FUNCTION_NAME.fullmatch(function.name):
         wanted = "1 to 64 letters, digits, '_', '-' and '.', the first of them a letter or '_'"
-        reject(Reason.INVALID_TOOL_USE, f"{field}.name is {shown(function.name)}; it must be {wanted}.")
+        reject_field(Reason.INVALID_TOOL_USE, f"{field}.name", f"is {shown(function.name)}; it must be {wanted}.")
     if function.name in FREE_CHOICES:
-        reject(Reason.INVALID_TOOL_USE, f"{field}.name is {shown(function.name)}, which means something as a choice.")
+        told = f"is {shown(function.name)}, which means something as a choice."
+        reject_field(Reason.INVALID_TOOL_USE, f"{field}.name", told)
     schema = function.parameters_json_schema or _NO_PARAMETERS
     check_schema(schema, f"{field}.parameters_json_schema")
     return Function(function.name, function.description, schema)
@@ -309,4 +317,5 @@ def _check_together(completion: Completion) -> None:
     if use is None:
         return
     if completion.response_json_schema:
-        reject(Reason.INVALID_TOOL_USE, "tool_use and response_json_schema cannot be combined; leave one of them out.")
+        told = "cannot be combined with a schema of the answer; leave one of them out."
+        reject_field(Reason.INVALID_TOOL_USE, "tool_use", told)

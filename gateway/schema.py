@@ -7,7 +7,7 @@ import json
 from collections.abc import Iterator
 from typing import Any, NoReturn
 
-from protos.rpc.errors import Reason, reject
+from protos.rpc.errors import Reason, reject_field
 
 MAX_BYTES = 64 * 1024
 MAX_NESTING = 32
@@ -29,7 +29,7 @@ def check_schema(text: str, field: str) -> None:
             _refuse(f"has {size} bytes; at most {MAX_BYTES} are taken")
         _check_types(_object(text, '{"type": "object"}'))
     except _Problem as problem:
-        reject(Reason.INVALID_SCHEMA, f"{field} {problem}.")
+        reject_field(Reason.INVALID_SCHEMA, field, f"{problem}.")
 
 
 def check_arguments(field: str, text: str) -> None:
@@ -37,7 +37,7 @@ def check_arguments(field: str, text: str) -> None:
     try:
         _object(text, "{}")
     except _Problem as problem:
-        reject(Reason.INVALID_MESSAGE, f"{field} {problem}.")
+        reject_field(Reason.INVALID_MESSAGE, field, f"{problem}.")
 
 
 def _object(text: str, example: str) -> dict[str, Any]:

@@ -16,7 +16,7 @@ from gateway.request import ToolUse, listed, shown
 from protos.conveyor.gateway.v1 import gateway_pb2
 from protos.conveyor.tool.v1 import tool_pb2, tool_pb2_grpc
 from protos.rpc import context
-from protos.rpc.errors import Reason, ServiceError, from_rpc_error, reject
+from protos.rpc.errors import Reason, ServiceError, from_rpc_error, reject_field
 
 _ANSWER_SECONDS = 2.0
 
@@ -46,24 +46,18 @@ class Listing:
     def require(self, use: ToolUse) -> None:
         """Raises `ServiceError` UNKNOWN_FORMAT, UNKNOWN_TOOL or INVALID_TOOL_USE where `use` cannot be served."""
         if use.format not in self.formats:
-            reject(
-                Reason.UNKNOWN_FORMAT,
-                f"tool_use.format is {shown(use.format)}; the formats are {listed(sorted(self.formats))}.",
-            )
+            told = f"is {shown(use.format)}; the formats are {listed(sorted(self.formats))}."
+            reject_field(Reason.UNKNOWN_FORMAT, "tool_use.format", told)
         for name in use.tools:
             if name not in self.tools:
-                reject(
-                    Reason.UNKNOWN_TOOL,
-                    f"tool_use.tools names {shown(name)}; the tools are {listed(sorted(self.tools))}.",
-                )
+                told = f"names {shown(name)}; the tools are {listed(sorted(self.tools))}."
+                reject_field(Reason.UNKNOWN_TOOL, "tool_use.tools", told)
         form = self.formats[use.format]
         only, alone = form.only_tool, not form.calls_others
         names = (*use.tools, *(function.name for function in use.functions))
         if only and (only not in use.tools or use.functions or (alone and len(use.tools) > 1)):
-            reject(
-                Reason.INVALID_TOOL_USE,
-                f"tool_use.tools is {listed(names)}; the format {shown(use.format)} can call {shown(only)} only.",
-            )
+            told = f"is {listed(names)}; the format {shown(use.format)} can call {shown(only)} only."
+            reject_field(Reason.INVALID_TOOL_USE, "tool_use.tools", told)
 
 
 class Catalogue:

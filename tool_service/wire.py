@@ -7,7 +7,7 @@ from google.protobuf.duration_pb2 import Duration
 
 from protos.conveyor.tool.v1 import tool_pb2
 from protos.rpc import context
-from protos.rpc.errors import Reason, ServiceError, reject
+from protos.rpc.errors import Reason, ServiceError, reject, reject_field
 from tool_service.execution import events
 from tool_service.execution.host import Opened, Start
 from tool_service.execution.runner import Limits, Mode
@@ -43,9 +43,10 @@ def parse_start(start: tool_pb2.Start, settings: ToolSettings) -> Start:
     """Checks a `Start`. Raises ServiceError."""
     names = [*start.tools, *(function.name for function in start.functions)]
     if not names or len(set(names)) != len(names):
-        reject(Reason.INVALID_TOOL_USE, f"start.tools and start.functions = {names}; name at least one, and none twice")
+        told = f"and functions are {names}; name at least one, and none twice"
+        reject_field(Reason.INVALID_TOOL_USE, "tools", told)
     if start.mode not in _MODES:
-        reject(Reason.INVALID_TOOL_USE, f"start.mode = {start.mode} is unknown")
+        reject_field(Reason.INVALID_TOOL_USE, "mode", f"= {start.mode} is unknown")
     request_id = context.current().request_id
     return Start(
         start.format,
@@ -55,7 +56,7 @@ def parse_start(start: tool_pb2.Start, settings: ToolSettings) -> Start:
         start.required_tool,
         f"{start.caller}/{request_id}" if start.caller else request_id,
         start.stream_arguments,
-        tuple(map(_function, start.functions)),
+        tuple(_function(place, function) for place, function in enumerate(start.functions)),
         tuple(tuple(_said(call) for call in said.calls) for said in start.said),
         start.stream_content,
         start.single_call,
@@ -69,14 +70,15 @@ def parse_end(end: tool_pb2.TurnEnd) -> EndReason:
     return _END_REASONS[end.reason]
 
 
-def _function(function: tool_pb2.Function) -> ClientFunction:
+def _function(place: int, function: tool_pb2.Function) -> ClientFunction:
     try:
         schema = json.loads(function.parameters_json_schema or "{}")
         if not isinstance(schema, dict):
             raise InvalidToolError("its parameters are no JSON object")
         return client_function(function.name, function.description, schema)
     except (ValueError, RecursionError, InvalidToolError) as error:
-        raise ServiceError(Reason.INVALID_SCHEMA, f"function {function.name[:100]!r}: {error}") from error
+        told = f"({function.name[:100]!r}) cannot be offered: {error}"
+        raise ServiceError(Reason.INVALID_SCHEMA, f"functions[{place}] {told}", field=f"functions[{place}]") from error
 
 
 def _said(call: tool_pb2.SaidCall) -> tuple[str, dict[str, Any]]:
@@ -101,7 +103,7 @@ def _limits(limits: tool_pb2.Limits, settings: ToolSettings) -> Limits:
         ("call_timeout", timeout, settings.max_call_seconds),
     ):
         if not 0 <= value <= most:
-            reject(Reason.INVALID_LIMIT, f"start.limits.{name} = {value}; it must be between 0 and {most}")
+            reject_field(Reason.INVALID_LIMIT, f"limits.{name}", f"= {value}; it must be between 0 and {most}")
     return Limits(calls or MAX_CALLS_PER_TURN, chars or settings.max_result_chars, timeout or settings.max_call_seconds)
 
 

@@ -133,7 +133,7 @@ class ChatTemplate:
         try:
             return self._render(list(self._said(messages, False)), tools)
         except TemplateError as error:
-            raise UnfitConversationError(f"the model's chat template refuses the conversation: {error}") from error
+            raise UnfitConversationError(str(error)) from error
 
     def _said(self, messages: Sequence[Message], tool_role: bool) -> Iterator[dict[str, str]]:
         """The messages as templates take them: what tools answered to one turn as one message of the user's where there

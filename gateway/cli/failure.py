@@ -59,7 +59,8 @@ class Peer:
 class Failure(Exception):
     """Ends a command with exit code 1. `details` are lines to show after the cause, such as the end of a log.
 
-    Programs are told `reason`, a word to switch on, and `message`, by default the cause.
+    Programs are told `reason`, a word to switch on, `message`, by default the cause, and `field`, the path of what is
+    to blame in the request.
     """
 
     def __init__(
@@ -71,6 +72,7 @@ class Failure(Exception):
         *,
         reason: str = Reason.INTERNAL,
         message: str = "",
+        field: str = "",
     ) -> None:
         super().__init__(cause)
         self.cause = cause
@@ -79,12 +81,14 @@ class Failure(Exception):
         self.details = tuple(details)
         self.reason = reason
         self.message = message or cause
+        self.field = field
 
     def to_json(self) -> dict[str, Any]:
         """The failure as data."""
         return {
             "reason": str(self.reason),
             "message": self.message,
+            "field": self.field,
             "remedy": self.remedy,
             "request_id": self.request_id,
         }
@@ -105,6 +109,7 @@ def failure_of(error: grpc.aio.AioRpcError, peer: Peer, request_id: str, *, begu
         told or request_id,
         reason=service_error.reason,
         message=service_error.message,
+        field=service_error.field,
     )
 
 

@@ -12,7 +12,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response, StreamingResponse
 from starlette.routing import Route
 
-from gateway import field_names, handling
+from gateway import handling
 from gateway.archive.archive import Archive, Found
 from gateway.archive.perfetto import trace_events
 from gateway.archive.recording import data_of
@@ -62,10 +62,7 @@ class Native:
             (f"{one}/cancel", "POST", self.cancel),
             (f"{one}/approve", "POST", self.approve),
         )
-        return [
-            Route(path, handling.telling(_kept(handler), field_names.NATIVE), methods=[method])
-            for path, method, handler in table
-        ]
+        return [Route(path, handling.telling(_kept(handler)), methods=[method]) for path, method, handler in table]
 
     async def tools(self, _request: Request) -> Response:
         """Tools and formats, as last heard from the tool service."""

@@ -71,17 +71,26 @@ CATALOGUE: dict[Reason, grpc.StatusCode] = {
 class ServiceError(Exception):
     """A failure that the caller is told about.
 
-    `retry_seconds` is a hint for `OVERLOADED`: how long to wait before the next try.
+    `retry_seconds` is a hint for `OVERLOADED`: how long to wait before the next try. `field` is the path of the field
+    of the request that is to blame, where it is one, such as `messages[2].role`; the message begins with it.
     """
 
-    def __init__(self, reason: Reason, message: str, *, retry_seconds: float | None = None) -> None:
+    def __init__(self, reason: Reason, message: str, *, field: str = "", retry_seconds: float | None = None) -> None:
         super().__init__(message)
         self.reason = reason
         self.message = message
+        self.field = field
         self.retry_seconds = retry_seconds
 
     def __str__(self) -> str:
         return f"{self.reason}: {self.message}"
+
+    def within(self, parent: str) -> "ServiceError":
+        """The same failure as who passed a field `parent` of a request on tells of it."""
+        if not self.field:
+            return self
+        message, field = f"{parent}.{self.message}", f"{parent}.{self.field}"
+        return ServiceError(self.reason, message, field=field, retry_seconds=self.retry_seconds)
 
     def logged(self) -> dict[str, str]:
         """What a log says of it. What is wrong with a request is told to who sent it alone: it may quote a prompt."""
@@ -95,11 +104,15 @@ class ServiceError(Exception):
 
 
 def to_status(error: ServiceError, request_id: str) -> grpc.Status:
-    """Renders an error as a rich gRPC status with `ErrorInfo`, `RequestInfo` and, where given, `RetryInfo`."""
+    """Renders an error as a rich gRPC status: `ErrorInfo`, `RequestInfo`, and where given `BadRequest`, `RetryInfo`."""
     details = [
         error_details_pb2.ErrorInfo(reason=error.reason, domain=DOMAIN),
         error_details_pb2.RequestInfo(request_id=request_id),
     ]
+    if error.field:
+        # Of its own the violation says nothing: the sentence is the status's message, and stands there once.
+        violation = error_details_pb2.BadRequest.FieldViolation(field=error.field)
+        details.append(error_details_pb2.BadRequest(field_violations=[violation]))
     if error.retry_seconds is not None:
         delay = duration_pb2.Duration()
         delay.FromMilliseconds(math.ceil(error.retry_seconds * 1000))  # who comes earlier would be refused again
@@ -133,15 +146,19 @@ def from_rpc_error(error: grpc.aio.AioRpcError, unavailable: Reason) -> ServiceE
     """
     retry_seconds = None
     reason = None
+    field = ""
     for detail in _details(error):
         info, retry = error_details_pb2.ErrorInfo(), error_details_pb2.RetryInfo()
+        request = error_details_pb2.BadRequest()
         if detail.Unpack(info) and info.domain == DOMAIN and info.reason in Reason.__members__:
             reason = Reason(info.reason)
+        elif detail.Unpack(request) and request.field_violations:
+            field = request.field_violations[0].field
         elif detail.Unpack(retry):
             retry_seconds = retry.retry_delay.ToMilliseconds() / 1000
     if reason is None:
         reason = _TRANSPORT.get(error.code(), unavailable)
-    return ServiceError(reason, error.details() or error.code().name, retry_seconds=retry_seconds)
+    return ServiceError(reason, error.details() or error.code().name, field=field, retry_seconds=retry_seconds)
 
 
 def request_id_of(error: grpc.aio.AioRpcError) -> str:
@@ -163,3 +180,8 @@ def _details(error: grpc.aio.AioRpcError) -> list[any_pb2.Any]:
 def reject(reason: Reason, message: str) -> NoReturn:
     """Raises a `ServiceError`; reads well at the end of a check."""
     raise ServiceError(reason, message)
+
+
+def reject_field(reason: Reason, field: str, problem: str) -> NoReturn:
+    """Raises a `ServiceError` about a field of the request: "FIELD PROBLEM"."""
+    raise ServiceError(reason, f"{field} {problem}", field=field)

@@ -175,13 +175,16 @@ async def test_a_json_stream_is_one_event_a_line(gateway):
 
 
 async def test_a_refusal_is_cause_remedy_and_request_id(gateway):
-    gateway.refuse = lambda request: ServiceError(Reason.PROMPT_TOO_LONG, "9 tokens are too many \x1b[31m")
+    gateway.refuse = lambda request: ServiceError(
+        Reason.PROMPT_TOO_LONG, "9 tokens are too many \x1b[31m", field="messages"
+    )
     status, output, errors = await conveyor("ask", "Hi", "--json", "--gateway", gateway.address)
     cause, remedy, request_id = errors.splitlines()
     assert status == 1
     assert json.loads(output)["error"] == {
         "reason": "PROMPT_TOO_LONG",
         "message": "9 tokens are too many \x1b[31m",
+        "field": "messages",
         "remedy": remedy,
         "request_id": request_id.removeprefix("request id: "),
     }

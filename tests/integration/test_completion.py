@@ -321,7 +321,7 @@ async def test_a_schema_that_no_answer_can_be_kept_to_is_refused_by_keyword_and_
     async with running_stack(any_model) as stack:
         code, reason, sentence = await refused(stack, asking("Go.", response_json_schema=json.dumps(schema)))
     assert (code, reason) == (grpc.StatusCode.INVALID_ARGUMENT, Reason.INVALID_SCHEMA)
-    assert f"response_json_schema: property 'items.size': {keyword}: " in sentence
+    assert f"response_json_schema cannot be followed by a grammar: property 'items.size': {keyword}: " in sentence
 
 
 async def test_over_capacity_is_refused_at_once(model: LoadedModel) -> None:

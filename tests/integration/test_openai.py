@@ -178,6 +178,10 @@ async def test_what_is_wrong_is_said_in_openais_shape(client: openai.AsyncOpenAI
         )
     assert raised.value.code == "unknown_tool" and "calculator" in str(raised.value)
     assert raised.value.param == "tools" and "tool_use" not in str(raised.value)
+    odd = {"type": "function", "function": {"name": "look", "parameters": {"type": "string"}}}
+    with pytest.raises(openai.BadRequestError) as raised:  # two services behind
+        await client.chat.completions.create(model=MODEL, messages=[ASKED], tools=[odd])  # type: ignore[list-item]
+    assert raised.value.param == "tools" and "tools (functions[0]) ('look') " in str(raised.value)
 
 
 async def test_what_is_too_long_no_json_or_not_there_is_refused(stack: Stack) -> None:

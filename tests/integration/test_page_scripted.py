@@ -474,7 +474,7 @@ async def test_a_field_that_the_gateway_refuses_is_named_and_gone_to(tab: Tabs, 
         replay = page.get_by_label("Replay: what")
         await replay.fill('["one", "two"]')
         await page.get_by_role("button", name="Run", exact=True).click()
-        said = "Replay has 2 entries; Max turns allows 1 turns, one entry each."
+        said = "Replay has 2 entries, one for each turn; the turn limit is 1."
         await expect(page.get_by_role("alert")).to_have_text(said)
         await expect(replay).to_be_focused()
 
@@ -484,7 +484,7 @@ async def test_every_field_of_the_form_is_found_by_its_name(tab: Tabs, url: str)
       const { refusal } = await import("/page/refused.js");
       document.getElementById("system").value = "x";
       return paths.map((path) => {
-        const { field, message } = refusal({ message: `${path} is wrong`, param: "" }, document.forms[0]);
+        const { field, message } = refusal({ message: `${path} is wrong`, param: path }, document.forms[0]);
         return [field?.name, message];
       });
     }"""
@@ -500,7 +500,9 @@ async def test_every_field_of_the_form_is_found_by_its_name(tab: Tabs, url: str)
         "sampling.top_p": [None, "sampling.top_p is wrong"],
         "limits.max_tokens": ["max_tokens", "Max tokens is wrong"],
         "replay[0]": ["replay", "Replay is wrong"],
-        "the messages": [None, "the messages is wrong"],
+        "messages": ["prompt", "Messages is wrong"],
+        "of.another": [None, "of.another is wrong"],
+        "": [None, " is wrong"],
     }
     async with tab() as page:
         await page.goto(url)

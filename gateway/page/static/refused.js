@@ -2,14 +2,12 @@
 
 import { FieldError } from "./composer.js";
 
-// A field of a request, as the gateway names it: `limits.max_turns`, `messages[0].content`.
-const PATH = /(?:^(?:messages|replay)|\b(?:sampling|limits|tool_use)\.\w+)(?:\[\d+\]|\.\w+)*/g;
-
-/** With the field of `form` that is to blame, where it has it; `param` names it, or else the message's first path. */
+/** With the field of `form` that is to blame, where it has it: `param` names it, and the message may begin with that. */
 export function refusal({ message, param }, form) {
-  const [path] = (param || message).match(PATH) ?? [];
-  const words = message.replace(PATH, (other) => (other === "messages" ? "Messages" : nameOf(fieldOf(other, form)) ?? other));
-  return new FieldError(path && fieldOf(path, form), words);
+  const field = param ? fieldOf(param, form) : null;
+  const name = param === "messages" ? "Messages" : nameOf(field);
+  const begins = name && message.startsWith(param);
+  return new FieldError(field, begins ? name + message.slice(param.length) : message);
 }
 
 function fieldOf(path, form) {

@@ -5,6 +5,7 @@ import pytest
 from decoder_service.request import parse
 from protos.conveyor.decoder.v1 import decoder_pb2 as pb
 from protos.rpc.errors import Reason, ServiceError
+from tests.fields import has_field
 
 HELLO = pb.Message(role="user", content="hello")
 
@@ -37,6 +38,8 @@ def test_wrong_input_is_refused_with_a_reason(request_: pb.Start, reason: Reason
     with pytest.raises(ServiceError) as refused:
         parse(request_)
     assert refused.value.reason is reason
+    assert has_field(pb.Start.DESCRIPTOR, refused.value.field)
+    assert refused.value.message.startswith(f"{refused.value.field} ")
 
 
 def test_choice_none_means_no_tools() -> None:

@@ -11,7 +11,7 @@ from gateway.native.body import CompletionRequest
 from gateway.openai.chat_request import ChatRequest
 from gateway.openai.responses_request import ResponsesRequest
 from gateway.request import parse
-from protos.rpc.errors import Reason, ServiceError
+from protos.rpc.errors import Reason, ServiceError, reject_field
 
 ASKED = {"role": "user", "content": "Hi"}
 MAX_CHARS = 1000
@@ -19,7 +19,7 @@ OF_CLIENT = {"name": "a b", "parameters": {"type": "nothing"}}
 KINDS: dict[str, tuple[type[BaseModel], dict[str, Any], Any]] = {
     "chat": (ChatRequest, {"model": "m", "messages": [ASKED]}, field_names.CHAT),
     "responses": (ResponsesRequest, {"model": "m", "input": "Hi"}, field_names.RESPONSES),
-    "native": (CompletionRequest, {"messages": [ASKED]}, field_names.NATIVE),
+    "native": (CompletionRequest, {"messages": [ASKED]}, ()),
 }
 
 
@@ -61,7 +61,7 @@ NO_SCHEMA = {"name": "n", "schema": {"type": "nothing"}}
             "chat",
             {"conveyor": {"replay": ["a"] * 5}},
             "conveyor.replay",
-            "conveyor.replay has 5 entries; conveyor.max_turns allows 4 ",
+            "conveyor.replay has 5 entries, one for each turn; the turn limit is 4.",
         ),
         ("chat", {"conveyor": {"replay": ["a", ""]}}, "conveyor.replay[1]", "conveyor.replay[1] is empty; "),
         (
@@ -73,8 +73,8 @@ NO_SCHEMA = {"name": "n", "schema": {"type": "nothing"}}
         (
             "chat",
             {"tools": [function()], "response_format": {"type": "json_object"}},
-            "response_format",
-            "tools and response_format cannot be combined; ",
+            "tools",
+            "tools cannot be combined with a schema of the answer; ",
         ),
         (
             "chat",
@@ -95,7 +95,7 @@ NO_SCHEMA = {"name": "n", "schema": {"type": "nothing"}}
             "a message calls 'c', and no 'tool' message after it ",
         ),
         ("chat", {"messages": [{**ASKED, "content": "x" * 1001}]}, "messages", "messages have 1001 characters; "),
-        ("chat", {"messages": [ASKED, {"role": "assistant", "content": "x"}]}, "messages", "the last message's role "),
+        ("chat", {"messages": [ASKED, {"role": "assistant", "content": "x"}]}, "messages", "a message's role is "),
         ("responses", {"input": " "}, "input", "input: a message's content is blank; "),
         ("responses", {"tools": [{"type": "function", **OF_CLIENT}]}, "tools", "tools (functions[0].name) is 'a b'; "),
         (
@@ -119,18 +119,30 @@ def test_a_refusal_names_the_field_of_the_body_that_was_sent(
     assert failure.message.startswith(begin), failure.message
 
 
-def test_what_is_not_the_requests_fault_has_no_field() -> None:
-    for reason in (Reason.OVERLOADED, Reason.INTERNAL, Reason.DECODER_UNAVAILABLE):
+def test_what_is_about_no_field_stays_as_it_is() -> None:
+    for reason in (Reason.OVERLOADED, Reason.INTERNAL, Reason.INVALID_SCHEMA):
         failure = failures.of_service(ServiceError(reason, "messages are too many", retry_seconds=2.0))
-        assert field_names.named(failure, field_names.CHAT) is failure
-    told = failures.of_service(ServiceError(Reason.INVALID_SCHEMA, "the schema cannot be followed"))
-    assert field_names.named(told, field_names.CHAT) is told
+        assert failure.param is None and field_names.named(failure, field_names.CHAT) is failure
 
 
-def test_what_the_decoder_says_of_a_schema_is_said_of_the_bodys_field() -> None:
-    told = failures.of_service(
-        ServiceError(Reason.INVALID_SCHEMA, "no grammar can follow response_json_schema: it has a lookahead")
-    )
-    failure = field_names.named(told, field_names.CHAT)
-    field = "response_format.json_schema.schema"
-    assert (failure.param, failure.message) == (field, f"no grammar can follow {field}: it has a lookahead")
+@pytest.mark.parametrize(
+    ("field", "chat", "responses"),
+    [
+        ("messages", ("messages", "messages"), ("input", "input: messages")),
+        ("tool_use.functions[3]", ("tools", "tools (functions[3])"), ("tools", "tools (functions[3])")),
+        (
+            "response_json_schema",
+            ("response_format.json_schema.schema", "response_format.json_schema.schema"),
+            ("text.format.schema", "text.format.schema"),
+        ),
+        ("of.the.contract", ("of.the.contract", "of.the.contract"), ("of.the.contract", "of.the.contract")),
+    ],
+)
+def test_what_a_service_behind_refuses_is_said_of_the_bodys_field(
+    field: str, chat: tuple[str, str], responses: tuple[str, str]
+) -> None:
+    with pytest.raises(ServiceError) as raised:
+        reject_field(Reason.INVALID_SCHEMA, field, "is wrong")
+    for (param, words), names in ((chat, field_names.CHAT), (responses, field_names.RESPONSES)):
+        failure = field_names.named(failures.of_service(raised.value), names)
+        assert (failure.param, failure.message) == (param, f"{words} is wrong")

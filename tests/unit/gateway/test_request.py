@@ -3,6 +3,7 @@ import pytest
 from gateway.request import Function, Limits, Message, Mode, Role, SaidCall, Sampling, ToolUse, listed, parse, shown
 from protos.conveyor.gateway.v1 import gateway_pb2 as pb
 from protos.rpc.errors import Reason, ServiceError
+from tests.fields import has_field
 
 MAX_CHARS = 1000
 USER = pb.Message(role="user", content="hello")
@@ -105,7 +106,7 @@ WRONG = [
     ({"messages": [pb.Message(role="user", content="x", call_id="a")]}, Reason.INVALID_MESSAGE, "only a tool's may"),
     ({"messages": [pb.Message(role="user", calls=CALLED.calls)]}, Reason.INVALID_MESSAGE, "only the assistant's may"),
     ({"messages": [USER, message("system"), USER]}, Reason.INVALID_MESSAGE, "messages[1].role is 'system'"),
-    ({"messages": [USER, message("assistant")]}, Reason.INVALID_MESSAGE, "'assistant'; it must be 'user', or 'tool'"),
+    ({"messages": [USER, message("assistant")]}, Reason.INVALID_MESSAGE, "is 'assistant'; the last message's must"),
     ({"messages": [message("system", ""), USER]}, Reason.INVALID_MESSAGE, "messages[0].content is empty"),
     ({"sampling": pb.Sampling(temperature=-0.1)}, Reason.INVALID_SAMPLING, "sampling.temperature is -0.1"),
     ({"sampling": pb.Sampling(temperature=2.1)}, Reason.INVALID_SAMPLING, "from 0 to 2"),
@@ -123,7 +124,7 @@ WRONG = [
     ({"limits": pb.Limits(stop=["x" * 257])}, Reason.INVALID_LIMIT, "limits.stop[0] has 257 characters"),
     ({"response_json_schema": "[]"}, Reason.INVALID_SCHEMA, "response_json_schema is a JSON array"),
     ({"replay": ["one", ""]}, Reason.INVALID_REPLAY, "replay[1] is empty"),
-    ({"replay": ["x"] * 5}, Reason.INVALID_REPLAY, "5 entries; limits.max_turns allows 4"),
+    ({"replay": ["x"] * 5}, Reason.INVALID_REPLAY, "5 entries, one for each turn; the turn limit is 4"),
     ({"replay": ["x" * 1001]}, Reason.INVALID_REPLAY, "1001 characters"),
     ({"tool_use": pb.ToolUse(format="hermes")}, Reason.INVALID_TOOL_USE, "tool_use.tools is empty"),
     ({"tool_use": pb.ToolUse(tools=["a", "b", "a"])}, Reason.INVALID_TOOL_USE, "names 'a' twice"),
@@ -146,6 +147,7 @@ def test_refuses_a_wrong_request_and_names_the_culprit(fields, reason, sentence)
     error = refusal(request(**fields))
     assert error.reason is reason
     assert sentence in error.message
+    assert has_field(pb.CompleteRequest.DESCRIPTOR, error.field) and error.message.startswith(f"{error.field} ")
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,15 @@ from pydantic import Field
 from pydantic_settings import SettingsConfigDict
 
 from protos.rpc import context
-from protos.rpc.errors import CATALOGUE, Reason, ServiceError, from_rpc_error, request_id_of, to_status
+from protos.rpc.errors import (
+    CATALOGUE,
+    Reason,
+    ServiceError,
+    from_rpc_error,
+    reject_field,
+    request_id_of,
+    to_status,
+)
 from protos.rpc.settings import ServiceSettings
 
 
@@ -48,7 +56,18 @@ def test_an_error_survives_the_wire(reason: Reason) -> None:
     received = as_received(to_status(error, "abc"))
     back = from_rpc_error(received, Reason.DECODER_UNAVAILABLE)
     assert (back.reason, back.message, back.retry_seconds) == (reason, "a sentence", error.retry_seconds)
+    assert back.field == "" and back.within("tool_use") is back
     assert request_id_of(received) == "abc"
+
+
+def test_the_field_that_is_to_blame_survives_the_wire_and_is_told_by_who_passed_it_on() -> None:
+    with pytest.raises(ServiceError) as refused:
+        reject_field(Reason.INVALID_SCHEMA, "functions[2]", "is wrong" + "." * 2000)
+    received = as_received(to_status(refused.value, "abc"))
+    assert sum(len(key) + len(value) for key, value in received.trailing_metadata()) < 4096
+    back = from_rpc_error(received, Reason.DECODER_UNAVAILABLE).within("tool_use")
+    assert (back.reason, back.field) == (Reason.INVALID_SCHEMA, "tool_use.functions[2]")
+    assert back.message.startswith("tool_use.functions[2] is wrong...")
 
 
 def test_a_failure_of_the_transport_names_the_peer() -> None:

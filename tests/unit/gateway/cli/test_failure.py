@@ -72,11 +72,12 @@ def test_one_that_goes_away_in_the_middle(code, details):
 
 
 def test_a_failure_as_data():
-    failure = failure_of(told(ServiceError(Reason.EMPTY_PROMPT, "why")), PEER, "mine")
+    failure = failure_of(told(ServiceError(Reason.EMPTY_PROMPT, "why", field="messages")), PEER, "mine")
     remedy = REMEDIES[Reason.EMPTY_PROMPT]
     assert failure.to_json() == {
         "reason": "EMPTY_PROMPT",
         "message": "why",
+        "field": "messages",
         "remedy": remedy,
         "request_id": "abc123",
     }
