@@ -50,6 +50,10 @@ class CallSpans:
             case events.CallFinished(call_id=call_id) if call_id in self._calls:
                 self._finish(self._calls.pop(call_id), event)
 
+    def traceparent(self, call_id: str) -> str | None:
+        """Of the span of a call that goes on."""
+        return self._calls[call_id].span.traceparent if call_id in self._calls else None
+
     def turn_decoded(self) -> None:
         """The turn's text is at its end: work from now on is waited for."""
         self._decoded_at = time.monotonic()
@@ -78,7 +82,7 @@ class CallSpans:
 
     def _above(self, parent_id: str) -> str | None:
         if parent_id in self._calls:
-            return self._calls[parent_id].span.traceparent
+            return self.traceparent(parent_id)
         return None if self._parent is None else turn_traceparent(self._parent, self._turn)
 
     def _work(self, call: _Call, event: events.UnitFinished) -> None:

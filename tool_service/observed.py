@@ -9,16 +9,22 @@ from tool_service.metrics import CallMetrics
 
 @dataclass(frozen=True, slots=True)
 class Observed:
-    """Hears of every event in the moment in which it happens."""
+    """Hears of every event in the moment in which it happens. `spans`, or else `parent`: what the completion came with,
+    which is passed on where no spans are kept here."""
 
     metrics: CallMetrics
-    spans: CallSpans | None = None
+    spans: CallSpans | None
+    parent: str | None
 
     def observe(self, event: Event) -> None:
         """Takes one event."""
         self.metrics.observe(event)
         if self.spans is not None:
             self.spans.observe(event)
+
+    def traceparent(self, call_id: str) -> str | None:
+        """What a call tells whom it asks, once it is opened."""
+        return self.parent if self.spans is None else self.spans.traceparent(call_id)
 
     def turn_decoded(self) -> None:
         """The running turn's text is at its end."""

@@ -117,7 +117,7 @@ class ToolServicer(tool_pb2_grpc.ToolServiceServicer):
             observed.observe(event)
             events.put(event)
 
-        opened = self._open(start, emit, events)
+        opened = self._open(start, emit, events, observed.traceparent)
         commands = Commands(opened.runner, events.put)
         async with contextlib.AsyncExitStack() as stack:
             stack.callback(observed.close)
@@ -147,13 +147,15 @@ class ToolServicer(tool_pb2_grpc.ToolServiceServicer):
         labels = Labels({*start.tools, *self._host.tools}, {function.name for function in start.functions})
         mode = start.mode.value
         metrics = CallMetrics(self._metrics, mode, labels)
-        if not self._tracer.keeps:
-            return Observed(metrics)
-        return Observed(metrics, CallSpans(self._tracer, context.current().traceparent, mode, labels))
+        parent = context.current().traceparent
+        spans = CallSpans(self._tracer, parent, mode, labels) if self._tracer.keeps else None
+        return Observed(metrics, spans, parent)
 
-    def _open(self, start: Start, emit: Callable[[Event], None], events: Mailbox) -> Opened:
+    def _open(
+        self, start: Start, emit: Callable[[Event], None], events: Mailbox, traceparent: Callable[[str], str | None]
+    ) -> Opened:
         try:
-            return self._host.open(start, emit, events)
+            return self._host.open(start, emit, events, traceparent)
         except UnknownFormatError as error:
             raise ServiceError(Reason.UNKNOWN_FORMAT, str(error)) from error
         except UnknownToolError as error:

@@ -20,7 +20,7 @@ from protos.rpc.tracing import FLUSH_SECONDS, Kind, open_tracer
 from tests.integration.collector import Collector, Kept, collecting
 from tests.integration.commands import ROOT
 from tests.integration.stack import Stack, running_stack, tool_service
-from tool_service.interface import tool
+from tool_service.interface import Call, Tool, tool
 from tool_service.tools.calculator.tool import calculator
 
 pytestmark = pytest.mark.timeout(240)  # the first test may have to convert the model
@@ -166,26 +166,50 @@ async def test_what_the_client_does_not_sample_is_not_sent_and_what_begins_here_
             assert len(collector.spans) == kept
 
 
+async def executed(tools: list[Tool], endpoint: str, text: str, metadata: tuple[tuple[str, str], ...] = ()) -> None:
+    """A turn with that text, asked of a tool service alone."""
+    async with (
+        tool_service(tools, traces=endpoint) as port,
+        grpc.aio.insecure_channel(f"127.0.0.1:{port}") as channel,
+    ):
+        stream = tool_pb2_grpc.ToolServiceStub(channel).Execute(metadata=metadata)
+        start = tool_pb2.Start(format="hermes", tools=[tool.name for tool in tools])
+        end = tool_pb2.TurnEnd(reason=tool_pb2.TURN_END_REASON_STOP)
+        for command in (
+            tool_pb2.ExecuteRequest(start=start),
+            tool_pb2.ExecuteRequest(text_delta=tool_pb2.TextDelta(text=text)),
+            tool_pb2.ExecuteRequest(turn_end=end),
+        ):
+            await stream.write(command)
+        await stream.done_writing()
+        async for _ in stream:
+            pass
+
+
 async def test_without_a_gateway_the_tool_service_traces_by_itself() -> None:
     async with collecting() as collector:
-        async with (
-            tool_service([calculator], traces=collector.endpoint) as port,
-            grpc.aio.insecure_channel(f"127.0.0.1:{port}") as channel,
-        ):
-            stream = tool_pb2_grpc.ToolServiceStub(channel).Execute()
-            start = tool_pb2.Start(format="hermes", tools=["calculator"])
-            end = tool_pb2.TurnEnd(reason=tool_pb2.TURN_END_REASON_STOP)
-            for command in (
-                tool_pb2.ExecuteRequest(start=start),
-                tool_pb2.ExecuteRequest(text_delta=tool_pb2.TextDelta(text=GOOD)),
-                tool_pb2.ExecuteRequest(turn_end=end),
-            ):
-                await stream.write(command)
-            await stream.done_writing()
-            async for _ in stream:
-                pass
+        await executed([calculator], collector.endpoint, GOOD)
         (span,) = collector.spans
     assert (span.name, span.span.parent_span_id) == ("execute_tool calculator", b"")
+
+
+@pytest.mark.parametrize("keeps", [False, True])
+async def test_a_tool_knows_the_span_of_its_call_and_else_the_one_that_the_completion_came_with(keeps: bool) -> None:
+    known: list[str | None] = []
+
+    @tool
+    async def note(call: Call) -> str:
+        """Notes its span."""
+        known.append(call.traceparent)
+        return ""
+
+    came = f"00-{TRACE_ID}-{CLIENT_ID}-01"
+    text = written("note", "{}") + written("note", "{}")
+    async with collecting() as collector:
+        await executed([note], collector.endpoint if keeps else "", text, (("traceparent", came),))
+        spans = [kept.span.span_id.hex() for kept in collector.named("execute_tool note")]
+    assert len(set(spans)) == (2 if keeps else 0)
+    assert sorted(map(str, known)) == sorted(f"00-{TRACE_ID}-{id_}-01" for id_ in spans or [CLIENT_ID] * 2)
 
 
 async def test_a_collector_that_is_away_costs_nothing_but_the_spans_and_a_line_of_the_log() -> None:

@@ -113,9 +113,15 @@ class ToolHost:
         await self.workers.aclose()
         await self.journal.aclose()
 
-    def open(self, start: Start, emit: Callable[[Event], None], way_out: WayOut | None = None) -> Opened:
+    def open(
+        self,
+        start: Start,
+        emit: Callable[[Event], None],
+        way_out: WayOut | None = None,
+        traceparent: Callable[[str], str | None] = lambda _: None,
+    ) -> Opened:
         """Opens a completion. Whoever opens it closes its runner. Calls that have something to say wait while `way_out`
-        is full.
+        is full. `traceparent`: of the span of a call, by the id that `emit` has heard.
 
         Raises one of this module's errors, and UnenforceableError where a required call cannot have a grammar.
         """
@@ -138,6 +144,7 @@ class ToolHost:
             approval_seconds=self.approval_seconds,
             emit=emit,
             way_out=way_out or NoLimit(),
+            traceparent=traceparent,
         )
         return Opened(
             runner=Runner(format_, tools, inner, shared, constrained=start.required_tool != ""),

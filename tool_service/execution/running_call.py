@@ -81,7 +81,7 @@ class RunningCall:
         place = CallPlace(shared.slots[tool.name])
         self.meter = Meter(self._timeout, self._on_unit, self._on_timeout, place)
         key = f"{shared.completion_id}/{call_id}"
-        self.call = Call(call_id, key, self.meter)
+        self.call = Call(call_id, key, self.meter, shared.traceparent(call_id))
         self._arguments = Arguments(tool.signature, self.meter)
         self._arguments_json = ""
         make_inner_calls = None if inner_calls is None else lambda: inner_calls(self)

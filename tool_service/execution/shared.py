@@ -64,7 +64,7 @@ class Shared:
 
     `way_out` is what calls that have much to say wait for.
     `stream_arguments`: somebody wants to see arguments while they are written; `stream_content`: what stands beside the
-    calls. `single_call`: a turn has one at most.
+    calls. `single_call`: a turn has one at most. `traceparent`: of the span of a call that has been opened.
     """
 
     completion_id: str
@@ -79,4 +79,5 @@ class Shared:
     approval_seconds: float
     emit: Callable[[Event], None]
     way_out: "WayOut"
+    traceparent: Callable[[str], str | None]
     session: SessionState = field(default_factory=SessionState)

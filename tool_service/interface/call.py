@@ -21,12 +21,14 @@ class Call:
     function that it gave to `on_abandon`, which runs when the call will never be sealed.
 
     `id` is the call's in its completion. `key` is the same in every try of the same completion and in no other: an
-    idempotency key to hand to whatever the tool acts on.
+    idempotency key to hand to whatever the tool acts on. `traceparent` names the trace and the span of the call (W3C
+    Trace Context), for what the tool asks of others; None where the completion is part of no trace.
     """
 
-    def __init__(self, id_: str, key: str, meter: Meter) -> None:
+    def __init__(self, id_: str, key: str, meter: Meter, traceparent: str | None = None) -> None:
         self.id = id_
         self.key = key
+        self.traceparent = traceparent
         self._meter = meter
         self._sealed: asyncio.Future[Sealed[None]] = asyncio.get_running_loop().create_future()
         self._undos: list[Undo] = []

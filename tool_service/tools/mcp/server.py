@@ -22,6 +22,7 @@ from mcp_types.version import MODERN_PROTOCOL_VERSIONS
 from pydantic import TypeAdapter, ValidationError
 
 from tool_service.interface.artifact import Artifact
+from tool_service.interface.call import Call
 from tool_service.interface.given_schema import Function
 from tool_service.interface.reject import ToolError
 from tool_service.interface.tool import Tool
@@ -90,12 +91,12 @@ class McpServer:
             self.tried.set()
             await asyncio.gather(*self._requests, return_exceptions=True)
 
-    async def call(self, tool: str, arguments: dict[str, Any], key: str) -> AsyncGenerator[str | Artifact, None]:
-        """Calls a tool; yields its progress, then its result. `key` goes along for servers that know what to do with
-        it. Raises McpError."""
+    async def call(self, tool: str, arguments: dict[str, Any], call: Call) -> AsyncGenerator[str | Artifact, None]:
+        """Calls a tool; yields its progress, then its result. The call's key and trace go along for servers that know
+        what to do with them. Raises McpError."""
         session = await self._session_soon()
         progress = Progress()
-        params = mcp_types.CallToolRequestParams(name=tool, arguments=arguments, _meta={IDEMPOTENCY_KEY: key})
+        params = mcp_types.CallToolRequestParams(name=tool, arguments=arguments, _meta=_meta(call))
         request = asyncio.create_task(_request(session, params, progress))
         self._requests.add(request)
         request.add_done_callback(self._requests.discard)
@@ -228,7 +229,14 @@ class McpServer:
         log.info("mcp server listed", server=self._name, tools=len(self._offered))
 
     def _function(self, tool: str) -> Function:
-        return lambda arguments, call: self.call(tool, arguments, call.key)
+        return lambda arguments, call: self.call(tool, arguments, call)
+
+
+def _meta(call: Call) -> dict[str, Any]:
+    meta: dict[str, Any] = {IDEMPOTENCY_KEY: call.key}
+    if call.traceparent is not None:
+        meta["traceparent"] = call.traceparent  # https://modelcontextprotocol.io/seps/414-request-meta
+    return meta
 
 
 async def _request(

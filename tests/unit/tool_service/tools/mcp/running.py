@@ -50,11 +50,11 @@ class Offered:
                 self._news.clear()
                 await self._news.wait()
 
-    async def use(self, name: str, **arguments: object) -> list[str | Artifact]:
+    async def use(self, name: str, *, traceparent: str | None = None, **arguments: object) -> list[str | Artifact]:
         """What a sealed call yields."""
         meter = Meter(1000.0, lambda _: None, lambda: None)
         meter.begin("test", 0)
-        call = Call("call_1", "key", meter)
+        call = Call("call_1", "key", meter, traceparent)
         call.seal(0)
         try:
             async with contextlib.aclosing(self.tools[name].function(**arguments, **{"/call": call})) as pieces:

@@ -103,10 +103,14 @@ async def test_content_becomes_text_and_artifacts(shared: Offered) -> None:
     ]
 
 
-async def test_the_idempotency_key_goes_along() -> None:
+async def test_the_calls_key_goes_along_and_its_trace_where_it_has_one() -> None:
+    trace = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
     async with serving(liar=lying("meta")) as offered:
         sent = json.loads(str(await offered.outcome("liar_plain")))
-    assert sent["conveyor/idempotency-key"] == "c1/call_1"
+        (traced,) = await offered.use("liar_plain", traceparent=trace)
+    assert sent["conveyor/idempotency-key"] == "c1/call_1" and "traceparent" not in sent
+    told = json.loads(str(traced))
+    assert (told["conveyor/idempotency-key"], told["traceparent"]) == ("key", trace)
 
 
 HINTED = ["honest_add", "honest_where", "honest_wait"]
