@@ -117,8 +117,8 @@ class _Exchange:
             if self._aborted:
                 raise ConnectionAbortedError
             connection.request("GET", target, headers=headers)
-            response = connection.getresponse()
-            body = response.read(self._most_bytes + 1)
+            with connection.getresponse() as response:  # which may hold the socket when the connection is closed
+                body = response.read(self._most_bytes + 1)
         finally:
             connection.close()
         if len(body) > self._most_bytes:

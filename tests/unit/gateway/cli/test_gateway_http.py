@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import gc
 import socket
 from collections.abc import AsyncIterator, Awaitable, Callable
 
@@ -71,6 +72,31 @@ async def test_one_that_is_cancelled_closes_its_connection() -> None:
         with pytest.raises(asyncio.CancelledError):
             await asking
         await left.wait()
+
+
+async def test_of_an_answer_that_is_too_large_no_socket_is_left() -> None:
+    made: list[socket.socket] = []
+
+    async def large(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        made.extend(each for each in gc.get_objects() if type(each) is socket.socket and is_of(writer, each))
+        writer.write(b"HTTP/1.1 200 OK\r\n\r\nmuch")
+        await writer.drain()
+        await reader.read()
+
+    async with peer(large) as (address, left):
+        with pytest.raises(ValueError, match="more than 3 bytes") as told:
+            await get(address, "/", most_bytes=3)
+        await left.wait()
+        assert [each.fileno() for each in made] == [-1], told  # though what was raised, and its frames, are kept
+
+
+def is_of(server: asyncio.StreamWriter, client: socket.socket) -> bool:
+    """Whether these are the two ends of one connection."""
+    try:
+        return bool(client.getsockname() == server.get_extra_info("peername"))
+    except OSError:
+        return False  # closed
 
 
 async def test_a_handshake_that_never_comes_has_its_time_too() -> None:
