@@ -118,7 +118,9 @@ class Completion:
                 stack.callback(self._decoder.engine.release, self._sequence)
                 await self._turns(self._sequence, started, spans)
             except GrammarRefusedError as error:
-                raise ServiceError(Reason.INVALID_SCHEMA, f"the schema cannot be followed: {error}") from error
+                field = "response_json_schema" if self._request.response_schema else ""
+                told = f"the schema cannot be followed: {error}"
+                raise ServiceError(Reason.INVALID_SCHEMA, told, field=field) from error
             except SequenceFailedError as error:
                 raise ServiceError(Reason.INTERNAL, str(error)) from error
             except EngineOverloadedError:

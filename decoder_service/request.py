@@ -62,8 +62,8 @@ def parse(message: decoder_pb2.Start) -> Request:
     """Checks a request. Raises ServiceError with the field, its value and what is wanted."""
     tools = _tools(message.tool_use) if message.HasField("tool_use") else None
     if tools and message.response_json_schema:
-        told = "cannot be combined with response_json_schema; leave one out"
-        reject_field(Reason.INVALID_TOOL_USE, "tool_use", told)
+        told = "cannot be combined with tools; leave one of them out"
+        reject_field(Reason.INVALID_TOOL_USE, "response_json_schema", told)
     return Request(
         messages=_messages(message),
         said=tuple(Said(at, tuple(said.calls)) for at, said in enumerate(message.messages) if said.calls),
@@ -164,7 +164,7 @@ def _stop(limits: decoder_pb2.Limits) -> tuple[str, ...]:
 
 def _replay(message: decoder_pb2.Start) -> tuple[str, ...]:
     if len(message.replay) > (message.limits.max_turns or DEFAULT_MAX_TURNS):
-        told = f"has {len(message.replay)} entries, one for each turn, and there may be fewer turns"
+        told = f"has {len(message.replay)} entries, one for each turn, and limits.max_turns allows fewer"
         reject_field(Reason.INVALID_REPLAY, "replay", told)
     if not all(message.replay):
         reject_field(Reason.INVALID_REPLAY, "replay", "has an empty entry; each is the text of one turn")

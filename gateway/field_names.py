@@ -51,9 +51,9 @@ def _openai(messages: tuple[Name, ...], schema: str) -> tuple[Name, ...]:
 
 CHAT = _openai(
     _messages("messages", "", "tool_call_id", "tool_calls", "function.arguments"),
-    "response_format.json_schema.schema",
+    "response_format",
 )
-RESPONSES = _openai(_messages("input", "input: ", "call_id", "calls", "arguments"), "text.format.schema")
+RESPONSES = _openai(_messages("input", "input: ", "call_id", "calls", "arguments"), "text.format")
 
 
 def named(failure: HttpFailure, names: Sequence[Name]) -> HttpFailure:

@@ -256,7 +256,7 @@ def _check_count(field: str, value: int, most: int) -> None:
 
 def _replay(entries: Sequence[str], max_turns: int, max_chars: int) -> tuple[str, ...]:
     if len(entries) > max_turns:
-        told = f"has {len(entries)} entries, one for each turn; the turn limit is {max_turns}."
+        told = f"has {len(entries)} entries, one for each turn, and max_turns is {max_turns}."
         reject_field(Reason.INVALID_REPLAY, "replay", told)
     for place, entry in enumerate(entries):
         if not entry:
@@ -275,8 +275,10 @@ def _tool_use(use: gateway_pb2.ToolUse) -> ToolUse:
         told = f"names {len(names)} tools and functions; at most {MAX_TOOLS} are taken."
         reject_field(Reason.INVALID_TOOL_USE, "tool_use", told)
     if len(set(names)) < len(names):
-        twice = next(name for place, name in enumerate(names) if name in names[:place])
-        reject_field(Reason.INVALID_TOOL_USE, "tool_use.tools", f"names {shown(twice)} twice; name each tool once.")
+        place, twice = next((place, name) for place, name in enumerate(names) if name in names[:place])
+        number = place - len(use.tools)
+        field = "tool_use.tools" if number < 0 else f"tool_use.functions[{number}].name"
+        reject_field(Reason.INVALID_TOOL_USE, field, f"is {shown(twice)}, a name that is taken; give each name once.")
     if use.mode and int(use.mode) not in list(Mode):
         told = f"is {use.mode}; there are {', '.join(Mode.__members__)}."
         reject_field(Reason.INVALID_TOOL_USE, "tool_use.mode", told)
@@ -317,5 +319,5 @@ def _check_together(completion: Completion) -> None:
     if use is None:
         return
     if completion.response_json_schema:
-        told = "cannot be combined with a schema of the answer; leave one of them out."
-        reject_field(Reason.INVALID_TOOL_USE, "tool_use", told)
+        told = "cannot be combined with tools; leave one of them out."
+        reject_field(Reason.INVALID_TOOL_USE, "response_json_schema", told)

@@ -157,13 +157,15 @@ class ToolServicer(tool_pb2_grpc.ToolServiceServicer):
         try:
             return self._host.open(start, emit, events, traceparent)
         except UnknownFormatError as error:
-            raise ServiceError(Reason.UNKNOWN_FORMAT, str(error)) from error
+            raise ServiceError(Reason.UNKNOWN_FORMAT, str(error), field="format") from error
         except UnknownToolError as error:
-            raise ServiceError(Reason.UNKNOWN_TOOL, str(error)) from error
+            raise ServiceError(Reason.UNKNOWN_TOOL, str(error), field="tools") from error
         except FormatMismatchError as error:
-            raise ServiceError(Reason.INVALID_TOOL_USE, str(error)) from error
+            raise ServiceError(Reason.INVALID_TOOL_USE, str(error), field="tools") from error
         except UnenforceableError as error:
-            raise ServiceError(Reason.INVALID_SCHEMA, f"no grammar can require a call: {error}") from error
+            named = (place for place, function in enumerate(start.functions) if function.name == error.tool)
+            field = next((f"functions[{place}].parameters_json_schema" for place in named), "")
+            raise ServiceError(Reason.INVALID_SCHEMA, f"no grammar can require a call: {error}", field=field) from error
 
     @unary
     async def ListTools(self, request: tool_pb2.ListToolsRequest) -> tool_pb2.ListToolsResponse:

@@ -77,8 +77,9 @@ def _function(place: int, function: tool_pb2.Function) -> ClientFunction:
             raise InvalidToolError("its parameters are no JSON object")
         return client_function(function.name, function.description, schema)
     except (ValueError, RecursionError, InvalidToolError) as error:
-        told = f"({function.name[:100]!r}) cannot be offered: {error}"
-        raise ServiceError(Reason.INVALID_SCHEMA, f"functions[{place}] {told}", field=f"functions[{place}]") from error
+        field = f"functions[{place}]"
+        told = f"{field}, {function.name[:100]!r}, cannot be offered: {error}"
+        raise ServiceError(Reason.INVALID_SCHEMA, told, field=field) from error
 
 
 def _said(call: tool_pb2.SaidCall) -> tuple[str, dict[str, Any]]:

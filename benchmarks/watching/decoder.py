@@ -3,7 +3,7 @@
 import asyncio
 import contextlib
 import time
-from collections.abc import AsyncIterator, Callable, Iterable
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterable
 from typing import Any
 
 import grpc
@@ -15,6 +15,7 @@ from gateway.settings import GatewaySettings
 from gateway.wire import seconds
 from protos.conveyor.decoder.v1 import decoder_pb2, decoder_pb2_grpc
 from protos.conveyor.tool.v1 import tool_pb2_grpc
+from protos.rpc.handler import streaming
 from protos.rpc.server import Server
 from tool_service.execution.host import ToolHost, by_name
 from tool_service.metrics import ToolMetrics
@@ -28,22 +29,24 @@ Commands = AsyncIterator[decoder_pb2.GenerateRequest]
 
 
 class ScriptedDecoder(decoder_pb2_grpc.DecoderServiceServicer):
-    """Says what `scripts` makes of a request, each event at its time; waits where a person's word is awaited."""
+    """Says what `scripts` makes of a request, each event at its time; waits where a person's word is awaited. A
+    `ServiceError` of `scripts` is its refusal."""
 
     def __init__(self, scripts: Scripts) -> None:
         self.decided: list[decoder_pb2.Decide] = []
         self._scripts = scripts
 
-    async def Generate(self, request_iterator: Commands, context: object) -> AsyncIterator[Event]:
+    @streaming
+    async def Generate(self, commands: Commands) -> AsyncGenerator[Event, None]:
         """A completion."""
-        start = (await anext(request_iterator)).start
+        start = (await anext(commands)).start
         begun = time.monotonic()
         for event in self._scripts(start):
             if (early := begun + seconds(event.at) - time.monotonic()) > 0:
                 await asyncio.sleep(early)
             yield event
             if event.WhichOneof("event") == "approval_awaited":
-                self.decided.append((await anext(request_iterator)).decide)
+                self.decided.append((await anext(commands)).decide)
 
     async def Listen(
         self, request: decoder_pb2.ListenRequest, context: "grpc.aio.ServicerContext[Any, Any]"

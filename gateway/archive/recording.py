@@ -136,7 +136,7 @@ class Recording:
             mode=mode,
             tools=tuple(self.request.tool_use.tools) if used else (),
             finish_reason=None if finished is None else word(finished, "finish_reason"),
-            error=None if error is None else {"code": str(error.reason).lower(), "message": error.message},
+            error=None if error is None else _told(error),
             ledger=None if finished is None else {"attained": None, **to_data(finished.ledger)},
             cut=self._cut,
         )
@@ -164,6 +164,11 @@ class Budget:
     def take(self, size: int) -> None:
         """Takes them, or gives them back where they are less than 0."""
         self.taken += size
+
+
+def _told(error: ServiceError) -> dict[str, str]:
+    blamed = {"param": error.field} if error.field else {}
+    return {"code": str(error.reason).lower(), "message": error.message, **blamed}
 
 
 def _shortened(response: pb.CompleteResponse) -> pb.CompleteResponse:

@@ -12,7 +12,7 @@ from gateway.cli.credentials import KEY_VARIABLE, Credentials
 from gateway.cli.sanitise import one_line, printable
 from protos.rpc.errors import Reason, from_rpc_error, request_id_of
 
-_SHORTEN = "Shorten it, or serve a model with a longer context: `conveyor up --model NAME`."
+_SHORTEN = "Shorten the prompt, or serve a model with a longer context: `conveyor up --model NAME`."
 _LIST = "`conveyor tools list` names what there is."
 _REPLAY = "Correct the --replay file: plain text, a JSON list of turns, or what `conveyor ask --json` printed."
 _START = "Start the services with `conveyor up`; while it loads a model, wait until it says ready."

@@ -128,7 +128,7 @@ _SUMMARY_FIELDS: dict[str, Schema] = {
     "mode": TEXT,
     "tools": many(TEXT),
     "finish_reason": or_null(TEXT),
-    "error": or_null(of({"code": TEXT, "message": TEXT})),
+    "error": or_null(of({"code": TEXT, "message": TEXT, "param": TEXT}, optional=("param",))),
     "ledger": or_null(named("Ledger")),
     "cut": {"type": "boolean"},
 }

@@ -72,7 +72,7 @@ class ServiceError(Exception):
     """A failure that the caller is told about.
 
     `retry_seconds` is a hint for `OVERLOADED`: how long to wait before the next try. `field` is the path of the field
-    of the request that is to blame, where it is one, such as `messages[2].role`; the message begins with it.
+    of the request that is to blame, where it is one, such as `messages[2].role`; the message may begin with it.
     """
 
     def __init__(self, reason: Reason, message: str, *, field: str = "", retry_seconds: float | None = None) -> None:
@@ -89,8 +89,8 @@ class ServiceError(Exception):
         """The same failure as who passed a field `parent` of a request on tells of it."""
         if not self.field:
             return self
-        message, field = f"{parent}.{self.message}", f"{parent}.{self.field}"
-        return ServiceError(self.reason, message, field=field, retry_seconds=self.retry_seconds)
+        message = f"{parent}.{self.message}" if self.message.startswith(self.field) else self.message
+        return ServiceError(self.reason, message, field=f"{parent}.{self.field}", retry_seconds=self.retry_seconds)
 
     def logged(self) -> dict[str, str]:
         """What a log says of it. What is wrong with a request is told to who sent it alone: it may quote a prompt."""

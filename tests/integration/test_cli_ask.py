@@ -189,7 +189,7 @@ async def test_a_refusal_is_cause_remedy_and_request_id(gateway):
         "request_id": request_id.removeprefix("request id: "),
     }
     assert cause == "error: PROMPT_TOO_LONG: 9 tokens are too many"
-    assert remedy.startswith("Shorten it")
+    assert remedy.startswith("Shorten the prompt")
     assert request_id.startswith("request id: ")
 
 

@@ -234,7 +234,9 @@ async def test_what_cannot_be_served_is_told_at_once_or_in_the_stream(http: http
         answer = await http.get(f"/v1/completions/{request_id}/events", params={"after": after})
         assert answer.status_code == 400 and answer.json()["error"]["param"] == "after"
     [failed] = await events(http, request_id)
-    assert failed["data"]["failed"]["code"] == "prompt_too_long"
+    told = failed["data"]["failed"]
+    assert (told["code"], told["param"]) == ("prompt_too_long", "messages")
+    assert (await http.get(f"/v1/completions/{request_id}")).json()["error"] == told
 
 
 async def test_what_there_is_not_is_said_with_what_there_is(http: httpx.AsyncClient) -> None:

@@ -29,6 +29,10 @@ CALL = '<tool_call>\n{"name": "weather", "arguments": {"city": "Kyiv \\"centre\\
 ARGUMENTS = {"city": 'Kyiv "centre"', "days": 2}
 
 
+def function(name: str, type_: str, properties: dict[str, Any]) -> dict[str, Any]:
+    return {"type": "function", "function": {"name": name, "parameters": {"type": type_, "properties": properties}}}
+
+
 @pytest.fixture
 async def stack(any_model: LoadedModel) -> AsyncIterator[Stack]:
     async with running_stack(any_model) as running:
@@ -178,10 +182,19 @@ async def test_what_is_wrong_is_said_in_openais_shape(client: openai.AsyncOpenAI
         )
     assert raised.value.code == "unknown_tool" and "calculator" in str(raised.value)
     assert raised.value.param == "tools" and "tool_use" not in str(raised.value)
-    odd = {"type": "function", "function": {"name": "look", "parameters": {"type": "string"}}}
+    odd = function("look", "string", {})
     with pytest.raises(openai.BadRequestError) as raised:  # two services behind
         await client.chat.completions.create(model=MODEL, messages=[ASKED], tools=[odd])  # type: ignore[list-item]
-    assert raised.value.param == "tools" and "tools (functions[0]) ('look') " in str(raised.value)
+    assert raised.value.param == "tools" and "tools (functions[0]), 'look', cannot be offered: " in str(raised.value)
+    odd = function("look", "object", {"size": {"type": "integer", "multipleOf": 1_000_003}})
+    with pytest.raises(openai.BadRequestError) as raised:
+        await client.chat.completions.create(
+            model=MODEL,
+            messages=[ASKED],  # type: ignore[list-item]
+            tools=[odd],  # type: ignore[list-item]
+            tool_choice="required",
+        )
+    assert raised.value.param == "tools" and "'look', argument 'size': multipleOf" in str(raised.value)
 
 
 async def test_what_is_too_long_no_json_or_not_there_is_refused(stack: Stack) -> None:

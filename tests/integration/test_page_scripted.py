@@ -21,6 +21,7 @@ from gateway.archive.lanes import Lanes
 from gateway.guard.keys_file import new_key
 from gateway.wire import duration
 from protos.conveyor.decoder.v1 import decoder_pb2 as pb
+from protos.rpc.errors import Reason, reject_field
 from tests.integration import browser as browsers
 from tests.integration.dropping_proxy import DroppingProxy
 from tests.processes import until
@@ -110,6 +111,8 @@ def scripts(start: pb.Start) -> list[Event]:
     """What is said to a prompt."""
     serial = start.tool_use.mode == pb.MODE_SERIAL
     match start.messages[-1].content:
+        case "too long":
+            reject_field(Reason.PROMPT_TOO_LONG, "messages", "have 9 tokens; the model takes at most 8")
         case "hostile":
             return hostile()
         case "long output":
@@ -474,9 +477,21 @@ async def test_a_field_that_the_gateway_refuses_is_named_and_gone_to(tab: Tabs, 
         replay = page.get_by_label("Replay: what")
         await replay.fill('["one", "two"]')
         await page.get_by_role("button", name="Run", exact=True).click()
-        said = "Replay has 2 entries, one for each turn; the turn limit is 1."
+        said = "Replay has 2 entries, one for each turn, and max_turns is 1."
         await expect(page.get_by_role("alert")).to_have_text(said)
         await expect(replay).to_be_focused()
+
+
+async def test_a_field_that_the_decoder_refuses_is_named_and_gone_to_as_well(tab: Tabs, url: str) -> None:
+    async with tab() as page:
+        await run(page, url, "too long", "failed")
+        said = "Messages have 9 tokens; the model takes at most 8"
+        await expect(page.get_by_role("alert")).to_have_text(said)
+        await expect(page.get_by_label("Prompt")).to_be_focused()
+        await expect(page.locator("#failure")).to_contain_text("prompt_too_long: ")
+        await page.reload()  # nothing has been asked here
+        await expect(page.locator("#failure")).to_contain_text("prompt_too_long: ")
+        await expect(page.get_by_role("alert")).to_be_hidden()
 
 
 async def test_every_field_of_the_form_is_found_by_its_name(tab: Tabs, url: str) -> None:

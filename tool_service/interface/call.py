@@ -21,8 +21,8 @@ class Call:
     function that it gave to `on_abandon`, which runs when the call will never be sealed.
 
     `id` is the call's in its completion. `key` is the same in every try of the same completion and in no other: an
-    idempotency key to hand to whatever the tool acts on. `traceparent` names the trace and the span of the call (W3C
-    Trace Context), for what the tool asks of others; None where the completion is part of no trace.
+    idempotency key to hand to whatever the tool acts on. `traceparent` names the call's span (W3C Trace Context), for
+    what the tool asks of others; where no spans are kept here, the one that the completion came with, or None.
     """
 
     def __init__(self, id_: str, key: str, meter: Meter, traceparent: str | None = None) -> None:

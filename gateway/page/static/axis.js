@@ -48,7 +48,7 @@ export class Axis {
 
   /** `factor` times as much around a place, at the next `fit`. */
   zoom(factor, x = this.width / 2) {
-    if (!this.scale) return; // nothing is shown yet
+    if (!this.width || !this.scale) return; // nothing is shown
     const before = this.to - this.from;
     const length = Math.max(before * factor, LEAST);
     if (length >= this.#end * 0.999) return this.reset();

@@ -38,6 +38,13 @@ async function begin(stage, request) {
   return stage.run(id, request);
 }
 
+/** Follows what has just been begun. Throws where it comes to nothing by a field of the form. */
+async function follow(run, mine) {
+  await run.follow();
+  const { failed } = run.record;
+  if (failed?.param && doing === mine) throw (await refused).refusal(failed, $("form"));
+}
+
 /** Shows what a reader has begun, and says of what ran before that it goes on. `mine`: it has not been given up. */
 function present(stage, runs, mine) {
   const isLeft = doing !== mine || stage.runs.some((run) => !runs.includes(run) && !run.record.over);
@@ -51,7 +58,7 @@ async function run(request) {
   sessionStorage.removeItem(PAUSED);
   const stage = await staged;
   const one = await begin(stage, request);
-  if (present(stage, [one], mine)) await one.follow();
+  if (present(stage, [one], mine)) await follow(one, mine);
 }
 
 /** Runs it in two modes, one after the other. The second says what the first has said, so that they compare. */
@@ -63,7 +70,7 @@ async function compare(request) {
   const one = await begin(stage, { ...request, tool_use: { ...request.tool_use, mode: FIRST } });
   if (!present(stage, [one], mine)) return;
   sessionStorage.setItem(PAUSED, one.id);
-  await one.follow();
+  await follow(one, mine);
   await compareWith(stage, one, mine);
 }
 
@@ -73,7 +80,7 @@ async function compareWith(stage, one, mine) {
   const { request } = one.record;
   const replay = one.transcript.said();
   const two = await begin(stage, { ...request, replay, tool_use: { ...request.tool_use, mode: SECOND } });
-  if (present(stage, [one, two], mine)) await two.follow();
+  if (present(stage, [one, two], mine)) await follow(two, mine);
 }
 
 /** Shows completions that the gateway has, and follows those that still run. */

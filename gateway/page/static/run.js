@@ -52,8 +52,8 @@ export class Run {
     this.transcript.close();
   }
 
-  #fail({ code = "", message }) {
-    this.#take({ at_seconds: this.record.at, failed: { code, message } });
+  #fail({ code = "", message, param = "" }) {
+    this.#take({ at_seconds: this.record.at, failed: { code, message, param } });
   }
 
   #take(event) {

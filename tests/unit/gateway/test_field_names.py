@@ -48,7 +48,12 @@ NO_SCHEMA = {"name": "n", "schema": {"type": "nothing"}}
     [
         ("chat", {"tools": [function(name="a b")]}, "tools", "tools (functions[0].name) is 'a b'; "),
         ("chat", {"tools": [function(parameters={"type": "no"})]}, "tools", "tools (functions[0].parameters) names "),
-        ("chat", {"tools": [function(), function()]}, "tools", "tools names 'look' twice; "),
+        (
+            "chat",
+            {"tools": [function(), function()]},
+            "tools",
+            "tools (functions[1].name) is 'look', a name that is taken; ",
+        ),
         (
             "chat",
             {"tools": [function()], "tool_choice": {"type": "function", "function": {"name": "b"}}},
@@ -61,20 +66,20 @@ NO_SCHEMA = {"name": "n", "schema": {"type": "nothing"}}
             "chat",
             {"conveyor": {"replay": ["a"] * 5}},
             "conveyor.replay",
-            "conveyor.replay has 5 entries, one for each turn; the turn limit is 4.",
+            "conveyor.replay has 5 entries, one for each turn, and max_turns is 4.",
         ),
         ("chat", {"conveyor": {"replay": ["a", ""]}}, "conveyor.replay[1]", "conveyor.replay[1] is empty; "),
         (
             "chat",
             {"response_format": {"type": "json_schema", "json_schema": NO_SCHEMA}},
-            "response_format.json_schema.schema",
-            "response_format.json_schema.schema names ",
+            "response_format",
+            "response_format names ",
         ),
         (
             "chat",
             {"tools": [function()], "response_format": {"type": "json_object"}},
-            "tools",
-            "tools cannot be combined with a schema of the answer; ",
+            "response_format",
+            "response_format cannot be combined with tools; ",
         ),
         (
             "chat",
@@ -101,8 +106,8 @@ NO_SCHEMA = {"name": "n", "schema": {"type": "nothing"}}
         (
             "responses",
             {"text": {"format": {"type": "json_schema", **NO_SCHEMA}}},
-            "text.format.schema",
-            "text.format.schema names ",
+            "text.format",
+            "text.format names ",
         ),
         ("native", {"messages": [{"role": "x"}]}, "messages[0].role", "messages[0].role is 'x'; "),
         ("native", {"tool_use": {}}, "tool_use.tools", "tool_use.tools is empty; "),
@@ -132,8 +137,8 @@ def test_what_is_about_no_field_stays_as_it_is() -> None:
         ("tool_use.functions[3]", ("tools", "tools (functions[3])"), ("tools", "tools (functions[3])")),
         (
             "response_json_schema",
-            ("response_format.json_schema.schema", "response_format.json_schema.schema"),
-            ("text.format.schema", "text.format.schema"),
+            ("response_format", "response_format"),
+            ("text.format", "text.format"),
         ),
         ("of.the.contract", ("of.the.contract", "of.the.contract"), ("of.the.contract", "of.the.contract")),
     ],

@@ -124,13 +124,13 @@ WRONG = [
     ({"limits": pb.Limits(stop=["x" * 257])}, Reason.INVALID_LIMIT, "limits.stop[0] has 257 characters"),
     ({"response_json_schema": "[]"}, Reason.INVALID_SCHEMA, "response_json_schema is a JSON array"),
     ({"replay": ["one", ""]}, Reason.INVALID_REPLAY, "replay[1] is empty"),
-    ({"replay": ["x"] * 5}, Reason.INVALID_REPLAY, "5 entries, one for each turn; the turn limit is 4"),
+    ({"replay": ["x"] * 5}, Reason.INVALID_REPLAY, "5 entries, one for each turn, and max_turns is 4"),
     ({"replay": ["x" * 1001]}, Reason.INVALID_REPLAY, "1001 characters"),
     ({"tool_use": pb.ToolUse(format="hermes")}, Reason.INVALID_TOOL_USE, "tool_use.tools is empty"),
-    ({"tool_use": pb.ToolUse(tools=["a", "b", "a"])}, Reason.INVALID_TOOL_USE, "names 'a' twice"),
+    ({"tool_use": pb.ToolUse(tools=["a", "b", "a"])}, Reason.INVALID_TOOL_USE, "tool_use.tools is 'a', a name that"),
     ({"tool_use": pb.ToolUse(tools=["a"], mode=9)}, Reason.INVALID_TOOL_USE, "tool_use.mode is 9; there are SERIAL"),
     ({"tool_use": pb.ToolUse(tools=["a"], choice="b")}, Reason.INVALID_TOOL_USE, "one of 'auto', 'none', 'required'"),
-    ({"tool_use": offering("a", "a")}, Reason.INVALID_TOOL_USE, "names 'a' twice"),
+    ({"tool_use": offering("a", "a")}, Reason.INVALID_TOOL_USE, "tool_use.functions[1].name is 'a', a name that"),
     ({"tool_use": offering("a b")}, Reason.INVALID_TOOL_USE, "tool_use.functions[0].name is 'a b'; it must be"),
     ({"tool_use": offering("a", schema="[]")}, Reason.INVALID_SCHEMA, "functions[0].parameters_json_schema is a JSON"),
     (
@@ -138,7 +138,11 @@ WRONG = [
         Reason.INVALID_TOOL_USE,
         "129 tools and functions; at most",
     ),
-    ({"tool_use": TOOLS, "response_json_schema": "{}"}, Reason.INVALID_TOOL_USE, "cannot be combined"),
+    (
+        {"tool_use": TOOLS, "response_json_schema": "{}"},
+        Reason.INVALID_TOOL_USE,
+        "response_json_schema cannot be combined",
+    ),
 ]
 
 

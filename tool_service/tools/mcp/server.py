@@ -19,6 +19,8 @@ from mcp import Client, ClientSession, MCPError
 from mcp.client import IncomingMessage
 from mcp.client.subscriptions import SubscriptionLost
 from mcp_types.version import MODERN_PROTOCOL_VERSIONS
+from opentelemetry import context as otel_context
+from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 from pydantic import TypeAdapter, ValidationError
 
 from tool_service.interface.artifact import Artifact
@@ -96,8 +98,8 @@ class McpServer:
         what to do with them. Raises McpError."""
         session = await self._session_soon()
         progress = Progress()
-        params = mcp_types.CallToolRequestParams(name=tool, arguments=arguments, _meta=_meta(call))
-        request = asyncio.create_task(_request(session, params, progress))
+        params = mcp_types.CallToolRequestParams(name=tool, arguments=arguments, _meta={IDEMPOTENCY_KEY: call.key})
+        request = asyncio.create_task(_request(session, params, progress, call.traceparent))
         self._requests.add(request)
         request.add_done_callback(self._requests.discard)
         try:
@@ -232,18 +234,17 @@ class McpServer:
         return lambda arguments, call: self.call(tool, arguments, call)
 
 
-def _meta(call: Call) -> dict[str, Any]:
-    meta: dict[str, Any] = {IDEMPOTENCY_KEY: call.key}
-    if call.traceparent is not None:
-        meta["traceparent"] = call.traceparent  # https://modelcontextprotocol.io/seps/414-request-meta
-    return meta
-
-
 async def _request(
-    session: ClientSession, params: mcp_types.CallToolRequestParams, progress: Progress
+    session: ClientSession, params: mcp_types.CallToolRequestParams, progress: Progress, traceparent: str | None
 ) -> mcp_types.CallToolResult | mcp_types.InputRequiredResult:
     """Not `Client.call_tool`: that checks results against the server's schema for them, whose patterns may take for
-    ever."""
+    ever.
+
+    In a task of its own: `traceparent` is the running span there, of which the SDK tells the server in `_meta`
+    (https://modelcontextprotocol.io/seps/414-request-meta).
+    """
+    if traceparent is not None:
+        otel_context.attach(TraceContextTextMapPropagator().extract({"traceparent": traceparent}))
     request = mcp_types.CallToolRequest(params=params)
     return await session.send_request(request, _RESULT, progress_callback=progress.hear)
 
