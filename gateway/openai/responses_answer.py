@@ -18,7 +18,7 @@ from gateway.event_stream import event
 from gateway.failures import HttpFailure, as_json
 from gateway.openai.arguments import ArgumentsText
 from gateway.openai.ledger import ledger_of
-from gateway.openai.responses_request import PYTHON
+from gateway.openai.responses_items import PYTHON
 from protos.conveyor.gateway.v1 import gateway_pb2 as pb
 
 SERVER = "conveyor"  # the label of what ran here
