@@ -1,6 +1,7 @@
 """The page in Chromium over the real services: it runs, stops, compares, resumes, and opens again."""
 
 import json
+import re
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager
 from functools import partial
@@ -110,7 +111,8 @@ async def test_both_modes_are_compared_on_one_axis(tab: Tabs, stack: Stack) -> N
         lanes = ["serial", "turn 1", "python", "partial", "turn 1", "python"]
         assert await page.locator(".lane").all_text_contents() == lanes
         words = await page.locator("#words").text_content()
-        assert words is not None and words.startswith("Partial took ") and words.endswith("% sooner."), words
+        # On a busy machine the second may be as slow as the first: benchmarks say what is saved.
+        assert words is not None and re.fullmatch(r"Partial took .+, serial .+: (.+ % (sooner|later)|as long)\.", words)
         await expect(page.locator("#words-more")).to_contain_text("Both said the same, word for word.")
         address = page.url
         await page.reload()

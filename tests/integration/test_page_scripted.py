@@ -13,7 +13,7 @@ from typing import Any
 import httpx
 import pytest
 import pytest_asyncio
-from playwright.async_api import Browser, Page, expect
+from playwright.async_api import Browser, Page, Route, expect
 
 from benchmarks.watching.decoder import ScriptedDecoder, scripted_gateway
 from benchmarks.watching.script import Event, Shape, event
@@ -552,6 +552,56 @@ async def test_keys_are_somewhere_after_a_stop(tab: Tabs, url: str, stop: str, n
         await page.locator("#run").click()
         await expect(page.locator("#status")).to_have_text("Running.")
         await expect(page.locator("#status")).to_contain_text("Finished. Tools worked")
+
+
+async def test_stop_is_there_between_two_that_are_compared(tab: Tabs, url: str) -> None:
+    asked: list[Route] = []
+
+    async def hold_the_second(route: Route) -> None:
+        if route.request.method == "POST":
+            asked.append(route)
+        if len(asked) != 2 or route.request.method != "POST":
+            await route.continue_()
+
+    async with tab() as page, httpx.AsyncClient(base_url=url) as http:
+        await page.goto(url)
+        await expect(page.locator("#tools [value=calculator]")).to_be_checked()
+        await page.get_by_label("Prompt").fill("as usual")
+        await page.route("**/v1/completions", hold_the_second)
+        await page.get_by_role("button", name="Compare", exact=True).click()
+        stop = page.locator("#form .stop")
+        await expect(stop).to_be_enabled()
+        await stop.focus()
+        await expect(page.locator("#status")).to_contain_text("Finished. Tools worked")
+        await until(lambda: len(asked) == 2)
+        await expect(stop).to_be_focused()
+        await page.keyboard.press("Enter")
+        await asked[1].continue_()
+        await expect(page.locator("#run")).to_be_focused()
+        await expect(stop).to_be_disabled()
+        answer = await asked[1].request.response()
+        assert answer is not None
+        await ended(http, (await answer.json())["id"])
+
+
+async def ended(http: httpx.AsyncClient, request_id: str) -> None:
+    """Waits until a completion has been cancelled."""
+    async with http.stream("GET", f"/v1/completions/{request_id}/events") as events:
+        lines = [line async for line in events.aiter_lines()]
+    assert "event: failed" in lines and any("cancelled" in line for line in lines)
+
+
+async def test_keys_stay_at_stop_while_two_are_compared(tab: Tabs, url: str) -> None:
+    async with tab() as page:
+        await page.goto(url)
+        await expect(page.locator("#tools [value=calculator]")).to_be_checked()
+        await page.get_by_label("Prompt").fill("slow")
+        await page.get_by_role("button", name="Compare", exact=True).click()
+        await page.locator("#form .stop").focus()
+        await expect(page.locator("#which button")).to_have_count(2)
+        await expect(page.locator("#state")).to_have_text("running")
+        await page.keyboard.press("Enter")
+        await expect(page.locator("#status")).to_have_text("Stopped.")
 
 
 async def test_a_key_is_asked_for_and_kept_for_the_tab(tab: Tabs, tmp_path: Path) -> None:

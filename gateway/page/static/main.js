@@ -68,6 +68,7 @@ async function compare(request) {
   const mine = (doing = {});
   const stage = await staged;
   const one = await begin(stage, { ...request, tool_use: { ...request.tool_use, mode: FIRST } });
+  one.hasNext = true;
   if (!present(stage, [one], mine)) return;
   sessionStorage.setItem(PAUSED, one.id);
   await follow(one, mine);
@@ -79,8 +80,15 @@ async function compareWith(stage, one, mine) {
   sessionStorage.removeItem(PAUSED);
   const { request } = one.record;
   const replay = one.transcript.said();
-  const two = await begin(stage, { ...request, replay, tool_use: { ...request.tool_use, mode: SECOND } });
-  if (present(stage, [one, two], mine)) await follow(two, mine);
+  let two = null;
+  try {
+    two = await begin(stage, { ...request, replay, tool_use: { ...request.tool_use, mode: SECOND } });
+  } finally {
+    one.hasNext = false;
+    if (!two || doing !== mine) stage.offerStop();
+  }
+  if (mine.isStopped) await cancel(two.id);
+  else if (present(stage, [one, two], mine)) await follow(two, mine);
 }
 
 /** Shows completions that the gateway has, and follows those that still run. */
@@ -126,9 +134,12 @@ async function route() {
 async function stop() {
   const stage = await staged;
   sessionStorage.removeItem(PAUSED);
+  if (doing) doing.isStopped = true;
   doing = null;
-  for (const { id, record } of stage.runs) if (!record.over) await api.json(`${pathOf(id)}/cancel`, "POST");
+  for (const { id, record } of stage.runs) if (!record.over) await cancel(id);
 }
+
+const cancel = (id) => api.json(`${pathOf(id)}/cancel`, "POST");
 
 /** Fetched, and not linked to: a link sends no key. */
 async function download(query, ending) {

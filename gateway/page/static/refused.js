@@ -2,7 +2,7 @@
 
 import { FieldError } from "./composer.js";
 
-/** With the field of `form` that is to blame, where it has it: `param` names it, and the message may begin with that. */
+/** With the field of `form` that is to blame, where it has it: `param` names it, and the message may begin so. */
 export function refusal({ message, param }, form) {
   const field = param ? fieldOf(param, form) : null;
   const name = param === "messages" ? "Messages" : nameOf(field);

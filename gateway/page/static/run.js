@@ -8,6 +8,7 @@ export class Run {
   #queue = [];
   #heard = 0; // events
   #leaving = new AbortController();
+  hasNext = false; // another one is to come, to be compared with it
 
   /** `hear` has `changed()`, and `lost(waitMs)`: null where the connection is there again. */
   constructor(api, id, request, hear) {

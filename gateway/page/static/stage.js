@@ -165,12 +165,17 @@ export class Stage {
     $("what").textContent = oneLine(messages.findLast(({ role }) => role === "user")?.content ?? record.id, 200);
     const how = use ? [nameOf(record), use.format, use.tools.join(", ")] : ["no tools"];
     $("how").textContent = how.map((text) => oneLine(text, 80)).join(" · ");
-    const isOver = this.runs.every((run) => run.record.over);
+    this.offerStop();
+    document.title = `${state} · Conveyor`;
+  }
+
+  /** Stop is for what runs, and between two that are compared for the one that comes. */
+  offerStop() {
+    const isOver = this.runs.every(({ record, hasNext }) => record.failed || (record.finished && !hasNext));
     for (const button of document.querySelectorAll(".stop")) {
       if (isOver && button === document.activeElement) $(button.form ? "run" : "again").focus(); // it would be lost
       button.disabled = isOver;
     }
-    document.title = `${state} · Conveyor`;
   }
 
   #tellEnd(record) {
