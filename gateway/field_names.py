@@ -1,7 +1,7 @@
 """What a body of OpenAI's calls the field that a refusal is about.
 
-Behind HTTP a refusal names the contract's field (`ServiceError.field`), and its sentence begins with it; who sent the
-body knows the field by another name. Of messages it is not said which one: some are put together or left out before
+Behind HTTP a refusal names the contract's field (`ServiceError.field`), and its sentence may begin with it; who sent
+the body knows the field by another name. Of messages it is not said which one: some are put together or left out before
 they are looked at. The gateway's own bodies have the contract's names.
 """
 
@@ -58,7 +58,7 @@ RESPONSES = _openai(_messages("input", "input: ", "call_id", "calls", "arguments
 
 def named(failure: HttpFailure, names: Sequence[Name]) -> HttpFailure:
     """The failure in the words of the first of `names` that fits; as it is where it is about no field, or none fits."""
-    for name in names if failure.param else ():
+    for name in names:
         if found := re.fullmatch(name.pattern, failure.param or ""):
             message = failure.message
             if message.startswith(found[0]):

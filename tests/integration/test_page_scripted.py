@@ -423,8 +423,11 @@ async def test_a_comparison_goes_on_after_a_reload(tab: Tabs, url: str) -> None:
         await page.get_by_role("button", name="Compare").click()
         await expect(page.locator(".turn pre")).not_to_have_count(0)
         await page.reload()
+        await expect(page.locator("#state")).to_have_text("running")
+        await page.locator("#form .stop").focus()
         await expect(page.locator("#which button")).to_have_text(["serial", "partial"])
-        await expect(page.locator("#words")).to_contain_text("Partial took")
+        await expect(page.locator("#form .stop")).to_be_focused()
+        await expect(page.locator("#words")).to_have_text(re.compile(r"^Partial took .+, serial .+ % sooner\.$"))
 
 
 async def test_a_connection_that_drops_is_taken_up_again(tab: Tabs, port: int) -> None:
@@ -582,6 +585,18 @@ async def test_stop_is_there_between_two_that_are_compared(tab: Tabs, url: str) 
         answer = await asked[1].request.response()
         assert answer is not None
         await ended(http, (await answer.json())["id"])
+
+
+async def test_nothing_is_left_to_stop_where_the_first_ends_before_it_is_stopped(tab: Tabs, url: str) -> None:
+    async with tab() as page:
+        await page.route("**/cancel", lambda route: None)  # it comes too late
+        await page.goto(url)
+        await expect(page.locator("#tools [value=calculator]")).to_be_checked()
+        await page.get_by_label("Prompt").fill("as usual")
+        await page.get_by_role("button", name="Compare", exact=True).click()
+        await page.locator("#form .stop").click()
+        await expect(page.locator("#status")).to_contain_text("Finished. Tools worked")
+        await expect(page.locator("#form .stop")).to_be_disabled()
 
 
 async def ended(http: httpx.AsyncClient, request_id: str) -> None:

@@ -1,5 +1,7 @@
 // The timeline's axis: which seconds are shown, and where.
 
+import { prepared } from "./canvas.js";
+
 export const PAD = 10; // pixels before the first second, and twice as many after the last
 const HEIGHT = 24; // pixels
 const MARK = 70; // pixels from one mark to the next, or more
@@ -68,10 +70,9 @@ export class Axis {
 
   // --- drawing -----------------------------------------------------------------------------------------------------
 
-  /** `prepare(width, height)` gives what draws on a canvas of that size. */
-  draw(prepare, theme) {
+  draw(canvas, theme) {
     const { width } = this;
-    const context = prepare(width, HEIGHT);
+    const context = prepared(canvas, width, HEIGHT);
     context.clearRect(0, 0, width, HEIGHT);
     context.fillStyle = theme.muted;
     context.font = theme.font;

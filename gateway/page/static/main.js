@@ -76,19 +76,21 @@ async function compare(request) {
 }
 
 async function compareWith(stage, one, mine) {
-  if (doing !== mine || !one.record.finished) return;
-  sessionStorage.removeItem(PAUSED);
-  const { request } = one.record;
-  const replay = one.transcript.said();
   let two = null;
   try {
-    two = await begin(stage, { ...request, replay, tool_use: { ...request.tool_use, mode: SECOND } });
+    if (doing === mine && one.record.finished) two = await beginSecond(stage, one);
   } finally {
     one.hasNext = false;
     if (!two || doing !== mine) stage.offerStop();
   }
+  if (!two) return;
   if (mine.isStopped) await cancel(two.id);
   else if (present(stage, [one, two], mine)) await follow(two, mine);
+}
+
+function beginSecond(stage, { record: { request }, transcript }) {
+  sessionStorage.removeItem(PAUSED);
+  return begin(stage, { ...request, replay: transcript.said(), tool_use: { ...request.tool_use, mode: SECOND } });
 }
 
 /** Shows completions that the gateway has, and follows those that still run. */
@@ -107,11 +109,13 @@ async function open(stage, ids) {
     one.isCut = cut;
     return one;
   });
+  const isPaused = runs.length === 1 && sessionStorage.getItem(PAUSED) === ids[0];
+  runs[0].hasNext = isPaused;
   show(stage, runs, runs.length - 1);
   const running = runs.filter(({ record }) => !record.over);
   if (!running.length) stage.rewind();
   await Promise.all(running.map((one) => one.follow()));
-  if (runs.length === 1 && sessionStorage.getItem(PAUSED) === ids[0]) await compareWith(stage, runs[0], mine);
+  if (isPaused) await compareWith(stage, runs[0], mine);
 }
 
 function addressed() {

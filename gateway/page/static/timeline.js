@@ -145,7 +145,7 @@ export class Timeline {
     if (scaled !== this.#scaled) {
       this.#scaled = scaled;
       this.#drawn.clear();
-      this.#axis.draw((...size) => prepared(this.ruler, ...size), this.#painter.theme);
+      this.#axis.draw(this.ruler, this.#painter.theme);
     }
     const lanes = [...this.#lanes.entries()];
     const begin = this.#cutAt; // those before it had their turn
