@@ -111,8 +111,11 @@ async def test_both_modes_are_compared_on_one_axis(tab: Tabs, stack: Stack) -> N
         lanes = ["serial", "turn 1", "python", "partial", "turn 1", "python"]
         assert await page.locator(".lane").all_text_contents() == lanes
         words = await page.locator("#words").text_content()
-        # On a busy machine the second may be as slow as the first: benchmarks say what is saved.
-        assert words is not None and re.fullmatch(r"Partial took .+, serial .+: (.+ % (sooner|later)|as long)\.", words)
+        # Which of the two is sooner hangs on what else the machine does; test_page_scripted.py knows it beforehand.
+        told = re.fullmatch(r"Partial took (\S+) s, serial (\S+) s.*: (?:.* % (sooner|later)|as long)\.", words or "")
+        assert told is not None, words
+        late = float(told[1]) - float(told[2])
+        assert {"sooner": late <= 0, "later": late >= 0, None: abs(late) < 0.02}[told[3]], words
         await expect(page.locator("#words-more")).to_contain_text("Both said the same, word for word.")
         address = page.url
         await page.reload()
