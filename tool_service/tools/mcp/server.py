@@ -58,7 +58,7 @@ class McpError(ToolError):
 
 
 class McpServer:
-    """One server. `run` is its life; it never returns on its own."""
+    """One server. `run` is its life, until `leave`; it never returns on its own."""
 
     def __init__(
         self,
@@ -79,12 +79,15 @@ class McpServer:
         self._up = asyncio.Event()
         self._link = Link()
         self._requests: set[asyncio.Task[Any]] = set()
+        self._leaving = False
 
     async def run(self) -> None:
         """Keeps the server up until it is cancelled."""
         try:
             while True:
                 cause = await self._live()
+                if self._leaving:
+                    return
                 delay = self._backoff.delay()
                 log.warning("mcp server away", server=self._name, cause=cause, retry_seconds=round(delay, 1))
                 self.tried.set()
@@ -92,6 +95,12 @@ class McpServer:
         finally:
             self.tried.set()
             await asyncio.gather(*self._requests, return_exceptions=True)
+
+    def leave(self) -> None:
+        """The server is not started again. To be said before `run` is cancelled: where a connection breaks while it is
+        being closed, the SDK's task group raises that instead of the cancellation."""
+        self._leaving = True
+        self._link.end("")
 
     async def call(self, tool: str, arguments: dict[str, Any], call: Call) -> AsyncGenerator[str | Artifact, None]:
         """Calls a tool; yields its progress, then its result. The call's key and trace go along for servers that know

@@ -39,7 +39,8 @@ async def mcp_tools(
         await asyncio.gather(*(server.tried.wait() for server in servers))
         yield
     finally:
-        for task in tasks:
+        for server, task in zip(servers, tasks, strict=True):
+            server.leave()
             task.cancel()
         if tasks:
             _, left = await asyncio.wait(tasks, timeout=CLOSE_SECONDS)

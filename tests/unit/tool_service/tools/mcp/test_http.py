@@ -11,6 +11,7 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
+import structlog
 
 from tests.processes import until
 from tests.unit.tool_service.tools.mcp.running import FOLDER, Offered, serving
@@ -86,11 +87,17 @@ class Liar:
                 length = int(head.partition(b"content-length: ")[2].partition(b"\r\n")[0] or 0)
                 message = json.loads(await reader.readexactly(length) or b"{}")
                 self.requests.append((head, message))
+                await self.hear(message, reader, writer)
                 status, headers, body = self.respond(message)
                 fixed = b"HTTP/1.1 %b\r\n%bcontent-length: %d\r\n\r\n" % (status, headers, len(body))
                 writer.write(fixed + body)
                 await writer.drain()
         writer.close()
+
+    async def hear(
+        self, message: dict[str, object], reader: asyncio.StreamReader, writer: asyncio.StreamWriter
+    ) -> None:
+        """What comes before the answer: nothing."""
 
     def respond(self, message: dict[str, object]) -> tuple[bytes, bytes, bytes]:
         plain = b"content-type: application/json\r\n"
@@ -113,6 +120,30 @@ class Liar:
             case "server/discover":
                 return b"404 Not Found", b"", b""
         return (b"202 Accepted" if "method" in message else b"405 Not Allowed"), b"", b""
+
+
+class BreaksOff(Liar):
+    """Told that the session is over, it closes the connection of a call that runs, and says yes once that is seen."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.called = asyncio.Event()
+        self._left = asyncio.Event()
+        self._seen = asyncio.Event()
+
+    async def hear(
+        self, message: dict[str, object], reader: asyncio.StreamReader, writer: asyncio.StreamWriter
+    ) -> None:
+        if message.get("method") == "tools/call":
+            self.called.set()
+            await self._left.wait()
+            writer.write_eof()
+            await reader.read()
+            self._seen.set()
+            raise ConnectionResetError
+        if self.requests[-1][0].startswith(b"delete"):
+            self._left.set()
+            await self._seen.wait()
 
 
 @pytest.fixture
@@ -175,3 +206,16 @@ async def test_a_session_that_the_server_has_forgotten_is_opened_again(liar: tup
     with pytest.raises(McpError, match="was started anew and did not run the call; try again"):
         await offered.use("liar_plain")
     await offered.until(lambda: offered.listings > seen)
+
+
+async def test_a_server_that_breaks_off_while_it_is_left_does_not_keep_the_service() -> None:
+    server = BreaksOff()
+    async with asyncio.timeout(20), await asyncio.start_server(server, "127.0.0.1", 0) as listening:
+        host, port = listening.sockets[0].getsockname()
+        with structlog.testing.capture_logs() as logs:
+            async with serving(liar=McpServerSettings(url=f"http://{host}:{port}/")) as offered:
+                waiting = asyncio.create_task(offered.use("liar_plain"))
+                await server.called.wait()
+            with pytest.raises(McpError):
+                await waiting
+    assert [line["event"] for line in logs] == ["mcp server listed"], "it is not started again"
