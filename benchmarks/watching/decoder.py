@@ -24,13 +24,13 @@ from tool_service.settings import ToolSettings
 from tool_service.tools.calculator.tool import calculator
 from tool_service.tools.plan.tool import plan
 
-Scripts = Callable[[decoder_pb2.Start], Iterable[Event]]
+Scripts = Callable[[decoder_pb2.Start], Iterable[Event | asyncio.Semaphore]]
 Commands = AsyncIterator[decoder_pb2.GenerateRequest]
 
 
 class ScriptedDecoder(decoder_pb2_grpc.DecoderServiceServicer):
-    """Says what `scripts` makes of a request, each event at its time; waits where a person's word is awaited. A
-    `ServiceError` of `scripts` is its refusal."""
+    """Says what `scripts` makes of a request, each event at its time; waits where a person's word is awaited, and at a
+    semaphore until it lets one by. A `ServiceError` of `scripts` is its refusal."""
 
     def __init__(self, scripts: Scripts) -> None:
         self.decided: list[decoder_pb2.Decide] = []
@@ -42,6 +42,11 @@ class ScriptedDecoder(decoder_pb2_grpc.DecoderServiceServicer):
         start = (await anext(commands)).start
         begun = time.monotonic()
         for event in self._scripts(start):
+            if isinstance(event, asyncio.Semaphore):
+                held = time.monotonic()
+                await event.acquire()
+                begun += time.monotonic() - held
+                continue
             if (early := begun + seconds(event.at) - time.monotonic()) > 0:
                 await asyncio.sleep(early)
             yield event

@@ -4,7 +4,7 @@ asked, and what the network does."""
 import asyncio
 import base64
 import re
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator
 from contextlib import AbstractAsyncContextManager
 from functools import partial
 from pathlib import Path
@@ -29,7 +29,7 @@ from tests.processes import until
 pytestmark = [pytest.mark.asyncio(loop_scope="session"), pytest.mark.timeout(120), browsers.NEEDS_CHROMIUM]
 
 MOST_BYTES = 60_000
-SLOW: Any = {"tokens": 240, "calls": 4, "turns": 2, "token_seconds": 0.006, "busy_seconds": 0.02}
+SHAPE: Any = {"tokens": 60, "calls": 4, "turns": 2, "token_seconds": 0.004, "busy_seconds": 0.02}
 PNG = base64.b64decode(
     "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg=="
 )
@@ -107,7 +107,16 @@ def long_output() -> list[Event]:
     )
 
 
-def scripts(start: pb.Start) -> list[Event]:
+gates: list[asyncio.Semaphore] = []
+
+
+def held(events: list[Event]) -> list[Event | asyncio.Semaphore]:
+    """Half of it; the rest when the test lets one completion by."""
+    half = len(events) // 2
+    return [*events[:half], gates[-1], *events[half:]]
+
+
+def scripts(start: pb.Start) -> Iterable[Event | asyncio.Semaphore]:
     """What is said to a prompt."""
     serial = start.tool_use.mode == pb.MODE_SERIAL
     match start.messages[-1].content:
@@ -117,11 +126,11 @@ def scripts(start: pb.Start) -> list[Event]:
             return hostile()
         case "long output":
             return long_output()
-        case "slow":
-            return Shape(**SLOW, serial=serial).events()
+        case "held":
+            return held(Shape(**SHAPE, serial=serial).events())
         case "many":
             return Shape(tokens=300, calls=30, turns=2, token_seconds=0.003, busy_seconds=0.01).events()
-    return Shape(tokens=60, calls=4, turns=2, token_seconds=0.004, busy_seconds=0.02, serial=serial).events()
+    return Shape(**SHAPE, serial=serial).events()
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="session")
@@ -133,6 +142,15 @@ async def port() -> AsyncIterator[int]:
 @pytest.fixture
 def url(port: int) -> str:
     return f"http://127.0.0.1:{port}"
+
+
+@pytest.fixture
+def gate() -> Iterator[asyncio.Semaphore]:
+    """Where completions of the prompt "held" stop; `release` lets one by. Afterwards it holds none."""
+    gates.append(asyncio.Semaphore(0))
+    yield gates[-1]
+    for _ in range(9):
+        gates[-1].release()
 
 
 @pytest.fixture
@@ -407,42 +425,51 @@ async def test_a_narrow_screen_is_wide_enough(tab: Tabs, url: str) -> None:
         assert await width_of(page) <= 360
 
 
-async def test_the_system_decides_about_motion_and_colours(tab: Tabs, url: str) -> None:
+async def test_the_system_decides_about_motion_and_colours(tab: Tabs, url: str, gate: asyncio.Semaphore) -> None:
     async with tab(reduced_motion="reduce", forced_colors="active") as page:
-        await run(page, url, "slow", "running")
+        await run(page, url, "held", "running")
         assert await page.evaluate("() => document.getAnimations().length") == 0
         value = await page.evaluate("() => getComputedStyle(document.documentElement).getPropertyValue('--hidden')")
         assert value.strip() == "Highlight"
 
 
-async def test_a_comparison_goes_on_after_a_reload(tab: Tabs, url: str) -> None:
+async def test_a_comparison_goes_on_after_a_reload(tab: Tabs, url: str, gate: asyncio.Semaphore) -> None:
     async with tab() as page:
         await page.goto(url)
         await expect(page.locator("#tools [value=calculator]")).to_be_checked()
-        await page.get_by_label("Prompt").fill("slow")
+        await page.get_by_label("Prompt").fill("held")
         await page.get_by_role("button", name="Compare").click()
         await expect(page.locator(".turn pre")).not_to_have_count(0)
         await page.reload()
         await expect(page.locator("#state")).to_have_text("running")
         await page.locator("#form .stop").focus()
+        asked: list[Route] = []
+        await page.route("**/v1/completions", lambda route: asked.append(route))
+        gate.release()
+        await expect(page.locator("#status")).to_contain_text("Finished. Tools worked")
+        await until(lambda: asked)
+        await expect(page.locator("#form .stop")).to_be_focused()
+        gate.release()
+        await asked[0].continue_()
         await expect(page.locator("#which button")).to_have_text(["serial", "partial"])
         await expect(page.locator("#form .stop")).to_be_focused()
         await expect(page.locator("#words")).to_have_text(re.compile(r"^Partial took .+, serial .+ % sooner\.$"))
 
 
-async def test_a_connection_that_drops_is_taken_up_again(tab: Tabs, port: int) -> None:
+async def test_a_connection_that_drops_is_taken_up_again(tab: Tabs, port: int, gate: asyncio.Semaphore) -> None:
     async with DroppingProxy(port).running() as proxy, tab() as page:
-        await run(page, f"http://127.0.0.1:{proxy.port}", "slow", "running")
+        await run(page, f"http://127.0.0.1:{proxy.port}", "held", "running")
         await expect(page.locator(".card")).not_to_have_count(0)
         proxy.down = True
         await proxy.drop()
         await expect(page.locator("#connection")).to_contain_text("The connection is lost. The completion goes on")
         await until(lambda: proxy.refused)
         proxy.down = False
-        await expect(page.locator("#state")).to_have_text("finished")
         await expect(page.locator("#connection")).to_be_hidden()
+        gate.release()
+        await expect(page.locator("#state")).to_have_text("finished")
         texts = await page.locator(".turn pre").all_text_contents()
-    every = Shape(**SLOW).events()
+    every = Shape(**SHAPE).events()
     assert "".join(texts) == "".join(each.text_delta.text for each in every)
 
 
@@ -528,9 +555,9 @@ async def test_every_field_of_the_form_is_found_by_its_name(tab: Tabs, url: str)
         assert await page.evaluate(script, list(wanted)) == list(wanted.values())
 
 
-async def test_a_run_beside_another_is_said_to_be_so(tab: Tabs, url: str) -> None:
+async def test_a_run_beside_another_is_said_to_be_so(tab: Tabs, url: str, gate: asyncio.Semaphore) -> None:
     async with tab() as page:
-        await run(page, url, "slow", "running")
+        await run(page, url, "held", "running")
         await expect(page.locator(".turn pre")).not_to_have_count(0)
         await page.get_by_label("Prompt").fill("as usual")
         await page.keyboard.press("Control+Enter")
@@ -544,9 +571,11 @@ async def test_a_run_beside_another_is_said_to_be_so(tab: Tabs, url: str) -> Non
 
 
 @pytest.mark.parametrize(("stop", "next_"), [("#form .stop", "#run"), ("#main .stop", "#again")])
-async def test_keys_are_somewhere_after_a_stop(tab: Tabs, url: str, stop: str, next_: str) -> None:
+async def test_keys_are_somewhere_after_a_stop(
+    tab: Tabs, url: str, gate: asyncio.Semaphore, stop: str, next_: str
+) -> None:
     async with tab() as page:
-        await run(page, url, "slow", "running")
+        await run(page, url, "held", "running")
         await expect(page.locator("#status")).to_have_text("Running.")
         await page.locator(stop).focus()
         await page.keyboard.press("Enter")
@@ -554,6 +583,7 @@ async def test_keys_are_somewhere_after_a_stop(tab: Tabs, url: str, stop: str, n
         await expect(page.locator(next_)).to_be_focused()
         await page.locator("#run").click()
         await expect(page.locator("#status")).to_have_text("Running.")
+        gate.release()
         await expect(page.locator("#status")).to_contain_text("Finished. Tools worked")
 
 
@@ -587,14 +617,17 @@ async def test_stop_is_there_between_two_that_are_compared(tab: Tabs, url: str) 
         await ended(http, (await answer.json())["id"])
 
 
-async def test_nothing_is_left_to_stop_where_the_first_ends_before_it_is_stopped(tab: Tabs, url: str) -> None:
+async def test_nothing_is_left_to_stop_where_the_first_ends_before_it_is_stopped(
+    tab: Tabs, url: str, gate: asyncio.Semaphore
+) -> None:
     async with tab() as page:
         await page.route("**/cancel", lambda route: None)  # it comes too late
         await page.goto(url)
         await expect(page.locator("#tools [value=calculator]")).to_be_checked()
-        await page.get_by_label("Prompt").fill("as usual")
+        await page.get_by_label("Prompt").fill("held")
         await page.get_by_role("button", name="Compare", exact=True).click()
         await page.locator("#form .stop").click()
+        gate.release()
         await expect(page.locator("#status")).to_contain_text("Finished. Tools worked")
         await expect(page.locator("#form .stop")).to_be_disabled()
 
@@ -606,13 +639,14 @@ async def ended(http: httpx.AsyncClient, request_id: str) -> None:
     assert "event: failed" in lines and any("cancelled" in line for line in lines)
 
 
-async def test_keys_stay_at_stop_while_two_are_compared(tab: Tabs, url: str) -> None:
+async def test_keys_stay_at_stop_while_two_are_compared(tab: Tabs, url: str, gate: asyncio.Semaphore) -> None:
     async with tab() as page:
         await page.goto(url)
         await expect(page.locator("#tools [value=calculator]")).to_be_checked()
-        await page.get_by_label("Prompt").fill("slow")
+        await page.get_by_label("Prompt").fill("held")
         await page.get_by_role("button", name="Compare", exact=True).click()
         await page.locator("#form .stop").focus()
+        gate.release()
         await expect(page.locator("#which button")).to_have_count(2)
         await expect(page.locator("#state")).to_have_text("running")
         await page.keyboard.press("Enter")
