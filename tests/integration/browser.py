@@ -23,8 +23,10 @@ async def chromium() -> AsyncIterator[Browser]:
     """A browser without a window."""
     async with async_playwright() as playwright:
         browser = await playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
-        yield browser
-        await browser.close()
+        try:
+            yield browser
+        finally:
+            await browser.close()
 
 
 @contextlib.asynccontextmanager
@@ -46,7 +48,9 @@ async def tab(browser: Browser, **options: Any) -> AsyncIterator[Page]:
     page.on("console", lambda said: wrong.append(said.text) if said.type == "error" and LOST not in said.text else None)
     page.on("dialog", lambda dialog: wrong.append(dialog.message))
     page.on("request", asked)
-    yield page
-    await context.close()
+    try:
+        yield page
+    finally:
+        await context.close()
     assert wrong == []
     assert len(hosts) <= 1, hosts

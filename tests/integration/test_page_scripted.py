@@ -325,7 +325,7 @@ async def test_the_table_has_what_is_drawn(tab: Tabs, url: str) -> None:
         await run(page, url, "as usual")
         await page.get_by_text("As a table").click()
         rows = page.locator("tbody tr")
-        assert await rows.count() == 2 * 2 + 4 + 4 * 6
+        await expect(rows).to_have_count(2 * 2 + 4 + 4 * 6)
         await expect(page.get_by_role("row").nth(1)).to_contain_text("turn 1prompt0.000")
 
 
@@ -449,10 +449,10 @@ async def test_a_comparison_goes_on_after_a_reload(tab: Tabs, url: str, gate: as
         await expect(page.locator("#status")).to_contain_text("Finished. Tools worked")
         await until(lambda: asked)
         await expect(page.locator("#form .stop")).to_be_focused()
-        gate.release()
         await asked[0].continue_()
         await expect(page.locator("#which button")).to_have_text(["serial", "partial"])
         await expect(page.locator("#form .stop")).to_be_focused()
+        gate.release()
         await expect(page.locator("#words")).to_have_text(re.compile(r"^Partial took .+, serial .+ % sooner\.$"))
 
 
@@ -645,10 +645,13 @@ async def test_keys_stay_at_stop_while_two_are_compared(tab: Tabs, url: str, gat
         await expect(page.locator("#tools [value=calculator]")).to_be_checked()
         await page.get_by_label("Prompt").fill("held")
         await page.get_by_role("button", name="Compare", exact=True).click()
-        await page.locator("#form .stop").focus()
+        stop = page.locator("#form .stop")
+        await expect(stop).to_be_enabled()
+        await stop.focus()
         gate.release()
         await expect(page.locator("#which button")).to_have_count(2)
         await expect(page.locator("#state")).to_have_text("running")
+        await expect(stop).to_be_focused()
         await page.keyboard.press("Enter")
         await expect(page.locator("#status")).to_have_text("Stopped.")
 

@@ -1,5 +1,6 @@
 """Speaks with a server over streamable HTTP: the SDK's transport, with bounds on what a server may send."""
 
+import asyncio
 import contextlib
 from collections.abc import AsyncIterator
 from typing import Any
@@ -12,6 +13,7 @@ from tool_service.tools.mcp.settings import McpServerSettings
 
 CONNECT_SECONDS = 10.0
 READ_MARGIN_SECONDS = 10.0  # beyond a call's timeout, after which nobody waits for its answer
+LEAVE_SECONDS = 2.0  # for a server to hear that the session is over
 
 
 @contextlib.asynccontextmanager
@@ -43,6 +45,20 @@ class _Bounded(httpx2.AsyncBaseTransport):
         if request.method == "GET":  # the stream of what a server says unasked, which may be silent for hours
             request.extensions["timeout"] = {**request.extensions.get("timeout", {}), "read": None}
         request.headers["accept-encoding"] = "identity"  # what is packed has no bound
+        if request.method == "DELETE":  # the session's end, which the SDK waits for when it has been cancelled, too
+            return await self._leave(request)
+        return await self._ask(request)
+
+    async def _leave(self, request: httpx2.Request) -> httpx2.Response:
+        try:
+            async with asyncio.timeout(LEAVE_SECONDS):
+                response = await self._ask(request)
+                await response.aread()
+        except TimeoutError:
+            raise httpx2.ReadTimeout("the server does not answer that the session is over") from None
+        return response
+
+    async def _ask(self, request: httpx2.Request) -> httpx2.Response:
         response = await self._transport.handle_async_request(request)
         if response.headers.get("content-encoding", "identity").lower() != "identity":
             await response.aclose()

@@ -100,7 +100,6 @@ class McpServer:
         """The server is not started again. To be said before `run` is cancelled: where a connection breaks while it is
         being closed, the SDK's task group raises that instead of the cancellation."""
         self._leaving = True
-        self._link.end("")
 
     async def call(self, tool: str, arguments: dict[str, Any], call: Call) -> AsyncGenerator[str | Artifact, None]:
         """Calls a tool; yields its progress, then its result. The call's key and trace go along for servers that know

@@ -28,8 +28,8 @@ async def mcp_tools(
     """Starts the servers, all at once, and stops them at the end; between the two `offer` and `withdraw` hear of their
     tools.
 
-    Entered when each is up or could not be started, which its `start_seconds` bounds. The latter are tried again.
-    `offer` may refuse a tool with a ValueError.
+    Entered when each is up or could not be started, which its `start_seconds` bounds (and two more, to leave it). The
+    latter are tried again. `offer` may refuse a tool with a ValueError.
     """
     for name in SDK_LOGGERS:  # their lines quote what servers send, and a server may send a lot
         logging.getLogger(name).setLevel(logging.CRITICAL)

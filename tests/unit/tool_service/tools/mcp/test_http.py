@@ -146,6 +146,21 @@ class BreaksOff(Liar):
             await self._seen.wait()
 
 
+class Deaf(Liar):
+    """Never answers `deaf_to`, nor that the session is over."""
+
+    def __init__(self, deaf_to: str) -> None:
+        super().__init__()
+        self._deaf_to = deaf_to
+
+    async def hear(
+        self, message: dict[str, object], reader: asyncio.StreamReader, writer: asyncio.StreamWriter
+    ) -> None:
+        if self.requests[-1][0].startswith(b"delete") or message.get("method") == self._deaf_to:
+            await reader.read()
+            raise ConnectionResetError
+
+
 @pytest.fixture
 async def liar() -> AsyncIterator[tuple[Liar, Offered]]:
     liar = Liar()
@@ -216,6 +231,21 @@ async def test_a_server_that_breaks_off_while_it_is_left_does_not_keep_the_servi
             async with serving(liar=McpServerSettings(url=f"http://{host}:{port}/")) as offered:
                 waiting = asyncio.create_task(offered.use("liar_plain"))
                 await server.called.wait()
-            with pytest.raises(McpError):
+            with pytest.raises(McpError, match="ended while the call ran"):
                 await waiting
     assert [line["event"] for line in logs] == ["mcp server listed"], "it is not started again"
+
+
+@pytest.mark.parametrize("listed", [True, False])
+async def test_a_server_that_does_not_hear_that_it_is_left_does_not_keep_the_service(
+    listed: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Neither one that is up nor one that has not started in time."""
+    monkeypatch.setattr("tool_service.tools.mcp.http.LEAVE_SECONDS", 0.1)
+    async with await asyncio.start_server(Deaf("" if listed else "tools/list"), "127.0.0.1", 0) as listening:
+        host, port = listening.sockets[0].getsockname()
+        with structlog.testing.capture_logs() as logs:
+            async with serving(liar=McpServerSettings(url=f"http://{host}:{port}/", start_seconds=20 if listed else 1)):
+                pass
+    said = [line.get("cause", line["event"]) for line in logs]
+    assert said == ["mcp server listed" if listed else "it did not start within 1 s"]
