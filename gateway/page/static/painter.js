@@ -54,12 +54,16 @@ export class Painter {
     return turn.veto ? this.theme.error : this.theme.ink;
   }
 
-  /** Where a turn's text ended, in the lane of a call. */
+  /** Where a turn's text ended, in the lane of a call and nowhere else: the lanes beside it may not be drawn again. */
   #drawTurnsEnd(plot, turn, y) {
     if (turn.decodedAt === null) return;
     plot.fillStyle = this.#colourOfEnd(turn);
     const x = Math.round(this.axis.x(turn.decodedAt));
-    for (let dash = Math.ceil(y / 6) * 6; dash < y + this.height; dash += 6) plot.fillRect(x, dash, 1, 3);
+    const [top, bottom] = [sharp(y), sharp(y + this.height)];
+    for (let dash = Math.ceil(y / 6) * 6; dash < bottom; dash += 6) {
+      const from = Math.max(dash, top);
+      plot.fillRect(x, from, 1, Math.min(dash + 3, bottom) - from);
+    }
   }
 
   /** Its units, what decoding hid of them filled and the rest hatched; thin, where it waited; dotted, before it ran. */
