@@ -99,6 +99,11 @@ class Liar:
     ) -> None:
         """What comes before the answer: nothing."""
 
+    @property
+    def is_left(self) -> bool:
+        """Whether it is told just now that the session is over."""
+        return self.requests[-1][0].startswith(b"delete")
+
     def respond(self, message: dict[str, object]) -> tuple[bytes, bytes, bytes]:
         plain = b"content-type: application/json\r\n"
         match message.get("method"):
@@ -141,7 +146,7 @@ class BreaksOff(Liar):
             await reader.read()
             self._seen.set()
             raise ConnectionResetError
-        if self.requests[-1][0].startswith(b"delete"):
+        if self.is_left:
             self._left.set()
             await self._seen.wait()
 
@@ -156,17 +161,24 @@ class Deaf(Liar):
     async def hear(
         self, message: dict[str, object], reader: asyncio.StreamReader, writer: asyncio.StreamWriter
     ) -> None:
-        if self.requests[-1][0].startswith(b"delete") or message.get("method") == self._deaf_to:
+        if self.is_left or message.get("method") == self._deaf_to:
             await reader.read()
             raise ConnectionResetError
+
+
+@contextlib.asynccontextmanager
+async def listening(server: Liar) -> AsyncIterator[str]:
+    """Its URL."""
+    async with await asyncio.start_server(server, "127.0.0.1", 0) as opened:
+        host, port = opened.sockets[0].getsockname()
+        yield f"http://{host}:{port}/"
 
 
 @pytest.fixture
 async def liar() -> AsyncIterator[tuple[Liar, Offered]]:
     liar = Liar()
-    async with await asyncio.start_server(liar, "127.0.0.1", 0) as server:
-        host, port = server.sockets[0].getsockname()
-        settings = McpServerSettings(url=f"http://{host}:{port}/", headers={"Authorization": "Bearer secret"})
+    async with listening(liar) as url:
+        settings = McpServerSettings(url=url, headers={"Authorization": "Bearer secret"})
         async with serving(liar=settings) as offered:
             yield liar, offered
 
@@ -225,10 +237,9 @@ async def test_a_session_that_the_server_has_forgotten_is_opened_again(liar: tup
 
 async def test_a_server_that_breaks_off_while_it_is_left_does_not_keep_the_service() -> None:
     server = BreaksOff()
-    async with asyncio.timeout(20), await asyncio.start_server(server, "127.0.0.1", 0) as listening:
-        host, port = listening.sockets[0].getsockname()
+    async with asyncio.timeout(20), listening(server) as url:
         with structlog.testing.capture_logs() as logs:
-            async with serving(liar=McpServerSettings(url=f"http://{host}:{port}/")) as offered:
+            async with serving(liar=McpServerSettings(url=url)) as offered:
                 waiting = asyncio.create_task(offered.use("liar_plain"))
                 await server.called.wait()
             with pytest.raises(McpError, match="ended while the call ran"):
@@ -242,10 +253,9 @@ async def test_a_server_that_does_not_hear_that_it_is_left_does_not_keep_the_ser
 ) -> None:
     """Neither one that is up nor one that has not started in time."""
     monkeypatch.setattr("tool_service.tools.mcp.http.LEAVE_SECONDS", 0.1)
-    async with await asyncio.start_server(Deaf("" if listed else "tools/list"), "127.0.0.1", 0) as listening:
-        host, port = listening.sockets[0].getsockname()
+    async with listening(Deaf("" if listed else "tools/list")) as url:
         with structlog.testing.capture_logs() as logs:
-            async with serving(liar=McpServerSettings(url=f"http://{host}:{port}/", start_seconds=20 if listed else 1)):
+            async with serving(liar=McpServerSettings(url=url, start_seconds=20 if listed else 1)):
                 pass
     said = [line.get("cause", line["event"]) for line in logs]
     assert said == ["mcp server listed" if listed else "it did not start within 1 s"]
